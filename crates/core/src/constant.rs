@@ -1,0 +1,326 @@
+//! Weights: small expressions over stored tensors, evaluated one at a time.
+
+use crate::tensor::{dot, element_count, for_each_index, strides};
+use crate::{DType, Error, ErrorKind, Result, Tensor};
+use std::fmt;
+use std::sync::Arc;
+
+/// A tensor whose elements lie in a file or in memory and are read when they are needed.
+pub trait StoredTensor: Send + Sync + fmt::Debug {
+    /// The sizes along each axis.
+    fn shape(&self) -> &[usize];
+    /// The element type in storage.
+    fn dtype(&self) -> DType;
+    /// The elements in row-major order, little-endian: `product(shape) * dtype.size()` bytes.
+    fn read(&self) -> Result<Vec<u8>>;
+}
+
+/// A named weight of a graph.
+#[derive(Clone, Debug)]
+pub struct Constant {
+    /// The layer's path and the weight's name, such as `conv1d/kernel`.
+    pub name: String,
+    /// The type that the graph computes with.
+    pub dtype: DType,
+    /// Where the elements come from.
+    pub expr: ConstantExpr,
+}
+
+impl Constant {
+    /// The sizes along each axis.
+    pub fn shape(&self) -> &[usize] {
+        self.expr.shape()
+    }
+
+    /// The elements, computed in `f64` and not yet rounded to `dtype`.
+    pub fn evaluate(&self) -> Result<Tensor> {
+        self.expr.evaluate()
+    }
+
+    /// The elements in single precision.
+    ///
+    /// What is stored as `float32` is passed on bit for bit, NaN payloads included.
+    pub fn to_f32(&self) -> Result<Vec<f32>> {
+        if let ExprKind::Stored(stored) = self.expr.kind()
+            && stored.dtype() == DType::F32
+        {
+            let bytes = read_checked(stored.as_ref())?;
+            let (chunks, _) = bytes.as_chunks::<4>();
+            return Ok(chunks.iter().map(|c| f32::from_le_bytes(*c)).collect());
+        }
+        Ok(self.evaluate()?.to_f32())
+    }
+}
+
+/// A lazily evaluated tensor of known shape; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ConstantExpr(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shape: Vec<usize>,
+    kind: ExprKind,
+}
+
+/// What a [`ConstantExpr`] computes. Only `+ - x ÷ √` round, so that results are the same on every machine.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ExprKind {
+    /// Read from storage.
+    Stored(Arc<dyn StoredTensor>),
+    /// Written out.
+    Literal(Tensor),
+    /// No weights were given: shape known, elements not.
+    Unbound,
+    /// Axis `i` is the operand's axis `permutation[i]`.
+    Permute(ConstantExpr, Vec<usize>),
+    /// The same elements in another shape.
+    Reshape(ConstantExpr),
+    /// The square root of each element.
+    Sqrt(ConstantExpr),
+    /// Element by element with NumPy's broadcasting.
+    Arithmetic(Arithmetic, ConstantExpr, ConstantExpr),
+    /// The sum over an axis, which is dropped.
+    Sum(ConstantExpr, usize),
+}
+
+/// A rounding operation on two elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// `a + b`
+    Add,
+    /// `a - b`
+    Sub,
+    /// `a * b`
+    Mul,
+    /// `a / b`
+    Div,
+}
+
+impl ConstantExpr {
+    fn new(shape: Vec<usize>, kind: ExprKind) -> ConstantExpr {
+        ConstantExpr(Arc::new(Inner { shape, kind }))
+    }
+
+    /// The elements in `stored`.
+    pub fn stored(stored: Arc<dyn StoredTensor>) -> ConstantExpr {
+        ConstantExpr::new(stored.shape().to_vec(), ExprKind::Stored(stored))
+    }
+
+    /// The elements of `tensor`.
+    pub fn literal(tensor: Tensor) -> ConstantExpr {
+        ConstantExpr::new(tensor.shape().to_vec(), ExprKind::Literal(tensor))
+    }
+
+    /// A tensor of `shape` with every element `value`.
+    pub fn filled(shape: &[usize], value: f64) -> Result<ConstantExpr> {
+        let n = element_count(shape)?;
+        Ok(ConstantExpr::literal(Tensor::f64(shape, vec![value; n])?))
+    }
+
+    /// A weight of which only the shape is known.
+    pub fn unbound(shape: Vec<usize>) -> ConstantExpr {
+        ConstantExpr::new(shape, ExprKind::Unbound)
+    }
+
+    /// The tensor whose axis `i` is this one's axis `permutation[i]`.
+    pub fn permute(&self, permutation: &[usize]) -> Result<ConstantExpr> {
+        let shape: Option<Vec<usize>> =
+            permutation.iter().map(|&axis| self.shape().get(axis).copied()).collect();
+        match shape {
+            Some(shape) if shape.len() == self.shape().len() => {
+                Ok(ConstantExpr::new(shape, ExprKind::Permute(self.clone(), permutation.to_vec())))
+            }
+            _ => Err(Error::shape(format!("{permutation:?} is no permutation of {:?}", self.shape()))),
+        }
+    }
+
+    /// The same elements in another shape of the same size.
+    pub fn reshape(&self, shape: &[usize]) -> Result<ConstantExpr> {
+        if element_count(shape)? != element_count(self.shape())? {
+            return Err(Error::shape(format!("{:?} cannot be reshaped to {shape:?}", self.shape())));
+        }
+        Ok(ConstantExpr::new(shape.to_vec(), ExprKind::Reshape(self.clone())))
+    }
+
+    /// The square root of each element.
+    pub fn sqrt(&self) -> ConstantExpr {
+        ConstantExpr::new(self.shape().to_vec(), ExprKind::Sqrt(self.clone()))
+    }
+
+    /// Element by element with NumPy's broadcasting.
+    pub fn arithmetic(&self, op: Arithmetic, other: &ConstantExpr) -> Result<ConstantExpr> {
+        let shape = broadcast(self.shape(), other.shape())?;
+        Ok(ConstantExpr::new(shape, ExprKind::Arithmetic(op, self.clone(), other.clone())))
+    }
+
+    /// `self + other`
+    pub fn add(&self, other: &ConstantExpr) -> Result<ConstantExpr> {
+        self.arithmetic(Arithmetic::Add, other)
+    }
+
+    /// `self - other`
+    pub fn sub(&self, other: &ConstantExpr) -> Result<ConstantExpr> {
+        self.arithmetic(Arithmetic::Sub, other)
+    }
+
+    /// `self * other`
+    pub fn mul(&self, other: &ConstantExpr) -> Result<ConstantExpr> {
+        self.arithmetic(Arithmetic::Mul, other)
+    }
+
+    /// `self / other`
+    pub fn div(&self, other: &ConstantExpr) -> Result<ConstantExpr> {
+        self.arithmetic(Arithmetic::Div, other)
+    }
+
+    /// The sum over `axis`, which is dropped.
+    pub fn sum(&self, axis: usize) -> Result<ConstantExpr> {
+        let mut shape = self.shape().to_vec();
+        if axis >= shape.len() {
+            return Err(Error::shape(format!("no axis {axis} in {shape:?}")));
+        }
+        shape.remove(axis);
+        Ok(ConstantExpr::new(shape, ExprKind::Sum(self.clone(), axis)))
+    }
+
+    /// The sizes along each axis.
+    pub fn shape(&self) -> &[usize] {
+        &self.0.shape
+    }
+
+    /// What it computes.
+    pub fn kind(&self) -> &ExprKind {
+        &self.0.kind
+    }
+
+    /// Whether the elements can be had, that is, no part of it is [`ExprKind::Unbound`].
+    pub fn is_bound(&self) -> bool {
+        match self.kind() {
+            ExprKind::Unbound => false,
+            ExprKind::Stored(_) | ExprKind::Literal(_) => true,
+            ExprKind::Permute(a, _) | ExprKind::Reshape(a) | ExprKind::Sqrt(a) | ExprKind::Sum(a, _) => {
+                a.is_bound()
+            }
+            ExprKind::Arithmetic(_, a, b) => a.is_bound() && b.is_bound(),
+        }
+    }
+
+    /// The elements, computed in `f64`.
+    ///
+    /// # Errors
+    /// [`Malformed`](ErrorKind::Malformed) or [`Io`](ErrorKind::Io) where storage cannot be read,
+    /// [`Input`](ErrorKind::Input) where no weights were given.
+    pub fn evaluate(&self) -> Result<Tensor> {
+        match self.kind() {
+            ExprKind::Stored(stored) => {
+                Tensor::from_le_bytes(self.shape(), stored.dtype(), &read_checked(stored.as_ref())?)
+            }
+            ExprKind::Literal(tensor) => Ok(tensor.clone()),
+            ExprKind::Unbound => Err(Error::new(ErrorKind::Input, "the model was opened without weights")),
+            ExprKind::Permute(a, permutation) => a.evaluate()?.permute(permutation),
+            ExprKind::Reshape(a) => a.evaluate()?.reshape(self.shape()),
+            ExprKind::Sqrt(a) => {
+                let a = a.evaluate()?;
+                Tensor::f64(self.shape(), a.as_f64()?.iter().map(|x| x.sqrt()).collect())
+            }
+            ExprKind::Arithmetic(op, a, b) => {
+                let (a, b) = (a.evaluate()?, b.evaluate()?);
+                let (x, y) = (a.as_f64()?, b.as_f64()?);
+                let (sa, sb) =
+                    (broadcast_strides(a.shape(), self.shape()), broadcast_strides(b.shape(), self.shape()));
+                let mut data = Vec::with_capacity(element_count(self.shape())?);
+                for_each_index(self.shape(), |index| {
+                    let (x, y) = (x[dot(index, &sa)], y[dot(index, &sb)]);
+                    data.push(match op {
+                        Arithmetic::Add => x + y,
+                        Arithmetic::Sub => x - y,
+                        Arithmetic::Mul => x * y,
+                        Arithmetic::Div => x / y,
+                    });
+                });
+                Tensor::f64(self.shape(), data)
+            }
+            ExprKind::Sum(a, axis) => {
+                let a = a.evaluate()?;
+                let (x, strides) = (a.as_f64()?, strides(a.shape()));
+                let (extent, step) = (a.shape()[*axis], strides[*axis]);
+                let mut outer = strides.clone();
+                outer.remove(*axis);
+                let mut data = Vec::with_capacity(element_count(self.shape())?);
+                for_each_index(self.shape(), |index| {
+                    let start = dot(index, &outer);
+                    data.push((0..extent).map(|i| x[start + i * step]).sum());
+                });
+                Tensor::f64(self.shape(), data)
+            }
+        }
+    }
+}
+
+fn read_checked(stored: &dyn StoredTensor) -> Result<Vec<u8>> {
+    let bytes = stored.read()?;
+    let expected = element_count(stored.shape())?.saturating_mul(stored.dtype().size());
+    if bytes.len() != expected {
+        let given = bytes.len();
+        let text = format!("a stored tensor of {:?} takes {expected} bytes; {given} were read", stored.shape());
+        return Err(Error::new(ErrorKind::Malformed, text));
+    }
+    Ok(bytes)
+}
+
+/// NumPy's broadcast of two shapes of numbers.
+pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
+    let rank = a.len().max(b.len());
+    let size = |shape: &[usize], axis: usize| {
+        (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at])
+    };
+    (0..rank)
+        .map(|axis| match (size(a, axis), size(b, axis)) {
+            (x, y) if x == y || y == 1 => Ok(x),
+            (1, y) => Ok(y),
+            _ => Err(Error::shape(format!("{a:?} and {b:?} do not broadcast"))),
+        })
+        .collect()
+}
+
+/// The strides with which a tensor of `shape` is read when broadcast to `target`: 0 where it repeats.
+pub(crate) fn broadcast_strides(shape: &[usize], target: &[usize]) -> Vec<usize> {
+    let own = strides(shape);
+    (0..target.len())
+        .map(|axis| match (axis + shape.len()).checked_sub(target.len()) {
+            Some(at) if shape[at] != 1 => own[at],
+            _ => 0,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn literal(shape: &[usize], data: &[f64]) -> ConstantExpr {
+        ConstantExpr::literal(Tensor::f64(shape, data.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn expressions_compute_what_they_say() {
+        let a = literal(&[2, 3], &[1., 2., 3., 4., 5., 6.]);
+        let row = literal(&[3], &[10., 20., 30.]);
+        assert_eq!(a.add(&row).unwrap().evaluate().unwrap().as_f64().unwrap(), [11., 22., 33., 14., 25., 36.]);
+        assert_eq!(row.div(&a).unwrap().evaluate().unwrap().as_f64().unwrap(), [10., 10., 10., 2.5, 4., 5.]);
+        assert_eq!(a.sum(0).unwrap().evaluate().unwrap().as_f64().unwrap(), [5., 7., 9.]);
+        assert_eq!(a.sum(1).unwrap().evaluate().unwrap().as_f64().unwrap(), [6., 15.]);
+        assert_eq!(literal(&[1], &[9.]).sqrt().evaluate().unwrap().as_f64().unwrap(), [3.]);
+        assert!(a.add(&literal(&[2], &[1., 2.])).is_err());
+        assert!(a.reshape(&[7]).is_err());
+    }
+
+    #[test]
+    fn unbound_weights_have_a_shape_and_no_elements() {
+        let a = ConstantExpr::unbound(vec![2]).sqrt();
+        assert_eq!(a.shape(), [2]);
+        assert!(!a.is_bound());
+        assert_eq!(a.evaluate().unwrap_err().kind(), ErrorKind::Input);
+    }
+}

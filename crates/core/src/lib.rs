@@ -1,0 +1,46 @@
+//! What a network does: shapes, dtypes, the closed set of operators, and graphs of them.
+//!
+//! The central type is [`Graph`]: operators in execution order over values whose shapes are known. A graph is
+//! only made by a [`GraphBuilder`], which infers the shape of every value as it is added or fails, so that a
+//! graph whose shapes do not fit cannot exist. Tensors are channels-last, as in Keras.
+//!
+//! - [`Dim`] and [`Shape`] are numbers or expressions of symbols (`batch`, `(steps - 3) / 2 + 1`); all
+//!   arithmetic on them is checked.
+//! - [`ops`] holds one file per operator: its shape rule, its cost, and its reference semantics over `f64`.
+//! - [`Constant`] is a lazily evaluated weight.
+//! - [`Outline`] is the tree of layer calls that a graph was made from; every node points into it.
+//! - [`rewrite`] makes an equal graph that is smaller.
+//!
+//! This crate knows nothing of Keras, ONNX, files, threads, time or the environment.
+
+#![forbid(unsafe_code)]
+
+mod constant;
+mod constraint;
+mod cost;
+mod dim;
+mod dtype;
+mod error;
+mod graph;
+pub mod ops;
+mod outline;
+mod reference;
+mod rewrite;
+mod shape;
+mod tensor;
+mod window;
+
+pub use constant::{Constant, ConstantExpr, ExprKind, StoredTensor};
+pub use constraint::{Constraint, Relation};
+pub use cost::Cost;
+pub use dim::{Atom, Bindings, Dim, Monomial};
+pub use dtype::DType;
+pub use error::{Error, ErrorKind, Result};
+pub use graph::{ConstantId, Graph, GraphBuilder, Node, NodeId, Operand, Port, Tap, Value, ValueId};
+pub use ops::Op;
+pub use outline::{CallId, LayerCall, Outline, WeightInfo};
+pub use reference::{ReferenceRun, run_reference};
+pub use rewrite::rewrite;
+pub use shape::{Shape, TensorType};
+pub use tensor::{Data, Tensor};
+pub use window::{Extent, Padding, Window};

@@ -1,0 +1,168 @@
+//! The operators: one file each, with its shape rule, its cost and its reference semantics.
+//!
+//! [`Op`] is a closed set: what a network can do, whatever its layers are called. To add one, write a file here
+//! and follow the compiler through the `match`es of `k2o-cpu` and `k2o-onnx`.
+
+mod affine;
+mod binary;
+mod concat;
+mod conv;
+mod dense;
+mod identity;
+mod pad;
+mod pool;
+mod reduce;
+mod reshape;
+mod softmax;
+mod transpose;
+mod unary;
+
+pub use crate::constant::Arithmetic;
+pub use affine::Affine;
+pub use binary::{Binary, BinaryKind};
+pub use concat::Concat;
+pub use conv::Conv;
+pub use dense::Dense;
+pub use identity::Identity;
+pub use pad::Pad;
+pub use pool::{Pool, PoolKind};
+pub use reduce::{Reduce, ReduceKind};
+pub use reshape::{Reshape, ReshapeDim};
+pub use softmax::Softmax;
+pub use transpose::Transpose;
+pub use unary::Unary;
+
+use crate::{Bindings, Constraint, Cost, Dim, Error, Relation, Result, Tensor, TensorType};
+
+/// What every operator states of itself.
+pub trait Operator {
+    /// The operator's name in lower case, such as `conv`.
+    fn name(&self) -> &'static str;
+
+    /// The types of the outputs, or why the inputs do not fit. Conditions on symbols go to `infer`.
+    fn infer(&self, inputs: &[TensorType], infer: &mut Infer) -> Result<Vec<TensorType>>;
+
+    /// The work done for outputs of these types.
+    fn cost(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Result<Cost>;
+
+    /// The outputs, computed by the operator's formula in `f64`, slowly: the meaning of the operator.
+    fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>>;
+}
+
+macro_rules! ops {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// One operator with its attributes.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Op {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        impl Operator for Op {
+            fn name(&self) -> &'static str {
+                match self { $(Op::$name(op) => op.name(),)* }
+            }
+            fn infer(&self, inputs: &[TensorType], infer: &mut Infer) -> Result<Vec<TensorType>> {
+                match self { $(Op::$name(op) => op.infer(inputs, infer),)* }
+            }
+            fn cost(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Result<Cost> {
+                match self { $(Op::$name(op) => op.cost(inputs, outputs),)* }
+            }
+            fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+                match self { $(Op::$name(op) => op.reference(inputs),)* }
+            }
+        }
+
+        $(impl From<$name> for Op {
+            fn from(op: $name) -> Op {
+                Op::$name(op)
+            }
+        })*
+    };
+}
+
+ops! {
+    /// Scale and shift per channel.
+    Affine,
+    /// Two tensors, element by element.
+    Binary,
+    /// Tensors one after the other along an axis.
+    Concat,
+    /// Convolution over the middle axes.
+    Conv,
+    /// Matrix product over the last axis.
+    Dense,
+    /// Nothing.
+    Identity,
+    /// Constant values around a tensor.
+    Pad,
+    /// Maximum or average over windows.
+    Pool,
+    /// Maximum, sum or mean over whole axes.
+    Reduce,
+    /// The same elements in another shape.
+    Reshape,
+    /// Exponentials that sum to 1.
+    Softmax,
+    /// The same elements with axes in another order.
+    Transpose,
+    /// One function on every element.
+    Unary,
+}
+
+/// Collects the conditions that shape rules put on symbols.
+#[derive(Debug, Default)]
+pub struct Infer {
+    constraints: Vec<Constraint>,
+}
+
+impl Infer {
+    /// Demands that `left` stands in `relation`.
+    ///
+    /// Where that is known now it is checked now, and `rule` is the error's text; where it depends on symbols it
+    /// becomes a [`Constraint`].
+    pub fn require(&mut self, left: &Dim, relation: Relation, rule: impl FnOnce() -> String) -> Result<()> {
+        let mut constraint = Constraint { left: left.clone(), relation, rule: String::new(), origin: None };
+        match constraint.holds(&Bindings::new())? {
+            Some(true) => Ok(()),
+            Some(false) => Err(Error::shape(rule())),
+            None => {
+                constraint.rule = rule();
+                self.constraints.push(constraint);
+                Ok(())
+            }
+        }
+    }
+
+    /// Demands that two dimensions are equal.
+    pub fn require_equal(&mut self, left: &Dim, right: &Dim, rule: impl FnOnce() -> String) -> Result<()> {
+        self.require(left, Relation::EqualTo(right.clone()), rule)
+    }
+
+    /// The conditions collected.
+    pub fn into_constraints(self) -> Vec<Constraint> {
+        self.constraints
+    }
+}
+
+/// The inputs as an array, or an error that says how many `name` takes.
+fn exactly<'a, T, const N: usize>(name: &str, inputs: &'a [T]) -> Result<&'a [T; N]> {
+    inputs
+        .try_into()
+        .map_err(|_| Error::shape(format!("{name} takes {N} inputs; {} were given", inputs.len())))
+}
+
+/// Demands that `axis` is one of the axes of a tensor of `rank`.
+fn check_axis(name: &str, axis: usize, rank: usize) -> Result<()> {
+    if axis < rank {
+        return Ok(());
+    }
+    Err(Error::shape(format!("{name} along axis {axis} of a tensor of rank {rank}")))
+}
+
+/// Demands that `axes` are increasing and among the axes of a tensor of `rank`.
+fn check_axes(name: &str, axes: &[usize], rank: usize) -> Result<()> {
+    if !axes.is_sorted_by(|a, b| a < b) {
+        return Err(Error::shape(format!("{name}: the axes {axes:?} are not in increasing order")));
+    }
+    axes.iter().try_for_each(|&axis| check_axis(name, axis, rank))
+}

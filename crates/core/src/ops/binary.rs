@@ -1,0 +1,100 @@
+//! `y = f(a, b)`, element by element, with NumPy's broadcasting.
+
+use super::{Infer, Operator, exactly};
+use crate::constant::{broadcast, broadcast_strides};
+use crate::tensor::{dot, for_each_index};
+use crate::{Cost, Dim, Error, Result, Shape, Tensor, TensorType};
+
+/// Two tensors, element by element; a missing or 1-sized axis repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binary {
+    /// The function.
+    pub kind: BinaryKind,
+}
+
+/// The functions of two elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BinaryKind {
+    /// `a + b`
+    Add,
+    /// `a - b`
+    Sub,
+    /// `a * b`
+    Mul,
+    /// `a / b`
+    Div,
+    /// The larger; NaN if either is.
+    Max,
+    /// The smaller; NaN if either is.
+    Min,
+}
+
+impl BinaryKind {
+    /// The function's value.
+    pub fn apply(self, a: f64, b: f64) -> f64 {
+        match self {
+            BinaryKind::Add => a + b,
+            BinaryKind::Sub => a - b,
+            BinaryKind::Mul => a * b,
+            BinaryKind::Div => a / b,
+            BinaryKind::Max if a.is_nan() || a > b => a,
+            BinaryKind::Max => b,
+            BinaryKind::Min if a.is_nan() || a < b => a,
+            BinaryKind::Min => b,
+        }
+    }
+}
+
+impl Operator for Binary {
+    fn name(&self) -> &'static str {
+        match self.kind {
+            BinaryKind::Add => "add",
+            BinaryKind::Sub => "sub",
+            BinaryKind::Mul => "mul",
+            BinaryKind::Div => "div",
+            BinaryKind::Max => "max",
+            BinaryKind::Min => "min",
+        }
+    }
+
+    fn infer(&self, inputs: &[TensorType], infer: &mut Infer) -> Result<Vec<TensorType>> {
+        let [a, b] = exactly(self.name(), inputs)?;
+        if a.dtype != b.dtype {
+            return Err(Error::shape(format!("{} of {} and {}", self.name(), a.dtype, b.dtype)));
+        }
+        let rank = a.shape.rank().max(b.shape.rank());
+        let dim = |shape: &Shape, axis: usize| {
+            (axis + shape.rank()).checked_sub(rank).map_or(Dim::ONE, |at| shape[at].clone())
+        };
+        let mut dims = Vec::with_capacity(rank);
+        for axis in 0..rank {
+            let (x, y) = (dim(&a.shape, axis), dim(&b.shape, axis));
+            dims.push(match (x == Dim::ONE, y == Dim::ONE) {
+                (true, _) => y,
+                (_, true) => x,
+                _ => {
+                    infer.require_equal(&x, &y, || {
+                        format!("{} of {} and {}: {x} and {y} differ", self.name(), a.shape, b.shape)
+                    })?;
+                    if x.as_fixed().is_some() { x } else { y }
+                }
+            });
+        }
+        Ok(vec![TensorType::new(Shape::new(dims), a.dtype)])
+    }
+
+    fn cost(&self, _: &[TensorType], outputs: &[TensorType]) -> Result<Cost> {
+        let [y] = exactly(self.name(), outputs)?;
+        Ok(Cost::element_ops(y.shape.elements()?))
+    }
+
+    fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        let [a, b] = exactly(self.name(), inputs)?;
+        let shape = broadcast(a.shape(), b.shape())?;
+        let (sa, sb) = (broadcast_strides(a.shape(), &shape), broadcast_strides(b.shape(), &shape));
+        let (a, b) = (a.as_f64()?, b.as_f64()?);
+        let mut y = Vec::new();
+        for_each_index(&shape, |index| y.push(self.kind.apply(a[dot(index, &sa)], b[dot(index, &sb)])));
+        Ok(vec![Tensor::f64(shape, y)?])
+    }
+}

@@ -1,0 +1,89 @@
+//! Rewrites: equal graphs, smaller. Each pass makes a new graph through [`GraphBuilder`], so that the result's
+//! shapes are inferred again and taps and origins are carried along.
+
+mod affine;
+mod identity;
+
+use crate::{ConstantId, Graph, GraphBuilder, Node, Operand, Result, ValueId};
+
+/// The graph without identities, and with affine maps folded into convolutions and dense layers wherever that is
+/// exact but for rounding.
+pub fn rewrite(graph: &Graph) -> Result<Graph> {
+    let graph = identity::drop_identities(graph)?;
+    affine::fold_affines(graph)
+}
+
+/// Copies a graph node by node, letting a pass replace some of them.
+struct Rebuild<'a> {
+    old: &'a Graph,
+    new: GraphBuilder,
+    values: Vec<Option<ValueId>>,
+    constants: Vec<Option<ConstantId>>,
+}
+
+impl<'a> Rebuild<'a> {
+    fn new(old: &'a Graph) -> Result<Rebuild<'a>> {
+        let mut rebuild = Rebuild {
+            old,
+            new: GraphBuilder::new(),
+            values: vec![None; old.values().len()],
+            constants: vec![None; old.constants().len()],
+        };
+        for constraint in old.constraints() {
+            rebuild.new.constraint(constraint.clone());
+        }
+        for port in old.inputs() {
+            let value = rebuild.new.input(port.name.clone(), old.value(port.value).r#type.clone())?;
+            rebuild.replace(port.value, value);
+        }
+        Ok(rebuild)
+    }
+
+    /// Lets the old value be the new one from here on.
+    fn replace(&mut self, old: ValueId, new: ValueId) {
+        self.values[old.0 as usize] = Some(new);
+    }
+
+    /// The new operand that stands for an old one.
+    fn operand(&mut self, old: Operand) -> Result<Operand> {
+        match old {
+            Operand::Value(id) => {
+                let missing = || crate::Error::shape("a value is used before it is computed");
+                self.values[id.0 as usize].map(Operand::Value).ok_or_else(missing)
+            }
+            Operand::Constant(id) => {
+                if let Some(new) = self.constants[id.0 as usize] {
+                    return Ok(new.into());
+                }
+                let new = self.new.constant(self.old.constant(id).clone())?;
+                self.constants[id.0 as usize] = Some(new);
+                Ok(new.into())
+            }
+        }
+    }
+
+    /// Adds the node as it is.
+    fn copy(&mut self, node: &Node) -> Result<()> {
+        let inputs = node.inputs.iter().map(|&operand| self.operand(operand)).collect::<Result<Vec<_>>>()?;
+        self.new.within(node.origin);
+        let outputs = self.new.add_all(node.op.clone(), inputs)?;
+        for (&old, &new) in node.outputs.iter().zip(&outputs) {
+            self.replace(old, new);
+        }
+        Ok(())
+    }
+
+    /// The new graph, with the old one's outputs and taps; what was not replaced is folded away.
+    fn finish(mut self) -> Result<Graph> {
+        for port in self.old.outputs() {
+            if let Operand::Value(value) = self.operand(port.value.into())? {
+                self.new.output(port.name.clone(), value);
+            }
+        }
+        for tap in self.old.taps() {
+            let value = tap.value.and_then(|value| self.values[value.0 as usize]);
+            self.new.tap(tap.call, tap.output, value);
+        }
+        Ok(self.new.finish())
+    }
+}

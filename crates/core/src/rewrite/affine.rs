@@ -1,0 +1,240 @@
+//! Folds affine maps (batch normalization) into the weights beside them.
+//!
+//! - Backwards: an affine map right after a convolution or dense layer scales its kernel and bias.
+//! - Forwards: one right before scales the kernel's rows and adds to its bias. Exact for a convolution only where
+//!   no window reads padding, because padding is zero before the map and would not be zero after it.
+//! - On the way there it sinks through pooling, flattening and dropped axes: through an average always, through a
+//!   maximum where every scale is positive.
+//!
+//! It never passes a nonlinear function: with a relu between convolution and batch normalization the map can only
+//! go forwards.
+
+use super::Rebuild;
+use crate::ops::{Affine, Operator, PoolKind, ReduceKind};
+use crate::{Constant, ConstantExpr, ConstantId, Error, Graph, Node, Op, Operand, Result};
+
+/// Moves and folds until nothing changes.
+pub(super) fn fold_affines(mut graph: Graph) -> Result<Graph> {
+    // Every step moves an affine map later or removes it, so this ends.
+    while let Some(step) = find_step(&graph)? {
+        graph = apply(&graph, &step)?;
+    }
+    Ok(graph)
+}
+
+/// Two neighbouring nodes to replace.
+struct Step {
+    first: usize,
+    second: usize,
+    kind: StepKind,
+}
+
+enum StepKind {
+    /// Linear node, then affine map: the map goes into the node's weights.
+    Back,
+    /// Affine map, then linear node: the map goes into the node's weights.
+    Forward,
+    /// Affine map, then a node it may change places with, to work on this axis there, its vectors repeated.
+    Sink { axis: usize, repeat: usize },
+}
+
+fn find_step(graph: &Graph) -> Result<Option<Step>> {
+    let uses = graph.uses();
+    for (second, node) in graph.nodes().iter().enumerate() {
+        let Some(input) = node.inputs.first().and_then(|operand| operand.value()) else { continue };
+        let Some(producer) = graph.value(input).producer else { continue };
+        if uses[input.0 as usize] != 1 {
+            continue;
+        }
+        let first = producer.0 as usize;
+        let before = &graph.nodes()[first];
+        let kind = match (&before.op, &node.op) {
+            (Op::Conv(_) | Op::Dense(_), Op::Affine(affine)) => {
+                let rank = graph.value(input).r#type.shape.rank();
+                (affine.axis + 1 == rank && weights_are_constant(before)).then_some(StepKind::Back)
+            }
+            (Op::Affine(affine), _) => after_affine(graph, affine, before, node)?,
+            _ => None,
+        };
+        if let Some(kind) = kind {
+            return Ok(Some(Step { first, second, kind }));
+        }
+    }
+    Ok(None)
+}
+
+/// What may be done with an affine map and the only reader of its output.
+fn after_affine(graph: &Graph, affine: &Affine, before: &Node, node: &Node) -> Result<Option<StepKind>> {
+    let shape = &graph.value(before.outputs[0]).r#type.shape;
+    let last = affine.axis + 1 == shape.rank();
+    Ok(match &node.op {
+        Op::Dense(_) => (last && weights_are_constant(node)).then_some(StepKind::Forward),
+        Op::Conv(conv) => {
+            let unpadded = conv.windows.iter().all(|window| window.is_unpadded());
+            (last && unpadded && weights_are_constant(node)).then_some(StepKind::Forward)
+        }
+        Op::Pool(pool) if last && (pool.kind == PoolKind::Average || is_positive(graph, before)?) => {
+            Some(StepKind::Sink { axis: affine.axis, repeat: 1 })
+        }
+        Op::Reduce(reduce) if !reduce.axes.contains(&affine.axis) => {
+            let legal = match reduce.kind {
+                ReduceKind::Mean => true,
+                ReduceKind::Max | ReduceKind::Min => is_positive(graph, before)?,
+                ReduceKind::Sum => false,
+            };
+            let dropped = if reduce.keep_dims { 0 } else { reduce.axes.iter().filter(|&&axis| axis < affine.axis).count() };
+            legal.then_some(StepKind::Sink { axis: affine.axis - dropped, repeat: 1 })
+        }
+        // Only if the longer vectors can then be folded: a map by itself is cheaper before.
+        Op::Reshape(reshape) if last && reshape.is_flatten() && feeds_dense(graph, node) => {
+            let inner = shape[1..affine.axis].iter().try_fold(1usize, |n, dim| n.checked_mul(dim.as_usize()?));
+            inner.map(|repeat| StepKind::Sink { axis: 1, repeat })
+        }
+        _ => None,
+    })
+}
+
+fn weights_are_constant(node: &Node) -> bool {
+    node.inputs[1..].iter().all(|operand| operand.constant().is_some())
+}
+
+/// Whether the only reader of the node's output is a dense layer.
+fn feeds_dense(graph: &Graph, node: &Node) -> bool {
+    let output = node.outputs[0];
+    let reads = |other: &&Node| other.inputs.contains(&output.into());
+    let readers: Vec<&Node> = graph.nodes().iter().filter(reads).collect();
+    graph.uses()[output.0 as usize] == 1
+        && readers.iter().all(|node| matches!(node.op, Op::Dense(_)) && weights_are_constant(node))
+}
+
+/// Whether every scale of an affine map is above zero; unknown weights count as not.
+fn is_positive(graph: &Graph, affine: &Node) -> Result<bool> {
+    let Some(scale) = affine.inputs[1].constant().map(|id| graph.constant(id)) else { return Ok(false) };
+    if !scale.expr.is_bound() {
+        return Ok(false);
+    }
+    Ok(scale.evaluate()?.as_f64()?.iter().all(|&scale| scale > 0.0))
+}
+
+/// The affine map's scale and shift.
+fn vectors(graph: &Graph, affine: &Node) -> Result<(ConstantExpr, ConstantExpr)> {
+    let expr = |operand: Operand| {
+        let id = operand.constant().ok_or_else(|| Error::shape("an affine map with computed weights"))?;
+        Ok(graph.constant(id).expr.clone())
+    };
+    Ok((expr(affine.inputs[1])?, expr(affine.inputs[2])?))
+}
+
+fn apply(graph: &Graph, step: &Step) -> Result<Graph> {
+    let mut rebuild = Rebuild::new(graph)?;
+    for (at, node) in graph.nodes().iter().enumerate() {
+        let (first, second) = (&graph.nodes()[step.first], &graph.nodes()[step.second]);
+        if at == step.first {
+            continue;
+        }
+        if at != step.second {
+            rebuild.copy(node)?;
+            continue;
+        }
+        let input = rebuild.operand(first.inputs[0])?;
+        let output = match step.kind {
+            StepKind::Back => {
+                let weights = scaled_columns(graph, first, &vectors(graph, second)?)?;
+                linear(&mut rebuild, first, input, weights)?
+            }
+            StepKind::Forward => {
+                let weights = scaled_rows(graph, second, &vectors(graph, first)?)?;
+                linear(&mut rebuild, second, input, weights)?
+            }
+            StepKind::Sink { axis, repeat } => {
+                rebuild.new.within(second.origin);
+                let moved = rebuild.new.add(second.op.clone(), [input])?;
+                let (scale, shift) = vectors(graph, first)?;
+                let tile = |rebuild: &mut Rebuild<'_>, expr: &ConstantExpr, operand: Operand| {
+                    if repeat == 1 {
+                        return rebuild.operand(operand);
+                    }
+                    let n = expr.shape()[0];
+                    let ones = ConstantExpr::filled(&[repeat, 1], 1.0)?;
+                    let tiled = ones.mul(expr)?.reshape(&[repeat * n])?;
+                    let constant = operand.constant().map(|id| graph.constant(id));
+                    let name = constant.map_or_else(String::new, |constant| constant.name.clone());
+                    rebuild.new.constant(Constant { name, dtype: crate::DType::F32, expr: tiled }).map(Operand::from)
+                };
+                let scale = tile(&mut rebuild, &scale, first.inputs[1])?;
+                let shift = tile(&mut rebuild, &shift, first.inputs[2])?;
+                rebuild.new.within(first.origin);
+                rebuild.new.add(Affine { axis }, [moved.into(), scale, shift])?
+            }
+        };
+        rebuild.replace(second.outputs[0], output);
+    }
+    rebuild.finish()
+}
+
+/// Kernel, bias, and the name that a new bias gets.
+struct Weights {
+    kernel: (String, ConstantExpr),
+    bias: (String, ConstantExpr),
+}
+
+fn weights_of(graph: &Graph, node: &Node) -> Result<(Constant, Option<Constant>)> {
+    let constant = |operand: &Operand| {
+        let id: Option<ConstantId> = operand.constant();
+        id.map(|id| graph.constant(id).clone()).ok_or_else(|| Error::shape("computed weights"))
+    };
+    let kernel = constant(&node.inputs[1])?;
+    let bias = node.inputs.get(2).map(constant).transpose()?;
+    Ok((kernel, bias))
+}
+
+/// The weights of `affine(linear(x))` as a linear node: kernel columns times scale, bias times scale plus shift.
+fn scaled_columns(graph: &Graph, linear: &Node, (scale, shift): &(ConstantExpr, ConstantExpr)) -> Result<Weights> {
+    let (kernel, bias) = weights_of(graph, linear)?;
+    let folded = match &bias {
+        Some(bias) => bias.expr.mul(scale)?.add(shift)?,
+        None => shift.clone(),
+    };
+    let bias_name = bias_name(&kernel, bias);
+    Ok(Weights { kernel: (kernel.name.clone(), kernel.expr.mul(scale)?), bias: (bias_name, folded) })
+}
+
+/// The weights of `linear(affine(x))` as a linear node: kernel rows times scale, bias plus shift times kernel.
+fn scaled_rows(graph: &Graph, linear: &Node, (scale, shift): &(ConstantExpr, ConstantExpr)) -> Result<Weights> {
+    let (kernel, bias) = weights_of(graph, linear)?;
+    let shape = kernel.shape().to_vec();
+    let groups = match &linear.op {
+        Op::Conv(conv) => conv.groups,
+        _ => 1,
+    };
+    // As [taps, channels per group, groups, filters per group], against vectors as [channels per group, groups, 1].
+    let (rows, filters) = (shape[shape.len() - 2], shape[shape.len() - 1]);
+    let taps: usize = shape[..shape.len() - 2].iter().product();
+    let split = kernel.expr.reshape(&[taps, rows, groups, filters / groups])?;
+    let by_group = |vector: &ConstantExpr| {
+        vector.reshape(&[groups, rows])?.permute(&[1, 0])?.reshape(&[rows, groups, 1])
+    };
+    let scaled = split.mul(&by_group(scale)?)?.reshape(&shape)?;
+    let added = split.mul(&by_group(shift)?)?.sum(0)?.sum(0)?.reshape(&[filters])?;
+    let folded = match &bias {
+        Some(bias) => bias.expr.add(&added)?,
+        None => added,
+    };
+    let bias_name = bias_name(&kernel, bias);
+    Ok(Weights { kernel: (kernel.name.clone(), scaled), bias: (bias_name, folded) })
+}
+
+fn bias_name(kernel: &Constant, bias: Option<Constant>) -> String {
+    bias.map_or_else(
+        || format!("{}/bias", kernel.name.rsplit_once('/').map_or(kernel.name.as_str(), |(layer, _)| layer)),
+        |bias| bias.name,
+    )
+}
+
+fn linear(rebuild: &mut Rebuild<'_>, node: &Node, input: Operand, weights: Weights) -> Result<crate::ValueId> {
+    rebuild.new.within(node.origin);
+    let mut constant = |(name, expr)| rebuild.new.constant(Constant { name, dtype: crate::DType::F32, expr });
+    let (kernel, bias) = (constant(weights.kernel)?, constant(weights.bias)?);
+    debug_assert!(matches!(node.op.name(), "conv" | "dense"));
+    rebuild.new.add(node.op.clone(), [input, kernel.into(), bias.into()])
+}
