@@ -1,2 +1,84 @@
-//! .
-fn main() {}
+//! `cargo xtask <command>`: the commands of `k2o`, and the project's own chores.
+//!
+//! `convert`, `summary` and `predict` run in this program, which is built without tract. `verify` is run through
+//! cargo with the feature `tract`.
+
+#![forbid(unsafe_code)]
+
+mod readme;
+mod tidy;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const HELP: &str = "\
+cargo xtask <command>
+
+commands of k2o (--help after each tells more):
+  convert MODEL    write a model as ONNX
+  summary MODEL    show layers, output shapes and numbers of parameters
+  predict MODEL    run a model on arrays from a file
+  verify MODEL     check runtime and exported file; builds tract the first time, which takes minutes
+
+chores:
+  tidy             check what the compiler cannot: documentation, dependencies between crates, the README's table
+  readme           rewrite the parts of README.md that are generated
+";
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let command = args.first().and_then(|arg| arg.to_str()).unwrap_or("help");
+    match command {
+        "verify" => with_tract(&args),
+        _ if k2o_cli::COMMANDS.contains(&command) => {
+            k2o_cli::run(std::iter::once(OsString::from("cargo xtask")).chain(args))
+        }
+        "tidy" => report(tidy::check(&root())),
+        "readme" => report(readme::rewrite(&root())),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        other => {
+            eprintln!("error: no command is called {other:?}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
+fn report(outcome: Result<String, String>) -> ExitCode {
+    match outcome {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(text) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command of `k2o` built with tract, from the caller's folder.
+fn with_tract(args: &[OsString]) -> ExitCode {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["run", "--quiet", "--release", "--package", "k2o-cli", "--features", "tract", "--manifest-path"])
+        .arg(root().join("Cargo.toml"))
+        .arg("--")
+        .args(args)
+        .status();
+    match status {
+        Ok(status) => ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("error: cargo: {error}");
+            ExitCode::from(6)
+        }
+    }
+}

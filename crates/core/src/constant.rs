@@ -11,6 +11,10 @@ pub trait StoredTensor: Send + Sync + fmt::Debug {
     fn shape(&self) -> &[usize];
     /// The element type in storage.
     fn dtype(&self) -> DType;
+    /// Whether the elements can be had; `false` for a weight of which only the shape is known.
+    fn is_bound(&self) -> bool {
+        true
+    }
     /// The elements in row-major order, little-endian: `product(shape) * dtype.size()` bytes.
     fn read(&self) -> Result<Vec<u8>>;
 }
@@ -70,8 +74,6 @@ pub enum ExprKind {
     Stored(Arc<dyn StoredTensor>),
     /// Written out.
     Literal(Tensor),
-    /// No weights were given: shape known, elements not.
-    Unbound,
     /// Axis `i` is the operand's axis `permutation[i]`.
     Permute(ConstantExpr, Vec<usize>),
     /// The same elements in another shape.
@@ -116,11 +118,6 @@ impl ConstantExpr {
     pub fn filled(shape: &[usize], value: f64) -> Result<ConstantExpr> {
         let n = element_count(shape)?;
         Ok(ConstantExpr::literal(Tensor::f64(shape, vec![value; n])?))
-    }
-
-    /// A weight of which only the shape is known.
-    pub fn unbound(shape: Vec<usize>) -> ConstantExpr {
-        ConstantExpr::new(shape, ExprKind::Unbound)
     }
 
     /// The tensor whose axis `i` is this one's axis `permutation[i]`.
@@ -194,11 +191,11 @@ impl ConstantExpr {
         &self.0.kind
     }
 
-    /// Whether the elements can be had, that is, no part of it is [`ExprKind::Unbound`].
+    /// Whether the elements can be had, that is, every stored part of it [is bound](StoredTensor::is_bound).
     pub fn is_bound(&self) -> bool {
         match self.kind() {
-            ExprKind::Unbound => false,
-            ExprKind::Stored(_) | ExprKind::Literal(_) => true,
+            ExprKind::Stored(stored) => stored.is_bound(),
+            ExprKind::Literal(_) => true,
             ExprKind::Permute(a, _) | ExprKind::Reshape(a) | ExprKind::Sqrt(a) | ExprKind::Sum(a, _) => {
                 a.is_bound()
             }
@@ -210,14 +207,13 @@ impl ConstantExpr {
     ///
     /// # Errors
     /// [`Malformed`](ErrorKind::Malformed) or [`Io`](ErrorKind::Io) where storage cannot be read,
-    /// [`Input`](ErrorKind::Input) where no weights were given.
+    /// what the storage says where it [is not bound](StoredTensor::is_bound).
     pub fn evaluate(&self) -> Result<Tensor> {
         match self.kind() {
             ExprKind::Stored(stored) => {
                 Tensor::from_le_bytes(self.shape(), stored.dtype(), &read_checked(stored.as_ref())?)
             }
             ExprKind::Literal(tensor) => Ok(tensor.clone()),
-            ExprKind::Unbound => Err(Error::new(ErrorKind::Input, "the model was opened without weights")),
             ExprKind::Permute(a, permutation) => a.evaluate()?.permute(permutation),
             ExprKind::Reshape(a) => a.evaluate()?.reshape(self.shape()),
             ExprKind::Sqrt(a) => {
@@ -314,13 +310,5 @@ mod tests {
         assert_eq!(literal(&[1], &[9.]).sqrt().evaluate().unwrap().as_f64().unwrap(), [3.]);
         assert!(a.add(&literal(&[2], &[1., 2.])).is_err());
         assert!(a.reshape(&[7]).is_err());
-    }
-
-    #[test]
-    fn unbound_weights_have_a_shape_and_no_elements() {
-        let a = ConstantExpr::unbound(vec![2]).sqrt();
-        assert_eq!(a.shape(), [2]);
-        assert!(!a.is_bound());
-        assert_eq!(a.evaluate().unwrap_err().kind(), ErrorKind::Input);
     }
 }

@@ -310,17 +310,6 @@ impl GraphBuilder {
         Ok(id)
     }
 
-    /// Replaces where a constant's elements come from; its shape stays.
-    pub fn rebind(&mut self, id: ConstantId, expr: crate::ConstantExpr) -> Result<()> {
-        let constant = &mut self.graph.constants[id.0 as usize];
-        if constant.shape() != expr.shape() {
-            let (expected, given) = (constant.shape(), expr.shape());
-            return Err(Error::shape(format!("{} has shape {expected:?}, not {given:?}", constant.name)));
-        }
-        constant.expr = expr;
-        Ok(())
-    }
-
     /// Adds a node of an operator with one output, which it returns.
     ///
     /// # Errors
@@ -402,8 +391,8 @@ impl GraphBuilder {
             let shape = &r#type.shape;
             return Err(Error::shape(format!("the shape {shape} has a negative dimension {dim}")).at(self.origin));
         }
-        let fixed = r#type.shape.iter().filter_map(Dim::as_usize);
-        let bytes = fixed.fold(Some(8usize), |bytes, n| bytes?.checked_mul(n.max(1)));
+        let mut fixed = r#type.shape.iter().filter_map(Dim::as_usize);
+        let bytes = fixed.try_fold(8usize, |bytes, n| bytes.checked_mul(n.max(1)));
         if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
             let error = Error::limit(format!("a tensor of shape {} does not fit memory", r#type.shape));
             return Err(error.at(self.origin));

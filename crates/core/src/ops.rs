@@ -30,7 +30,7 @@ pub use reduce::{Reduce, ReduceKind};
 pub use reshape::{Reshape, ReshapeDim};
 pub use softmax::Softmax;
 pub use transpose::Transpose;
-pub use unary::Unary;
+pub use unary::{SELU_ALPHA, SELU_SCALE, Unary};
 
 use crate::{Bindings, Constraint, Cost, Dim, Error, Relation, Result, Tensor, TensorType};
 

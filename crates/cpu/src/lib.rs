@@ -1,1 +1,51 @@
-//! .
+//! Runs networks on the CPU.
+//!
+//! The central type is [`Plan`]: a [`Graph`](k2o_core::Graph) made ready to run, with its constants evaluated and
+//! packed and its operators joined into steps, but without sizes. A [`Session`] of a plan owns the memory and runs
+//! it on arrays.
+//!
+//! ```
+//! # use k2o_core::{DType, Dim, GraphBuilder, Shape, TensorType, ops};
+//! # use k2o_cpu::{Plan, PlanOptions, TensorView};
+//! # let mut builder = GraphBuilder::new();
+//! # let shape = Shape::new([Dim::symbol("batch"), 3.into()]);
+//! # let x = builder.input("x", TensorType::new(shape, DType::F32))?;
+//! # let y = builder.add(ops::Unary::Relu, [x])?;
+//! # builder.output("y", y);
+//! # let graph = builder.finish();
+//! let plan = Plan::new(&graph, &PlanOptions::default())?;
+//! let mut session = plan.session();
+//! let outputs = session.run(&[TensorView::f32(&[2, 3], &[1., -2., 3., -4., 5., -6.])?])?;
+//! let y = outputs.by_name("y").and_then(|y| y.as_f32());
+//! assert_eq!(y, Some([1., 0., 3., 0., 5., 0.].as_slice()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Invariants:
+//!
+//! - The result for one sample has the same bits whatever the batch it is in: an element's arithmetic depends on
+//!   the operator and on the element's own inputs only. Vector lanes are output channels, and long sums are made of
+//!   blocks of at most [`BLOCK`] terms whose places do not depend on any size but the kernel's.
+//! - Joining operators into a step changes no bit, so what taps show is what runs without taps.
+//! - A session allocates nothing for sizes that it has seen.
+//! - NaN and infinity propagate as in the operators' references.
+//!
+//! This crate knows nothing of Keras, ONNX, files, threads, time or the environment.
+
+#![deny(unsafe_code)]
+
+mod arena;
+mod bound;
+mod error;
+mod kernels;
+mod plan;
+mod session;
+#[cfg(test)]
+mod testing;
+mod view;
+
+pub use error::{Error, ErrorKind, Result};
+pub use kernels::matmul::BLOCK;
+pub use plan::{Plan, PlanOptions, StepInfo};
+pub use session::{Outputs, Session};
+pub use view::{DataView, TensorView};

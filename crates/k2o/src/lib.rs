@@ -1,1 +1,45 @@
-//! .
+//! Keras models in pure Rust: open them, look at their shapes, run them, write them as ONNX.
+//!
+//! The central type is [`Model`]:
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/dense_between_steps/keras3.keras");
+//! use k2o::{ExportOptions, Model};
+//! use ndarray::Array3;
+//!
+//! let model = Model::open(path)?;
+//! assert_eq!(model.summary().total_parameters, 284);
+//!
+//! let x = Array3::<f32>::zeros((2, 40, 3));
+//! let y = model.predict(&[x.into()])?;
+//! assert_eq!(y[0].shape(), [2, 2]);
+//!
+//! let onnx = model.to_onnx(&ExportOptions::default())?.to_bytes()?;
+//! assert!(onnx.len() > 284 * 4);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Tensors are channels-last, as in Keras: `[batch, steps, channels]`. Computation is in single precision.
+//!
+//! This crate is thin: it opens files and puts `k2o-keras`, `k2o-core`, `k2o-cpu` and `k2o-onnx` together.
+
+#![forbid(unsafe_code)]
+
+mod array;
+mod error;
+mod file;
+mod model;
+mod summary;
+
+pub use array::Array;
+pub use error::{Error, ErrorKind, Result};
+pub use k2o_core as core;
+pub use k2o_cpu as cpu;
+pub use k2o_keras as keras;
+pub use k2o_keras::Limits;
+pub use k2o_onnx as onnx;
+pub use k2o_onnx::{Export, ExportOptions};
+pub use model::{Model, OpenOptions, Port, Provenance};
+pub use summary::{Summary, SummaryRow};

@@ -1,1 +1,21 @@
-//! .
+//! Cross-checks: what the runtime and the exported file compute, against the reference in `f64`, against tract, and
+//! against outputs that Keras itself computed.
+//!
+//! [`verify`] runs all of them on one input and returns a [`Report`] with the worst difference per layer and per
+//! output. Every difference is held against one bound: `|ours - expected| <= 1e-5 * max(1, max|expected|)`.
+//!
+//! The feature `tract` adds the run of the exported file in tract; it takes minutes to compile.
+
+#![forbid(unsafe_code)]
+
+mod compare;
+mod difference;
+mod inputs;
+#[cfg(feature = "tract")]
+mod tract;
+
+pub use compare::{Finding, Options, OutputRow, Report, Row, verify};
+pub use difference::{BOUND, Difference};
+pub use inputs::random_inputs;
+#[cfg(feature = "tract")]
+pub use tract::{TractModel, run as run_tract};

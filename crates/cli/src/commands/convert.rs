@@ -1,0 +1,50 @@
+//! `convert MODEL [--weights FILE] [-o OUT.onnx] [--opset N]`
+
+use super::{ModelArgs, bytes, grouped};
+use crate::failure::Failure;
+use crate::output::write_whole;
+use k2o::ExportOptions;
+use std::path::PathBuf;
+use std::time::Instant;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Where to write [default: the model's name with .onnx]
+    #[arg(short, long, value_name = "OUT.onnx")]
+    output: Option<PathBuf>,
+    /// The ONNX operator set
+    #[arg(long, value_name = "N", default_value_t = ExportOptions::default().opset)]
+    opset: i64,
+}
+
+pub(crate) fn run(args: &Args) -> Result<String, Failure> {
+    let start = Instant::now();
+    let model = args.model.open()?;
+    let mut options = ExportOptions::default();
+    options.opset = args.opset;
+    let export = model.to_onnx(&options)?;
+    let target = args.output.clone().unwrap_or_else(|| args.model.model.with_extension("onnx"));
+    let written = write_whole(&target, &args.model.paths(), |writer| {
+        export.write_to(writer).map_err(|error| match error.kind() {
+            k2o::onnx::ErrorKind::Io => Failure::io(&target, error),
+            _ => Failure::Model(model.onnx_error(&error)),
+        })
+    })?;
+    let summary = model.summary();
+    let provenance = model.provenance();
+    let version = provenance.keras_version.as_ref().map_or_else(String::new, |version| format!(", Keras {version}"));
+    Ok(format!(
+        "{} ({}{version}): {} layers, {} parameters -> {} (opset {}, {} nodes, {}) in {:.1} ms\n",
+        args.model.model.display(),
+        provenance.format,
+        summary.rows.len(),
+        grouped(summary.total_parameters),
+        target.display(),
+        args.opset,
+        export.node_count(),
+        bytes(written),
+        start.elapsed().as_secs_f64() * 1e3,
+    ))
+}

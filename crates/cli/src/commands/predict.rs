@@ -1,0 +1,40 @@
+//! `predict MODEL --input X --output Y`
+
+use super::ModelArgs;
+use crate::arrays;
+use crate::failure::Failure;
+use crate::output::write_whole;
+use std::path::PathBuf;
+use std::time::Instant;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The input: an .npy, or an .npz with an array for each input
+    #[arg(short, long, value_name = "X")]
+    input: PathBuf,
+    /// Where to write the output: an .npy for one, an .npz for any number
+    #[arg(short, long, value_name = "Y")]
+    output: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> Result<String, Failure> {
+    let model = args.model.open()?;
+    let names: Vec<String> = model.outputs().into_iter().map(|port| port.name).collect();
+    if names.len() != 1 && !arrays::is_npz(&args.output) {
+        let text = format!("the model has {} outputs ({}): --output must be an .npz", names.len(), names.join(", "));
+        return Err(Failure::Usage(text));
+    }
+    let inputs = arrays::read_inputs(&args.input, &model)?;
+    let start = Instant::now();
+    let outputs = model.predict(&inputs)?;
+    let elapsed = start.elapsed();
+    let mut paths = args.model.paths();
+    paths.push(&args.input);
+    write_whole(&args.output, &paths, |writer| arrays::write(&args.output, &names, &outputs, writer))?;
+    let shapes: Vec<String> =
+        names.iter().zip(&outputs).map(|(name, array)| format!("{name} {:?}", array.shape())).collect();
+    let target = args.output.display();
+    Ok(format!("{target}: {} in {:.1} ms\n", shapes.join(", "), elapsed.as_secs_f64() * 1e3))
+}

@@ -1,0 +1,146 @@
+//! The operators at work: one file each.
+//!
+//! A [`Kernel`] is made with the plan, from the operator and its constants. [`Kernel::bind`] computes what follows
+//! from sizes; [`Kernel::run`] then only moves and computes elements. The session sees neither: a kernel and what it
+//! bound become a [`Runner`].
+
+pub(crate) mod affine;
+pub(crate) mod binary;
+pub(crate) mod chain;
+pub(crate) mod concat;
+pub(crate) mod conv;
+pub(crate) mod dense;
+pub(crate) mod depthwise;
+pub(crate) mod grid;
+pub(crate) mod matmul;
+pub(crate) mod pad;
+pub(crate) mod pool;
+pub(crate) mod reduce;
+pub(crate) mod softmax;
+pub(crate) mod sums;
+pub(crate) mod transpose;
+pub(crate) mod unary;
+pub(crate) mod windows;
+
+use crate::arena::{Arena, Element, Slot};
+use crate::{Result, TensorView};
+use std::sync::Arc;
+
+/// One operator, with the constants and functions joined to it, on sizes yet unknown.
+pub(crate) trait Kernel: Send + Sync + 'static {
+    /// The output's elements.
+    type Out: Element;
+    /// What follows from sizes.
+    type Bound: Send + Sync + 'static;
+
+    /// What follows from these sizes of the operands and the output.
+    fn bind(&self, operands: &[&[usize]], output: &[usize]) -> Result<Self::Bound>;
+
+    /// How many elements of scratch memory a run needs.
+    fn scratch(&self, _: &Self::Bound) -> usize {
+        0
+    }
+
+    /// Computes every element of `out`, which is not empty.
+    fn run(&self, bound: &Self::Bound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [Self::Out]);
+}
+
+/// Where an operand's elements are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// One of the caller's arrays.
+    Input(usize),
+    /// One of the plan's constants.
+    Constant(usize),
+    /// Computed earlier.
+    Slot(Slot),
+}
+
+/// The memory that a session's run reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Memory<'a> {
+    pub inputs: &'a [TensorView<'a>],
+    pub constants: &'a Arena,
+    pub arena: &'a Arena,
+}
+
+impl<'a> Memory<'a> {
+    /// The elements at `source`, whose type the plan has made sure of.
+    pub fn get<T: Element>(&self, source: Source) -> &'a [T] {
+        match source {
+            Source::Input(index) => T::external(&self.inputs[index]).unwrap_or(&[]),
+            Source::Constant(index) => &T::buffers(self.constants)[index],
+            Source::Slot(slot) => &T::buffers(self.arena)[slot.index][..slot.len],
+        }
+    }
+}
+
+/// What a kernel reads.
+pub(crate) struct Operands<'a> {
+    sources: &'a [Source],
+    memory: Memory<'a>,
+}
+
+impl<'a> Operands<'a> {
+    /// The elements of operand `index`.
+    pub fn get<T: Element>(&self, index: usize) -> &'a [T] {
+        self.memory.get(self.sources[index])
+    }
+}
+
+/// A [`Kernel`] of any type.
+pub(crate) trait AnyKernel: Send + Sync {
+    /// The kernel on these sizes.
+    fn bind(self: Arc<Self>, operands: &[&[usize]], output: &[usize]) -> Result<Box<dyn Runner>>;
+}
+
+/// A kernel on known sizes.
+pub(crate) trait Runner: Send + Sync {
+    /// How many elements of scratch memory a run needs.
+    fn scratch(&self) -> usize;
+
+    /// Reads `sources` and computes the value at `target`.
+    fn run(
+        &self,
+        inputs: &[TensorView<'_>],
+        constants: &Arena,
+        arena: &mut Arena,
+        scratch: &mut [f32],
+        sources: &[Source],
+        target: Slot,
+    );
+}
+
+struct Ready<K: Kernel> {
+    kernel: Arc<K>,
+    bound: K::Bound,
+}
+
+impl<K: Kernel> AnyKernel for K {
+    fn bind(self: Arc<Self>, operands: &[&[usize]], output: &[usize]) -> Result<Box<dyn Runner>> {
+        let bound = Kernel::bind(&*self, operands, output)?;
+        Ok(Box::new(Ready { kernel: self, bound }))
+    }
+}
+
+impl<K: Kernel> Runner for Ready<K> {
+    fn scratch(&self) -> usize {
+        self.kernel.scratch(&self.bound)
+    }
+
+    fn run(
+        &self,
+        inputs: &[TensorView<'_>],
+        constants: &Arena,
+        arena: &mut Arena,
+        scratch: &mut [f32],
+        sources: &[Source],
+        target: Slot,
+    ) {
+        // Out of the arena while the others are read; no operand shares its slot.
+        let mut out = std::mem::take(&mut K::Out::buffers_mut(arena)[target.index]);
+        let operands = Operands { sources, memory: Memory { inputs, constants, arena } };
+        self.kernel.run(&self.bound, &operands, scratch, &mut out[..target.len]);
+        K::Out::buffers_mut(arena)[target.index] = out;
+    }
+}

@@ -1,0 +1,79 @@
+//! Functions joined to the operator before them: what happens to each element before it is stored.
+
+use super::unary::Function;
+use super::{Kernel, Operands};
+use crate::Result;
+
+/// What happens to one element.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Pointwise {
+    Function(Function),
+    /// Times the channel's element of one operand, plus that of another.
+    Affine { scale: usize, shift: usize },
+}
+
+/// Functions of single elements, one after the other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Chain {
+    pub links: Vec<Pointwise>,
+}
+
+impl Chain {
+    /// Replaces each element of `values`: rows of `width` channels, of which the first is `channel`.
+    #[inline]
+    pub fn apply(&self, operands: &Operands<'_>, values: &mut [f32], width: usize, channel: usize) {
+        for link in &self.links {
+            match *link {
+                Pointwise::Function(function) => function.apply(values),
+                Pointwise::Affine { scale, shift } => {
+                    let scale = &operands.get::<f32>(scale)[channel..];
+                    let shift = &operands.get::<f32>(shift)[channel..];
+                    for row in values.chunks_exact_mut(width) {
+                        affine_row(row, scale, shift);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Replaces each element by itself times its scale plus its shift.
+#[inline]
+pub(crate) fn affine_row(row: &mut [f32], scale: &[f32], shift: &[f32]) {
+    for ((x, scale), shift) in row.iter_mut().zip(scale).zip(shift) {
+        *x = *x * scale + shift;
+    }
+}
+
+/// A kernel whose output goes through a [`Chain`] in place.
+pub(crate) struct Then<K> {
+    pub kernel: K,
+    pub chain: Chain,
+}
+
+pub(crate) struct ThenBound<B> {
+    kernel: B,
+    width: usize,
+}
+
+impl<K: Kernel<Out = f32>> Kernel for Then<K> {
+    type Out = f32;
+    type Bound = ThenBound<K::Bound>;
+
+    fn bind(&self, operands: &[&[usize]], output: &[usize]) -> Result<Self::Bound> {
+        let width = output.last().copied().unwrap_or(1);
+        Ok(ThenBound { kernel: self.kernel.bind(operands, output)?, width })
+    }
+
+    fn scratch(&self, bound: &Self::Bound) -> usize {
+        self.kernel.scratch(&bound.kernel)
+    }
+
+    fn run(&self, bound: &Self::Bound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [f32]) {
+        self.kernel.run(&bound.kernel, operands, scratch, out);
+        let rows = (2048 / bound.width).max(1);
+        for chunk in out.chunks_mut(rows.saturating_mul(bound.width)) {
+            self.chain.apply(operands, chunk, bound.width, 0);
+        }
+    }
+}

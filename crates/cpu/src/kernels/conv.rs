@@ -1,0 +1,277 @@
+//! Convolution over the axes between batch and channels.
+//!
+//! Without groups and dilation, the taps of a window that stand next to each other along the last axis are one run
+//! of elements, so in one dimension the convolution is a matrix product whose left rows overlap. Otherwise every tap
+//! is a run of its own. Padding is not copied: windows near the ends have fewer runs.
+
+use super::depthwise;
+use super::matmul::{Finish, Layout, ROW_CHUNK, Row, Terms, multiply};
+use super::windows::{Cell, Sliding};
+use super::{Kernel, Operands};
+use crate::arena::Buffer;
+use crate::kernels::chain::Chain;
+use crate::{Error, Result};
+use k2o_core::{Window, ops};
+use std::sync::Arc;
+
+/// Where the right side of a product comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Weights {
+    /// A constant, packed when the plan was made.
+    Packed(Layout, Arc<Buffer<f32>>),
+    /// An operand that is packed at each run.
+    Computed(usize),
+}
+
+impl Weights {
+    /// The layout for these operands, `groups` being that for a kernel's sizes.
+    pub fn layout(&self, operands: &[&[usize]], groups: impl Fn(&[usize]) -> usize) -> Result<Layout> {
+        match self {
+            Weights::Packed(layout, _) => Ok(*layout),
+            Weights::Computed(index) => Layout::new(operands[*index], groups(operands[*index])),
+        }
+    }
+
+    /// How much scratch memory [`get`](Weights::get) needs.
+    pub fn scratch(&self, layout: &Layout) -> usize {
+        match self {
+            Weights::Packed(..) => 0,
+            Weights::Computed(_) => layout.packed_len().unwrap_or(0),
+        }
+    }
+
+    /// The packed matrices.
+    pub fn get<'a>(&'a self, layout: &Layout, operands: &Operands<'_>, scratch: &'a mut [f32]) -> &'a [f32] {
+        match self {
+            Weights::Packed(_, packed) => packed,
+            Weights::Computed(index) => {
+                let packed = &mut scratch[..self.scratch(layout)];
+                layout.pack(operands.get(*index), packed);
+                packed
+            }
+        }
+    }
+}
+
+/// The groups that the weights of a convolution of `groups` groups are packed in: as one group where every channel
+/// is a group of its own, because filters then share no input and can be neighbouring lanes.
+pub(crate) fn packed_groups(groups: usize, kernel: &[usize]) -> usize {
+    match kernel {
+        [.., 1, _] => 1,
+        _ => groups,
+    }
+}
+
+/// A convolution of operand 0 with what is joined to it.
+pub(crate) struct Conv {
+    pub op: ops::Conv,
+    pub weights: Weights,
+    pub bias: Option<usize>,
+    pub chain: Chain,
+}
+
+pub(crate) struct ConvBound {
+    layout: Layout,
+    sliding: Sliding,
+    /// Input channels of each group.
+    per_group: usize,
+    /// Filters of each channel, if every channel is a group of its own.
+    multiplier: Option<usize>,
+    /// Whether taps next to each other along the last axis are one run of elements.
+    contiguous: bool,
+}
+
+/// The terms of a window that reads a cell's taps.
+struct Taps<'a> {
+    cell: Cell<'a>,
+    per_group: usize,
+    contiguous: bool,
+}
+
+impl Terms for Taps<'_> {
+    #[inline(always)]
+    fn visit(&self, mut visit: impl FnMut(usize, usize, usize)) {
+        let depth = self.per_group;
+        self.cell.tap_runs(&mut |offset, tap, count, step| match self.contiguous {
+            true => visit(offset, tap * depth, count * depth),
+            false => (0..count).for_each(|i| visit(offset + i * step, (tap + i) * depth, depth)),
+        });
+    }
+}
+
+impl Kernel for Conv {
+    type Out = f32;
+    type Bound = ConvBound;
+
+    fn bind(&self, operands: &[&[usize]], _: &[usize]) -> Result<ConvBound> {
+        let groups = self.op.groups;
+        let x = operands[0];
+        let channels = x.last().copied().ok_or_else(|| Error::shape("a convolution of a single number"))?;
+        let layout = self.weights.layout(operands, |kernel| packed_groups(groups, kernel))?;
+        let filters = layout.groups * layout.columns;
+        let last_dilation = self.op.windows.last().map_or(1, Window::dilation);
+        Ok(ConvBound {
+            layout,
+            sliding: Sliding::new(&self.op.windows, x, filters)?,
+            per_group: channels / groups,
+            multiplier: (layout.groups != groups).then(|| filters / groups),
+            contiguous: groups == 1 && last_dilation == 1,
+        })
+    }
+
+    fn scratch(&self, bound: &ConvBound) -> usize {
+        self.weights.scratch(&bound.layout)
+    }
+
+    fn run(&self, bound: &ConvBound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [f32]) {
+        let layout = &bound.layout;
+        let weights = self.weights.get(layout, operands, scratch);
+        let finish =
+            Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
+        let x = operands.get::<f32>(0);
+        bound.sliding.cells(|cell| {
+            let taps = Taps { cell, per_group: bound.per_group, contiguous: bound.contiguous };
+            let mut flush = |rows: &mut [Row]| {
+                if let Some(multiplier) = bound.multiplier {
+                    return depthwise::multiply(x, rows, &taps, multiplier, (layout, weights), &finish, out);
+                }
+                for group in 0..layout.groups {
+                    let panels = layout.group(weights, group);
+                    multiply(x, rows, &taps, (layout, panels), (&finish, group * layout.columns), out);
+                    for row in rows.iter_mut() {
+                        row.x += bound.per_group;
+                        row.y += layout.columns;
+                    }
+                }
+            };
+            let (mut rows, mut len) = ([Row::default(); ROW_CHUNK], 0);
+            cell.rows(&mut |row| {
+                rows[len] = row;
+                len += 1;
+                if len == ROW_CHUNK {
+                    flush(&mut rows);
+                    len = 0;
+                }
+            });
+            if len > 0 {
+                flush(&mut rows[..len]);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Problem, check_products, padding, values};
+    use k2o_core::{Padding, Window, ops};
+    use proptest::prelude::*;
+
+    /// A convolution of any rank; `per_group` channels and `filters` filters in each group.
+    #[derive(Clone, Debug)]
+    struct Case {
+        batch: usize,
+        axes: Vec<(usize, i64, i64, i64, Padding)>,
+        groups: usize,
+        per_group: usize,
+        filters: usize,
+        bias: bool,
+        seed: u64,
+    }
+
+    impl Case {
+        fn problem(&self) -> Option<Problem> {
+            let windows = self.axes.iter().map(|&(_, size, stride, dilation, padding)| {
+                Window::new(size, stride, dilation, padding).unwrap()
+            });
+            let windows: Vec<Window> = windows.collect();
+            let fits = windows.iter().zip(&self.axes).all(|(window, axis)| window.extent(axis.0).is_ok());
+            let mut x = vec![self.batch];
+            x.extend(self.axes.iter().map(|axis| axis.0));
+            x.push(self.groups * self.per_group);
+            let mut kernel: Vec<usize> = self.axes.iter().map(|axis| axis.1 as usize).collect();
+            kernel.extend([self.per_group, self.groups * self.filters]);
+            let mut operands = vec![values(&x, self.seed), values(&kernel, self.seed + 1)];
+            if self.bias {
+                operands.push(values(&[self.groups * self.filters], self.seed + 2));
+            }
+            let op = ops::Conv { windows, groups: self.groups };
+            fits.then(|| Problem::new(op, operands))
+        }
+    }
+
+    fn axis(input: usize) -> impl Strategy<Value = (usize, i64, i64, i64, Padding)> {
+        (1..=input, 1i64..5, 1i64..4, 1i64..4).prop_flat_map(|(input, size, stride, dilation)| {
+            padding().prop_map(move |padding| (input, size, stride, dilation, padding))
+        })
+    }
+
+    fn cases(
+        ranks: std::ops::Range<usize>,
+        input: usize,
+        groups: std::ops::Range<usize>,
+        per_group: std::ops::Range<usize>,
+    ) -> impl Strategy<Value = Case> {
+        let axes = prop::collection::vec(axis(input), ranks);
+        (0usize..3, axes, groups, per_group, 1usize..40, any::<bool>(), any::<u64>()).prop_map(
+            |(batch, axes, groups, per_group, filters, bias, seed)| {
+                let filters = if groups > 1 { filters.div_ceil(3) } else { filters };
+                Case { batch, axes, groups, per_group, filters, bias, seed: seed >> 2 }
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+        #[test]
+        fn one_dimension_is_the_reference(case in cases(1..2, 40, 1..2, 1..70)) {
+            if let Some(problem) = case.problem() {
+                check_products(&problem);
+            }
+        }
+
+        #[test]
+        fn more_dimensions_are_the_reference(case in cases(0..4, 7, 1..2, 1..6)) {
+            if let Some(problem) = case.problem() {
+                check_products(&problem);
+            }
+        }
+
+        #[test]
+        fn groups_are_the_reference(case in cases(1..3, 9, 2..5, 2..5)) {
+            if let Some(problem) = case.problem() {
+                check_products(&problem);
+            }
+        }
+
+        #[test]
+        fn depthwise_is_the_reference(case in cases(1..3, 9, 1..40, 1..2)) {
+            if let Some(problem) = case.problem() {
+                check_products(&problem);
+            }
+        }
+    }
+
+    #[test]
+    fn long_sums_are_made_of_blocks() {
+        for (size, per_group, groups) in [(3, 300, 1), (200, 3, 1), (300, 1, 20), (150, 2, 2)] {
+            let axes = vec![(size as usize + 5, size, 2, 1, Padding::Explicit(3, 1))];
+            let case = Case { batch: 2, axes, groups, per_group, filters: 3, bias: true, seed: 9 };
+            check_products(&case.problem().unwrap());
+        }
+    }
+
+    #[test]
+    fn padding_is_left_out_even_where_weights_are_infinite() {
+        let window = Window::new(3, 1, 1, Padding::Same).unwrap();
+        let op = ops::Conv { windows: vec![window], groups: 1 };
+        let problem = Problem::new(op, [
+            (vec![1, 4, 1], vec![1.0, f32::NAN, 3.0, 4.0]),
+            (vec![3, 1, 2], vec![f32::INFINITY, 1.0, 1.0, 1.0, 1.0, f32::INFINITY]),
+        ]);
+        let y = problem.run();
+        let reference = problem.reference();
+        for (y, expected) in y.iter().zip(reference.as_f64().unwrap()) {
+            assert!(f64::from(*y) == *expected || y.is_nan() && expected.is_nan(), "{y} {expected}");
+        }
+    }
+}

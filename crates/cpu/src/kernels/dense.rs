@@ -1,0 +1,91 @@
+//! Matrix product over the last axis.
+
+use super::conv::Weights;
+use super::matmul::{Contiguous, Finish, Layout, ROW_CHUNK, Row, multiply};
+use super::{Kernel, Operands};
+use crate::Result;
+use crate::kernels::chain::Chain;
+
+/// The product of operand 0 with weights, and what is joined to it.
+pub(crate) struct Dense {
+    pub weights: Weights,
+    pub bias: Option<usize>,
+    pub chain: Chain,
+}
+
+pub(crate) struct DenseBound {
+    layout: Layout,
+    rows: usize,
+}
+
+impl Kernel for Dense {
+    type Out = f32;
+    type Bound = DenseBound;
+
+    fn bind(&self, operands: &[&[usize]], output: &[usize]) -> Result<DenseBound> {
+        let layout = self.weights.layout(operands, |_| 1)?;
+        let (_, rows) = output.split_last().unwrap_or((&1, &[]));
+        Ok(DenseBound { layout, rows: super::grid::elements(rows)? })
+    }
+
+    fn scratch(&self, bound: &DenseBound) -> usize {
+        self.weights.scratch(&bound.layout)
+    }
+
+    fn run(&self, bound: &DenseBound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [f32]) {
+        let layout = &bound.layout;
+        let weights = self.weights.get(layout, operands, scratch);
+        let finish =
+            Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
+        let x = operands.get::<f32>(0);
+        let mut rows = [Row::default(); ROW_CHUNK];
+        for first in (0..bound.rows).step_by(ROW_CHUNK) {
+            let rows = &mut rows[..ROW_CHUNK.min(bound.rows - first)];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = Row { x: (first + i) * layout.depth, y: (first + i) * layout.columns };
+            }
+            multiply(x, rows, &Contiguous(layout.depth), (layout, weights), (&finish, 0), out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Problem, check_products, values};
+    use k2o_core::ops;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn products_are_the_reference(
+            outer in prop::collection::vec(0usize..9, 1..3),
+            depth in 0usize..300,
+            units in 1usize..90,
+            bias in any::<bool>(),
+            seed in 0u64..1 << 40,
+        ) {
+            let mut x = outer;
+            x.push(depth);
+            let mut operands = vec![values(&x, seed), values(&[depth, units], seed + 1)];
+            if bias {
+                operands.push(values(&[units], seed + 2));
+            }
+            check_products(&Problem::new(ops::Dense, operands));
+        }
+    }
+
+    #[test]
+    fn a_sum_of_16384_positive_terms_loses_little() {
+        let n = 16384;
+        let x = (vec![1, n], (0..n).map(|i| 1.0 + (i % 101) as f32 / 101.0).collect());
+        let w = (vec![n, 1], (0..n).map(|i| 1.0 + (i % 97) as f32 / 97.0).collect());
+        check_products(&Problem::new(ops::Dense, [x, w]));
+    }
+
+    #[test]
+    fn a_bad_input_spoils_its_own_row_only() {
+        let x = (vec![3, 2], vec![1.0, 2.0, f32::NAN, 1.0, f32::INFINITY, 0.0]);
+        let y = Problem::new(ops::Dense, [x, (vec![2, 1], vec![1.0, 1.0])]).run();
+        assert_eq!((y[0], y[1].is_nan(), y[2]), (3.0, true, f32::INFINITY));
+    }
+}

@@ -1,0 +1,273 @@
+//! Graphs made ready to run.
+
+mod build;
+mod draft;
+
+use crate::arena::{Arena, Kind};
+use crate::kernels::AnyKernel;
+use crate::{Error, Result, Session};
+use draft::Drafts;
+use k2o_core::{CallId, Graph, GraphBuilder, Operand, TensorType, ValueId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+/// How a plan is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Whether every value that a [`Tap`](k2o_core::Tap) of the graph names is kept, to be read with
+    /// [`Session::tap`]. The results have the same bits either way.
+    pub keep_taps: bool,
+    /// The most bytes that a session may take for values; a size that needs more is an error.
+    pub memory_limit: usize,
+}
+
+impl Default for PlanOptions {
+    fn default() -> PlanOptions {
+        PlanOptions { keep_taps: false, memory_limit: isize::MAX as usize }
+    }
+}
+
+/// A graph made ready to run: constants evaluated and packed, operators joined into steps, sizes left open.
+///
+/// Cheap to clone, and shared between threads that each have their own [`Session`].
+#[derive(Clone)]
+pub struct Plan {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    /// The graph's inputs and constraints, without its nodes.
+    pub binder: Graph,
+    /// Shape and element type of every value of the graph.
+    pub types: Vec<TensorType>,
+    /// The value whose elements each value shares, or the constant.
+    pub roots: Vec<Operand>,
+    /// The values that something reads.
+    pub needed: Vec<bool>,
+    pub constants: Arena,
+    pub constant_shapes: BTreeMap<k2o_core::ConstantId, Vec<usize>>,
+    pub steps: Vec<Step>,
+    /// In the order in which they are first written.
+    pub buffers: Vec<BufferInfo>,
+    /// The inputs that are copied, and the buffers that they are copied to.
+    pub loads: Vec<(usize, usize)>,
+    pub outputs: Vec<Exit>,
+    pub taps: BTreeMap<(CallId, usize), Exit>,
+    pub memory_limit: usize,
+}
+
+/// One kernel at work.
+pub(crate) struct Step {
+    pub name: String,
+    pub kernel: Arc<dyn AnyKernel>,
+    pub operands: Vec<(Operand, Storage)>,
+    pub output: ValueId,
+    pub buffer: usize,
+    pub origin: Option<CallId>,
+}
+
+/// Where a value's elements are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Storage {
+    Input(usize),
+    Constant(usize),
+    Buffer(usize),
+}
+
+/// Room for a value from one step to another, both included. Inputs are copied at step 0.
+pub(crate) struct BufferInfo {
+    pub value: ValueId,
+    pub kind: Kind,
+    pub from: usize,
+    pub to: usize,
+}
+
+/// A value that can be read after a run.
+pub(crate) struct Exit {
+    pub name: String,
+    pub value: ValueId,
+    pub kind: Kind,
+    pub storage: Storage,
+}
+
+/// What one step of a plan does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepInfo<'a> {
+    /// The operators that are joined in it, such as `conv+relu`.
+    pub name: &'a str,
+    /// The layer call that the first of them came from.
+    pub origin: Option<CallId>,
+    /// Shape and element type of what it computes.
+    pub r#type: &'a TensorType,
+}
+
+impl Plan {
+    /// The plan of a graph, which should have been [rewritten](k2o_core::rewrite).
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for values that are neither `float32` nor integers,
+    /// [`Io`](crate::ErrorKind::Io) or [`Malformed`](crate::ErrorKind::Malformed) where a constant cannot be read,
+    /// [`Input`](crate::ErrorKind::Input) where no weights were given.
+    pub fn new(graph: &Graph, options: &PlanOptions) -> Result<Plan> {
+        let tapped = graph.taps().iter().filter_map(|tap| tap.value).filter(|_| options.keep_taps);
+        let tapped: BTreeSet<ValueId> = tapped.collect();
+        let drafts = Drafts::new(graph, &tapped);
+        let mut builder = build::Builder::new(graph);
+        let mut built = Vec::with_capacity(drafts.drafts.len());
+        for draft in &drafts.drafts {
+            let origin = graph.nodes()[draft.node].origin;
+            built.push((draft.output, builder.build(draft).map_err(|error| error.at(origin))?));
+        }
+        let kept: Vec<ValueId> = tapped.into_iter().chain(graph.outputs().iter().map(|port| port.value)).collect();
+        for id in kept.iter().copied().chain(built.iter().flat_map(|(_, built)| built.values())) {
+            if let Operand::Constant(constant) = drafts.roots[id.0 as usize] {
+                builder.constant(constant)?;
+            }
+        }
+
+        let mut layout = Layout::new(graph, &drafts, &kept)?;
+        let mut steps = Vec::with_capacity(built.len());
+        for (at, (output, built)) in built.into_iter().enumerate() {
+            let mut operands = Vec::with_capacity(built.operands.len());
+            for operand in built.operands {
+                operands.push((operand, layout.read(&builder, &drafts, operand, at + 1)?));
+            }
+            let buffer = layout.write(graph, output, at + 1)?;
+            let (name, kernel, origin) = (built.name, built.kernel, built.origin);
+            steps.push(Step { name, kernel, operands, output, buffer, origin });
+        }
+        let mut exit = |name: &str, value: ValueId| -> Result<Exit> {
+            let kind = Kind::of(graph.value(value).r#type.dtype)?;
+            let storage = layout.read(&builder, &drafts, value.into(), usize::MAX)?;
+            Ok(Exit { name: name.to_string(), value, kind, storage })
+        };
+        let outputs = graph.outputs().iter().map(|port| exit(&port.name, port.value)).collect::<Result<Vec<_>>>()?;
+        let mut taps = BTreeMap::new();
+        for tap in graph.taps().iter().filter(|_| options.keep_taps) {
+            if let Some(value) = tap.value {
+                taps.insert((tap.call, tap.output), exit("", value)?);
+            }
+        }
+
+        let Layout { buffers, loads, .. } = layout;
+        let (constants, constant_shapes) = builder.finish();
+        let Drafts { roots, needed, .. } = drafts;
+        let types = graph.values().iter().map(|value| value.r#type.clone()).collect();
+        let binder = binder(graph)?;
+        let memory_limit = options.memory_limit;
+        let inner = Inner {
+            binder,
+            types,
+            roots,
+            needed,
+            constants,
+            constant_shapes,
+            steps,
+            buffers,
+            loads,
+            outputs,
+            taps,
+            memory_limit,
+        };
+        Ok(Plan { inner: Arc::new(inner) })
+    }
+
+    /// A session that runs this plan.
+    pub fn session(&self) -> Session {
+        Session::new(self)
+    }
+
+    /// Names, shapes and element types of the inputs, in the graph's order.
+    pub fn inputs(&self) -> impl ExactSizeIterator<Item = (&str, &TensorType)> {
+        let binder = &self.inner.binder;
+        binder.inputs().iter().map(|port| (port.name.as_str(), &binder.value(port.value).r#type))
+    }
+
+    /// Names, shapes and element types of the outputs, in the graph's order.
+    pub fn outputs(&self) -> impl ExactSizeIterator<Item = (&str, &TensorType)> {
+        let inner = &*self.inner;
+        inner.outputs.iter().map(|exit| (exit.name.as_str(), &inner.types[exit.value.0 as usize]))
+    }
+
+    /// What is run, in order.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = StepInfo<'_>> {
+        let inner = &*self.inner;
+        inner.steps.iter().map(|step| StepInfo {
+            name: &step.name,
+            origin: step.origin,
+            r#type: &inner.types[step.output.0 as usize],
+        })
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.steps().map(|step| step.name)).finish()
+    }
+}
+
+/// A graph of the inputs and constraints only: enough to bind symbols.
+fn binder(graph: &Graph) -> Result<Graph> {
+    let mut builder = GraphBuilder::new();
+    for port in graph.inputs() {
+        builder.input(port.name.clone(), graph.value(port.value).r#type.clone())?;
+    }
+    for constraint in graph.constraints() {
+        builder.constraint(constraint.clone());
+    }
+    Ok(builder.finish())
+}
+
+/// Where values are, while steps are added.
+struct Layout {
+    storages: BTreeMap<ValueId, Storage>,
+    buffers: Vec<BufferInfo>,
+    loads: Vec<(usize, usize)>,
+}
+
+impl Layout {
+    /// The inputs: float arrays are read where they are, but those that can be read after the run are copied, and
+    /// integers become 64-bit.
+    fn new(graph: &Graph, drafts: &Drafts, kept: &[ValueId]) -> Result<Layout> {
+        let mut layout = Layout { storages: BTreeMap::new(), buffers: Vec::new(), loads: Vec::new() };
+        let kept: BTreeSet<Operand> = kept.iter().map(|id| drafts.roots[id.0 as usize]).collect();
+        for (index, port) in graph.inputs().iter().enumerate() {
+            let kind = Kind::of(graph.value(port.value).r#type.dtype)?;
+            if kind == Kind::Float && !kept.contains(&port.value.into()) {
+                layout.storages.insert(port.value, Storage::Input(index));
+            } else {
+                let buffer = layout.write(graph, port.value, 0)?;
+                layout.loads.push((index, buffer));
+            }
+        }
+        Ok(layout)
+    }
+
+    /// Where `operand` is; it is read at step `at`.
+    fn read(&mut self, builder: &build::Builder<'_>, drafts: &Drafts, operand: Operand, at: usize) -> Result<Storage> {
+        let root = match operand {
+            Operand::Value(id) => drafts.roots[id.0 as usize],
+            constant => constant,
+        };
+        let storage = match root {
+            Operand::Value(id) => self.storages.get(&id).copied(),
+            Operand::Constant(id) => builder.slot(id).map(Storage::Constant),
+        };
+        let storage = storage.ok_or_else(|| Error::shape("a value is used before it is computed"))?;
+        if let Storage::Buffer(index) = storage {
+            let buffer = &mut self.buffers[index];
+            buffer.to = buffer.to.max(at);
+        }
+        Ok(storage)
+    }
+
+    /// A new buffer for `value`, which is computed at step `at`.
+    fn write(&mut self, graph: &Graph, value: ValueId, at: usize) -> Result<usize> {
+        let kind = Kind::of(graph.value(value).r#type.dtype)?;
+        let index = self.buffers.len();
+        self.buffers.push(BufferInfo { value, kind, from: at, to: at });
+        self.storages.insert(value, Storage::Buffer(index));
+        Ok(index)
+    }
+}

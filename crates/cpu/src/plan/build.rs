@@ -1,0 +1,207 @@
+//! From operators to kernels.
+
+use super::draft::Draft;
+use crate::arena::{Arena, Buffer, Kind};
+use crate::kernels::affine::Affine;
+use crate::kernels::binary::Binary;
+use crate::kernels::chain::{Chain, Pointwise, Then};
+use crate::kernels::concat::Concat;
+use crate::kernels::conv::{Conv, Weights, packed_groups};
+use crate::kernels::dense::Dense;
+use crate::kernels::matmul::Layout;
+use crate::kernels::pad::Pad;
+use crate::kernels::pool::Pool;
+use crate::kernels::reduce::Reduce;
+use crate::kernels::softmax::Softmax;
+use crate::kernels::transpose::Transpose;
+use crate::kernels::unary::Function;
+use crate::kernels::{AnyKernel, Kernel};
+use crate::{Error, Result};
+use k2o_core::ops::Operator;
+use k2o_core::{CallId, ConstantId, Graph, Node, Op, Operand, ValueId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Makes kernels and evaluates each constant that they need once.
+pub(super) struct Builder<'a> {
+    graph: &'a Graph,
+    constants: Arena,
+    slots: BTreeMap<ConstantId, usize>,
+    /// By constant and the number of groups it is packed in.
+    packed: BTreeMap<(ConstantId, usize), Weights>,
+}
+
+/// A kernel and what it reads.
+pub(super) struct Built {
+    pub name: String,
+    pub kernel: Arc<dyn AnyKernel>,
+    pub operands: Vec<Operand>,
+    pub origin: Option<CallId>,
+}
+
+impl Built {
+    /// The values that the kernel reads.
+    pub fn values(&self) -> impl Iterator<Item = ValueId> {
+        self.operands.iter().filter_map(|operand| operand.value())
+    }
+}
+
+impl<'a> Builder<'a> {
+    pub fn new(graph: &'a Graph) -> Builder<'a> {
+        Builder { graph, constants: Arena::default(), slots: BTreeMap::new(), packed: BTreeMap::new() }
+    }
+
+    /// The evaluated constants and their sizes.
+    pub fn finish(self) -> (Arena, BTreeMap<ConstantId, Vec<usize>>) {
+        let shape = |id: &ConstantId| (*id, self.graph.constant(*id).shape().to_vec());
+        (self.constants, self.slots.keys().map(shape).collect())
+    }
+
+    /// Where the elements of a constant are, once it is evaluated.
+    pub fn slot(&self, id: ConstantId) -> Option<usize> {
+        self.slots.get(&id).copied()
+    }
+
+    /// Evaluates a constant.
+    pub fn constant(&mut self, id: ConstantId) -> Result<()> {
+        if self.slots.contains_key(&id) {
+            return Ok(());
+        }
+        let constant = self.graph.constant(id);
+        let slot = match constant.dtype.is_float() {
+            true => self.constants.push(Buffer::from_slice(&constant.to_f32()?)?),
+            false => {
+                Kind::of(constant.dtype)?;
+                self.constants.push(Buffer::from_slice(constant.evaluate()?.as_i64()?)?)
+            }
+        };
+        self.slots.insert(id, slot);
+        Ok(())
+    }
+
+    /// The right side of a product, packed now if it is a constant; else it joins the operands.
+    fn weights(
+        &mut self,
+        operands: &mut Vec<Operand>,
+        kernel: Operand,
+        groups: impl Fn(&[usize]) -> usize,
+    ) -> Result<Weights> {
+        let Operand::Constant(id) = kernel else {
+            operands.push(kernel);
+            return Ok(Weights::Computed(operands.len() - 1));
+        };
+        let constant = self.graph.constant(id);
+        let groups = groups(constant.shape());
+        if let Some(weights) = self.packed.get(&(id, groups)) {
+            return Ok(weights.clone());
+        }
+        let layout = Layout::new(constant.shape(), groups)?;
+        let weights = Weights::Packed(layout, Arc::new(layout.packed(&constant.to_f32()?)?));
+        self.packed.insert((id, groups), weights.clone());
+        Ok(weights)
+    }
+
+    /// What follows the node that starts a step; its constants join the operands.
+    fn chain(&self, operands: &mut Vec<Operand>, links: &[usize]) -> Result<Chain> {
+        let mut chain = Chain::default();
+        for &link in links {
+            let node = &self.graph.nodes()[link];
+            chain.links.push(match &node.op {
+                Op::Unary(op) => Pointwise::Function(Function::new(op)?),
+                _ => {
+                    operands.extend(&node.inputs[1..]);
+                    Pointwise::Affine { scale: operands.len() - 2, shift: operands.len() - 1 }
+                }
+            });
+        }
+        Ok(chain)
+    }
+
+    /// What kind of elements an operand has.
+    fn kind(&self, operand: Operand) -> Result<Kind> {
+        match self.graph.type_of(operand).dtype {
+            dtype if dtype.is_float() && operand.constant().is_some() => Ok(Kind::Float),
+            dtype => Kind::of(dtype),
+        }
+    }
+
+    /// Refuses an operator on integers.
+    fn floats(&self, node: &Node) -> Result<()> {
+        for &operand in &node.inputs {
+            if self.kind(operand)? != Kind::Float {
+                let r#type = self.graph.type_of(operand);
+                return Err(Error::unsupported(format!("{} of an array of type {}", node.op.name(), r#type.dtype)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The kernel of a step.
+    pub fn build(&mut self, draft: &Draft) -> Result<Built> {
+        let node = &self.graph.nodes()[draft.node];
+        if node.outputs.len() != 1 {
+            let (name, n) = (node.op.name(), node.outputs.len());
+            return Err(Error::unsupported(format!("{name} with {n} outputs")));
+        }
+        let mut operands: Vec<Operand> = Vec::new();
+        let integers = || Ok::<bool, Error>(self.kind(node.inputs[0])? == Kind::Integer);
+        let kernel: Arc<dyn AnyKernel> = match &node.op {
+            Op::Conv(_) | Op::Dense(_) => {
+                self.floats(node)?;
+                operands.push(node.inputs[0]);
+                let groups = |kernel: &[usize]| match &node.op {
+                    Op::Conv(op) => packed_groups(op.groups, kernel),
+                    _ => 1,
+                };
+                let weights = self.weights(&mut operands, node.inputs[1], groups)?;
+                operands.extend(&node.inputs[2..]);
+                let bias = (node.inputs.len() > 2).then(|| operands.len() - 1);
+                let chain = self.chain(&mut operands, &draft.links)?;
+                match &node.op {
+                    Op::Conv(op) => Arc::new(Conv { op: op.clone(), weights, bias, chain }),
+                    _ => Arc::new(Dense { weights, bias, chain }),
+                }
+            }
+            Op::Concat(op) if integers()? => Arc::new(Concat::<i64>::new(*op)),
+            Op::Concat(op) => self.then(Concat::<f32>::new(*op), draft, &mut operands)?,
+            Op::Transpose(op) if integers()? => Arc::new(Transpose::<i64>::new(op.clone())),
+            Op::Transpose(op) => self.then(Transpose::<f32>::new(op.clone()), draft, &mut operands)?,
+            Op::Affine(op) => self.then(Affine(*op), draft, &mut operands)?,
+            Op::Binary(op) => self.then(Binary(*op), draft, &mut operands)?,
+            Op::Pad(op) => self.then(Pad(op.clone()), draft, &mut operands)?,
+            Op::Pool(op) => self.then(Pool(op.clone()), draft, &mut operands)?,
+            Op::Reduce(op) => self.then(Reduce(op.clone()), draft, &mut operands)?,
+            Op::Softmax(op) => self.then(Softmax(op.clone()), draft, &mut operands)?,
+            Op::Unary(op) => self.then(Function::new(op)?, draft, &mut operands)?,
+            Op::Identity(_) | Op::Reshape(_) => {
+                return Err(Error::unsupported(format!("{} as a step of its own", node.op.name())));
+            }
+        };
+        if operands.is_empty() {
+            operands.clone_from(&node.inputs);
+        }
+        for id in operands.iter().filter_map(|operand| operand.constant()) {
+            self.constant(id)?;
+        }
+        let parts = std::iter::once(draft.node).chain(draft.links.iter().copied());
+        let names: Vec<&str> = parts.map(|at| self.graph.nodes()[at].op.name()).collect();
+        Ok(Built { name: names.join("+"), kernel, operands, origin: node.origin })
+    }
+
+    /// A kernel that reads the node's inputs, followed by the step's other functions.
+    fn then<K: Kernel<Out = f32>>(
+        &self,
+        kernel: K,
+        draft: &Draft,
+        operands: &mut Vec<Operand>,
+    ) -> Result<Arc<dyn AnyKernel>> {
+        let node = &self.graph.nodes()[draft.node];
+        self.floats(node)?;
+        operands.extend(&node.inputs);
+        let chain = self.chain(operands, &draft.links)?;
+        Ok(match chain.links.is_empty() {
+            true => Arc::new(kernel),
+            false => Arc::new(Then { kernel, chain }),
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! Which operators become one step, and which need none.
+
+use k2o_core::{DType, Graph, Node, Op, Operand, ValueId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A step before its kernel is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Draft {
+    /// The node that starts the step.
+    pub node: usize,
+    /// Nodes of functions of single elements that follow.
+    pub links: Vec<usize>,
+    /// What the last of them computes.
+    pub output: ValueId,
+}
+
+/// The steps of a graph.
+pub(super) struct Drafts {
+    /// In an order in which they can be run.
+    pub drafts: Vec<Draft>,
+    /// For each value, the one whose elements it shares, or the constant; itself if it has its own.
+    pub roots: Vec<Operand>,
+    /// Whether a value is an output, kept, or read on the way to one.
+    pub needed: Vec<bool>,
+}
+
+impl Drafts {
+    /// The steps of `graph`, such that the values in `kept` are computed.
+    pub fn new(graph: &Graph, kept: &BTreeSet<ValueId>) -> Drafts {
+        let values = graph.values().len();
+        let mut needed = vec![false; values];
+        let exits = graph.outputs().iter().map(|port| port.value).chain(kept.iter().copied());
+        exits.for_each(|id| needed[id.0 as usize] = true);
+        // How many steps read a value; what can be read after the run is read once more.
+        let mut uses: Vec<usize> = needed.iter().map(|&needed| usize::from(needed)).collect();
+        for node in graph.nodes().iter().rev() {
+            if node.outputs.iter().any(|id| needed[id.0 as usize]) {
+                for id in node.inputs.iter().filter_map(|operand| operand.value()) {
+                    needed[id.0 as usize] = true;
+                    uses[id.0 as usize] += 1;
+                }
+            }
+        }
+
+        let mut roots: Vec<Operand> = (0..values).map(|id| ValueId(id as u32).into()).collect();
+        let mut drafts: Vec<Draft> = Vec::new();
+        let mut computed_by: BTreeMap<ValueId, usize> = BTreeMap::new();
+        for (at, node) in graph.nodes().iter().enumerate() {
+            let Some(&output) = node.outputs.iter().find(|id| needed[id.0 as usize]) else { continue };
+            if let Some(input) = same_elements(node) {
+                roots[output.0 as usize] = match input {
+                    Operand::Value(id) => roots[id.0 as usize],
+                    constant => constant,
+                };
+                continue;
+            }
+            let before = joinable(graph, node).filter(|input| uses[input.0 as usize] == 1);
+            match before.and_then(|input| computed_by.remove(&input)) {
+                Some(draft) => {
+                    drafts[draft].links.push(at);
+                    drafts[draft].output = output;
+                    computed_by.insert(output, draft);
+                }
+                None => {
+                    computed_by.insert(output, drafts.len());
+                    drafts.push(Draft { node: at, links: Vec::new(), output });
+                }
+            }
+        }
+        Drafts { drafts, roots, needed }
+    }
+}
+
+/// The operand whose elements the node's output has in the same order.
+fn same_elements(node: &Node) -> Option<Operand> {
+    match node.op {
+        Op::Reshape(_) | Op::Identity(_) => node.inputs.first().copied(),
+        _ => None,
+    }
+}
+
+/// The value whose step the node can be joined to, if the node computes each element from that value's element and
+/// from constants.
+fn joinable(graph: &Graph, node: &Node) -> Option<ValueId> {
+    let input = node.inputs.first()?.value()?;
+    let r#type = &graph.value(input).r#type;
+    let joins = match &node.op {
+        Op::Unary(_) => true,
+        Op::Affine(affine) => {
+            affine.axis + 1 == r#type.shape.rank() && node.inputs[1..].iter().all(|other| other.constant().is_some())
+        }
+        _ => false,
+    };
+    (joins && r#type.dtype == DType::F32).then_some(input)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k2o_core::ops::{Binary, BinaryKind, Reshape, ReshapeDim, Unary};
+    use k2o_core::{Dim, GraphBuilder, Shape, TensorType};
+
+    fn graph(build: impl FnOnce(&mut GraphBuilder, ValueId) -> Vec<ValueId>) -> Graph {
+        let mut builder = GraphBuilder::new();
+        let shape = Shape::new([Dim::symbol("batch"), 6.into()]);
+        let x = builder.input("x", TensorType::new(shape, DType::F32)).unwrap();
+        for output in build(&mut builder, x) {
+            builder.output("y", output);
+        }
+        builder.finish()
+    }
+
+    #[track_caller]
+    fn check(graph: &Graph, kept: &[ValueId], expected: &[(usize, &[usize])]) {
+        let drafts = Drafts::new(graph, &kept.iter().copied().collect()).drafts;
+        let given: Vec<(usize, &[usize])> = drafts.iter().map(|draft| (draft.node, draft.links.as_slice())).collect();
+        assert_eq!(given, expected);
+    }
+
+    #[test]
+    fn functions_join_the_step_that_only_they_read() {
+        let mut middle = None;
+        let chain = graph(|builder, x| {
+            let a = builder.add(Unary::Exp, [x]).unwrap();
+            let b = builder.add(Unary::Relu, [a]).unwrap();
+            middle = Some(a);
+            vec![builder.add(Unary::Tanh, [b]).unwrap()]
+        });
+        check(&chain, &[], &[(0, &[1, 2])]);
+        check(&chain, &[middle.unwrap()], &[(0, &[]), (1, &[2])]);
+
+        let two_readers = graph(|builder, x| {
+            let a = builder.add(Unary::Exp, [x]).unwrap();
+            let b = builder.add(Unary::Relu, [a]).unwrap();
+            let c = builder.add(Binary { kind: BinaryKind::Add }, [a, b]).unwrap();
+            vec![builder.add(Unary::Tanh, [c]).unwrap()]
+        });
+        check(&two_readers, &[], &[(0, &[]), (1, &[]), (2, &[3])]);
+    }
+
+    #[test]
+    fn what_nothing_reads_is_no_step_and_reshapes_are_none() {
+        let graph = graph(|builder, x| {
+            builder.add(Unary::Exp, [x]).unwrap();
+            let target = vec![ReshapeDim::Keep, ReshapeDim::Fixed(2), ReshapeDim::Fixed(3)];
+            let a = builder.add(Reshape { target }, [x]).unwrap();
+            vec![builder.add(Unary::Tanh, [a]).unwrap()]
+        });
+        check(&graph, &[], &[(2, &[])]);
+        let drafts = Drafts::new(&graph, &BTreeSet::new());
+        assert_eq!(drafts.roots[2], Operand::Value(ValueId(0)));
+    }
+}

@@ -1,0 +1,100 @@
+//! Everything that can go wrong, whoever found it.
+
+use k2o_core::{CallId, Outline};
+use std::fmt;
+use std::path::Path;
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Who is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The caller's input or options do not fit the model.
+    Input,
+    /// The model uses something that is not supported, or the file is of another kind.
+    Unsupported,
+    /// The file is damaged or contradicts itself.
+    Malformed,
+    /// A size is past what was allowed.
+    Limit,
+    /// A file could not be read or written.
+    Io,
+}
+
+/// An error with its kind; its text names the file, the layer and the key, what was expected and what was given, and
+/// the mend where one is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Error {
+    /// An error of `kind`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error { kind, message: message.into() }
+    }
+
+    /// A file that could not be read or written.
+    pub fn io(path: &Path, error: &std::io::Error) -> Error {
+        Error::new(ErrorKind::Io, format!("{}: {error}", path.display()))
+    }
+
+    /// Who is at fault.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The same error with the file it is about in front, where there are several problems on a line of its own.
+    pub fn in_file(mut self, path: &Path) -> Error {
+        let separator = if self.message.lines().filter(|line| !line.starts_with(' ')).count() > 1 { "\n" } else { " " };
+        self.message = format!("{}:{separator}{}", path.display(), self.message);
+        self
+    }
+
+    /// A runtime's error, at the layer that its origin names.
+    pub(crate) fn at_layer(
+        kind: ErrorKind,
+        message: &str,
+        origin: Option<CallId>,
+        outline: &Outline,
+    ) -> Error {
+        match origin.and_then(|id| outline.get(id)) {
+            Some(call) => Error::new(kind, format!("layer {:?} ({}): {message}", call.path, call.class)),
+            None => Error::new(kind, message),
+        }
+    }
+
+    pub(crate) fn core(error: &k2o_core::Error, outline: &Outline) -> Error {
+        let kind = match error.kind() {
+            k2o_core::ErrorKind::Limit => ErrorKind::Limit,
+            k2o_core::ErrorKind::Malformed => ErrorKind::Malformed,
+            k2o_core::ErrorKind::Unsupported => ErrorKind::Unsupported,
+            k2o_core::ErrorKind::Io => ErrorKind::Io,
+            _ => ErrorKind::Input,
+        };
+        Error::at_layer(kind, error.message(), error.origin(), outline)
+    }
+}
+
+impl From<k2o_keras::Error> for Error {
+    fn from(error: k2o_keras::Error) -> Error {
+        let kind = match error.kind() {
+            k2o_keras::ErrorKind::Unsupported => ErrorKind::Unsupported,
+            k2o_keras::ErrorKind::Limit => ErrorKind::Limit,
+            k2o_keras::ErrorKind::Io => ErrorKind::Io,
+            _ => ErrorKind::Malformed,
+        };
+        Error::new(kind, error.to_string())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

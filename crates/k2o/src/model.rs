@@ -1,0 +1,312 @@
+//! An opened model.
+
+use crate::{Array, Error, ErrorKind, Result, Summary, file};
+use k2o_core::{Graph, Outline};
+use k2o_cpu::{DataView, Plan, PlanOptions, Session, TensorView};
+use k2o_keras::{Archive, ImportOptions, KerasVersion, Limits, Source};
+use k2o_onnx::{Export, ExportOptions};
+use ndarray::{ArrayD, IxDyn};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// A Keras model, imported and ready to be looked at, run and exported.
+///
+/// Weights are read from the file when they are needed: the file must stay as it is while the model is in use.
+#[derive(Clone, Debug)]
+pub struct Model(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    graph: Graph,
+    rewritten: Graph,
+    outline: Outline,
+    provenance: Provenance,
+    optimizer_parameters: u64,
+    plan: OnceLock<Plan>,
+}
+
+/// How to open a model.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// The file with the weights, for a config that stands alone.
+    pub weights: Option<PathBuf>,
+    /// What a file may make this process do.
+    pub limits: Limits,
+}
+
+/// Where a model came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// The kind of file, such as `Keras archive`.
+    pub format: String,
+    /// The version of Keras that the file names.
+    pub keras_version: Option<String>,
+    /// Whether there are weights.
+    pub has_weights: bool,
+}
+
+impl Model {
+    /// Opens a `.keras` archive or the folder it was unzipped to, an `.h5` model, or a JSON config; which of them is
+    /// decided by content.
+    ///
+    /// A JSON config alone gives a model without weights, which can be looked at but not run.
+    ///
+    /// # Errors
+    /// Of kind [`Unsupported`](ErrorKind::Unsupported), [`Malformed`](ErrorKind::Malformed),
+    /// [`Limit`](ErrorKind::Limit) or [`Io`](ErrorKind::Io), naming the layer and the key.
+    ///
+    /// ```
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/conv_only/keras2.h5");
+    /// let model = k2o::Model::open(path)?;
+    /// assert_eq!(model.provenance().keras_version.as_deref(), Some("2.15.0"));
+    /// # Ok::<(), k2o::Error>(())
+    /// ```
+    pub fn open(path: impl AsRef<Path>) -> Result<Model> {
+        Model::open_with(path, &OpenOptions::default())
+    }
+
+    /// As [`open`](Model::open), with the weights in a file of their own or with other limits.
+    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Model> {
+        let path = path.as_ref();
+        let archive = read_archive(path, options).map_err(|error| match error.kind() {
+            // The path is part of the message already.
+            ErrorKind::Io => error,
+            _ => error.in_file(path),
+        })?;
+        Model::import(&archive, &options.limits).map_err(|error| error.in_file(path))
+    }
+
+    /// Opens a model that lies in memory: the bytes of a `.keras` archive, an `.h5` model or a JSON config.
+    ///
+    /// ```
+    /// # const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/conv_only/keras3.keras");
+    /// # let bytes = std::fs::read(PATH).unwrap();
+    /// let model = k2o::Model::from_bytes(bytes)?;
+    /// assert_eq!(model.inputs()[0].name, "input_layer");
+    /// # Ok::<(), k2o::Error>(())
+    /// ```
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Model> {
+        let limits = Limits::default();
+        let archive = Archive::read(&Source::from_bytes("model", bytes.into()), &limits)?;
+        Model::import(&archive, &limits)
+    }
+
+    /// Opens a model from `model.to_json()` and the bytes of a weights file, in the old or the new layout.
+    ///
+    /// ```
+    /// # const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/conv_only");
+    /// # let json = std::fs::read(format!("{FOLDER}/keras3.json")).unwrap();
+    /// # let weights = std::fs::read(format!("{FOLDER}/keras3.weights.h5")).unwrap();
+    /// let model = k2o::Model::from_json_and_weights(json, weights)?;
+    /// assert!(model.provenance().has_weights);
+    /// # Ok::<(), k2o::Error>(())
+    /// ```
+    pub fn from_json_and_weights(json: impl Into<Vec<u8>>, weights: impl Into<Vec<u8>>) -> Result<Model> {
+        let limits = Limits::default();
+        let json = Source::from_bytes("the config", json.into());
+        let weights = Source::from_bytes("the weights", weights.into());
+        let archive = Archive::read_parts(&json, None, Some(&weights), &limits)?;
+        Model::import(&archive, &limits)
+    }
+
+    fn import(archive: &Archive, limits: &Limits) -> Result<Model> {
+        let mut options = ImportOptions::default();
+        options.limits = limits.clone();
+        let imported = k2o_keras::import(archive, &options)?;
+        let rewritten = k2o_core::rewrite(&imported.graph)
+            .map_err(|error| Error::core(&error, &imported.outline))?;
+        Ok(Model(Arc::new(Inner {
+            graph: imported.graph,
+            rewritten,
+            outline: imported.outline,
+            provenance: Provenance {
+                format: archive.format.to_string(),
+                keras_version: archive.keras_version.clone().or_else(|| {
+                    (imported.version == KerasVersion::V3).then(|| "3".to_string())
+                }),
+                has_weights: archive.weights.is_some(),
+            },
+            optimizer_parameters: archive.weights.as_ref().map_or(0, |store| store.optimizer_elements()),
+            plan: OnceLock::new(),
+        })))
+    }
+
+    /// The layers with their output shapes and numbers of parameters, as Keras's `model.summary()` has them.
+    ///
+    /// ```
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/basic/keras3.keras");
+    /// let summary = k2o::Model::open(path)?.summary();
+    /// assert_eq!(summary.rows[0].shape_text(), "(None, 98, 32)");
+    /// assert_eq!(summary.rows[0].parameters, 128);
+    /// # Ok::<(), k2o::Error>(())
+    /// ```
+    pub fn summary(&self) -> Summary {
+        Summary::new(&self.0.outline, self.0.optimizer_parameters)
+    }
+
+    /// The outputs for one array per input, in the model's order; the first axis of each is the batch.
+    ///
+    /// # Errors
+    /// [`Input`](ErrorKind::Input) where the arrays do not fit the inputs, [`Malformed`](ErrorKind::Malformed) or
+    /// [`Io`](ErrorKind::Io) where weights cannot be read, which happens at the first call.
+    ///
+    /// ```
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/basic/keras3.keras");
+    /// # let model = k2o::Model::open(path)?;
+    /// let x = ndarray::Array3::<f32>::ones((4, 100, 1));
+    /// let y = model.predict(&[x.into()])?;
+    /// assert_eq!(y[0].shape(), [4, 1]);
+    /// # Ok::<(), k2o::Error>(())
+    /// ```
+    pub fn predict(&self, inputs: &[Array]) -> Result<Vec<ArrayD<f32>>> {
+        let mut session = Session::new(self.plan()?);
+        self.run(&mut session, inputs)
+    }
+
+    /// The outputs that `session`, made from this model's [`plan`](Model::plan), computes.
+    pub fn run(&self, session: &mut Session<'_>, inputs: &[Array]) -> Result<Vec<ArrayD<f32>>> {
+        let inputs: Vec<Array> = inputs.iter().cloned().map(Array::into_standard_layout).collect();
+        let views = inputs.iter().map(view).collect::<Result<Vec<_>>>()?;
+        let outputs = session.run(&views).map_err(|error| self.cpu_error(&error))?;
+        let mut arrays = Vec::new();
+        for output in outputs.iter() {
+            let array = ArrayD::from_shape_vec(IxDyn(output.shape), output.data.to_vec());
+            arrays.push(array.map_err(|error| Error::new(ErrorKind::Input, error.to_string()))?);
+        }
+        Ok(arrays)
+    }
+
+    /// The model planned for this machine: weights packed, steps fused. Made at the first call.
+    pub fn plan(&self) -> Result<&Plan> {
+        if let Some(plan) = self.0.plan.get() {
+            return Ok(plan);
+        }
+        let plan = Plan::new(&self.0.rewritten, &PlanOptions::default()).map_err(|error| self.cpu_error(&error))?;
+        Ok(self.0.plan.get_or_init(|| plan))
+    }
+
+    /// The model as ONNX.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) where the opset lacks an operator.
+    ///
+    /// ```
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/conv_only/keras3.keras");
+    /// # let model = k2o::Model::open(path)?;
+    /// let export = model.to_onnx(&k2o::ExportOptions::default())?;
+    /// let mut file = Vec::new();
+    /// export.write_to(&mut file)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn to_onnx(&self, options: &ExportOptions) -> Result<Export> {
+        if !self.0.provenance.has_weights {
+            let message = "the model was opened without weights, which the exported file needs";
+            return Err(Error::new(ErrorKind::Input, message));
+        }
+        k2o_onnx::export(&self.0.rewritten, &self.0.outline, options).map_err(|error| self.onnx_error(&error))
+    }
+
+    /// Names and types of the inputs, in the model's order.
+    pub fn inputs(&self) -> Vec<Port> {
+        self.ports(self.0.graph.inputs())
+    }
+
+    /// Names and types of the outputs, in the model's order.
+    pub fn outputs(&self) -> Vec<Port> {
+        self.ports(self.0.graph.outputs())
+    }
+
+    fn ports(&self, ports: &[k2o_core::Port]) -> Vec<Port> {
+        let port = |port: &k2o_core::Port| Port {
+            name: port.name.clone(),
+            r#type: self.0.graph.value(port.value).r#type.clone(),
+        };
+        ports.iter().map(port).collect()
+    }
+
+    /// Where the model came from.
+    pub fn provenance(&self) -> &Provenance {
+        &self.0.provenance
+    }
+
+    /// What the model computes, layer by layer.
+    pub fn graph(&self) -> &Graph {
+        &self.0.graph
+    }
+
+    /// What is run and exported: the same with dropout gone and batch normalization folded.
+    pub fn rewritten(&self) -> &Graph {
+        &self.0.rewritten
+    }
+
+    /// The layer calls that the graph came from.
+    pub fn outline(&self) -> &Outline {
+        &self.0.outline
+    }
+
+    /// An error of the runtime, with the layer it is about named.
+    pub fn cpu_error(&self, error: &k2o_cpu::Error) -> Error {
+        let kind = match error.kind() {
+            k2o_cpu::ErrorKind::Limit => ErrorKind::Limit,
+            k2o_cpu::ErrorKind::Malformed => ErrorKind::Malformed,
+            k2o_cpu::ErrorKind::Unsupported => ErrorKind::Unsupported,
+            k2o_cpu::ErrorKind::Io => ErrorKind::Io,
+            _ => ErrorKind::Input,
+        };
+        Error::at_layer(kind, error.message(), error.origin(), &self.0.outline)
+    }
+
+    /// An error of the exporter, with the layer it is about named.
+    pub fn onnx_error(&self, error: &k2o_onnx::Error) -> Error {
+        let kind = match error.kind() {
+            k2o_onnx::ErrorKind::Limit => ErrorKind::Limit,
+            k2o_onnx::ErrorKind::Malformed => ErrorKind::Malformed,
+            k2o_onnx::ErrorKind::Unsupported => ErrorKind::Unsupported,
+            k2o_onnx::ErrorKind::Io => ErrorKind::Io,
+            _ => ErrorKind::Input,
+        };
+        Error::at_layer(kind, error.message(), error.origin(), &self.0.outline)
+    }
+}
+
+/// A named input or output with its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Keras's name.
+    pub name: String,
+    /// Shape and element type.
+    pub r#type: k2o_core::TensorType,
+}
+
+fn view(array: &Array) -> Result<TensorView<'_>> {
+    let data = match array {
+        Array::F32(array) => array.as_slice().map(DataView::F32),
+        Array::I32(array) => array.as_slice().map(DataView::I32),
+        Array::I64(array) => array.as_slice().map(DataView::I64),
+    };
+    let data = data.ok_or_else(|| Error::new(ErrorKind::Input, "an array that is not in row-major order"))?;
+    Ok(TensorView { shape: array.shape(), data })
+}
+
+/// Finds out what lies at `path`.
+fn read_archive(path: &Path, options: &OpenOptions) -> Result<Archive> {
+    let limits = &options.limits;
+    if path.is_dir() {
+        let names = file::names_in(path)?;
+        let has = |name: &str| names.iter().any(|other| other == name);
+        if has("config.json") && has("model.weights.h5") {
+            let config = file::open(&path.join("config.json"))?;
+            let weights = file::open(&path.join("model.weights.h5"))?;
+            let metadata = has("metadata.json").then(|| file::open(&path.join("metadata.json"))).transpose()?;
+            return Ok(Archive::read_parts(&config, metadata.as_ref(), Some(&weights), limits)?);
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        return Err(k2o_keras::describe_folder(&names).into());
+    }
+    let source = file::open(path)?;
+    Ok(match &options.weights {
+        Some(weights) => Archive::read_parts(&source, None, Some(&file::open(weights)?), limits)?,
+        None => Archive::read(&source, limits)?,
+    })
+}

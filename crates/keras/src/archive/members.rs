@@ -1,0 +1,381 @@
+//! The members of a zip archive.
+//!
+//! A stored member stays where it is: it is a window over the archive, and its checksum is not computed. A
+//! deflated one is inflated into memory, up to a limit on the bytes that really come out, and must have the
+//! size and checksum that the archive says.
+
+use super::source::{Source, Stream};
+use crate::{Error, Result, archive::shown};
+use std::collections::HashSet;
+use std::io::{self, BufReader, Read};
+use zip::read::{ArchiveOffset, Config};
+use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive, ZipReadOptions};
+
+const END_OF_DIRECTORY: &[u8] = b"PK\x05\x06";
+const ZIP64_LOCATOR: &[u8] = b"PK\x06\x07";
+/// The end record, the longest comment after it, and the locator before it.
+const TAIL: u64 = 22 + 0xffff + 20;
+const MAX_MEMBERS: u64 = 1_000_000;
+
+/// A zip archive whose names are safe and occur once.
+pub(crate) struct Members {
+    source: Source,
+    zip: ZipArchive<BufReader<Stream>>,
+    names: Vec<String>,
+}
+
+impl Members {
+    /// Reads the directory of the archive.
+    pub fn open(source: &Source) -> Result<Members> {
+        check_end(source)?;
+        let config = Config {
+            archive_offset: ArchiveOffset::Known(0),
+        };
+        let zip = ZipArchive::with_config(config, BufReader::new(source.stream()?)).map_err(convert)?;
+        let mut seen = HashSet::new();
+        let mut names = Vec::new();
+        if zip.has_duplicate_names() {
+            return Err(Error::malformed(
+                "the zip archive has two members of the same name",
+            ));
+        }
+        for index in 0..zip.len() {
+            let member = zip.by_index_data(index).map_err(convert)?;
+            let name = member.name().map_err(convert)?.into_owned();
+            let place = shown(&name);
+            if !seen.insert(name.clone()) {
+                return Err(Error::malformed(format!(
+                    "the zip archive has two members named {place}"
+                )));
+            }
+            if !is_safe(&name) {
+                return Err(Error::malformed(format!(
+                    "the zip archive has a member outside itself: {place}"
+                )));
+            }
+            if member.is_symlink() {
+                return Err(Error::unsupported(format!(
+                    "the zip member {place} is a symbolic link"
+                )));
+            }
+            if member.encrypted() {
+                return Err(Error::unsupported(format!("the zip member {place} is encrypted")));
+            }
+            names.push(name);
+        }
+        Ok(Members {
+            source: source.clone(),
+            zip,
+            names,
+        })
+    }
+
+    /// The names of all members, in the order of the directory.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The bytes of the member `name`, at most `limit` of them; `None` if there is no such member.
+    pub fn read(&mut self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let Some(index) = self.zip.index_for_name(name) else {
+            return Ok(None);
+        };
+        self.inflate(index, limit)
+            .map(Some)
+            .map_err(|error| error.within(name))
+    }
+
+    /// The member `name`: in place if it is stored, else inflated to at most `limit` bytes.
+    pub fn source(&mut self, name: &str, limit: u64) -> Result<Option<Source>> {
+        let Some(index) = self.zip.index_for_name(name) else {
+            return Ok(None);
+        };
+        self.place_or_inflate(name, index, limit)
+            .map(Some)
+            .map_err(|error| error.within(name))
+    }
+
+    fn place_or_inflate(&mut self, name: &str, index: usize, limit: u64) -> Result<Source> {
+        let directory = self.zip.central_directory_start();
+        let options = ZipReadOptions::new().enforce_header_consistency(true);
+        let member = self.zip.by_index_with_options(index, options).map_err(convert)?;
+        let (size, compressed_size) = (member.size(), member.compressed_size());
+        if member.compression() != CompressionMethod::Stored {
+            drop(member);
+            return Ok(Source::from_bytes(name, self.inflate(index, limit)?));
+        }
+        if size != compressed_size {
+            return Err(Error::malformed(format!(
+                "the member is stored as it is, but is said to be {size} bytes long and to take {compressed_size}"
+            )));
+        }
+        let start = member
+            .data_start()
+            .ok_or_else(|| Error::malformed("the member has no data"))?;
+        if start.checked_add(size).is_none_or(|end| end > directory) {
+            return Err(Error::malformed(format!(
+                "the member is said to take {size} bytes from {start} on, but the archive's members end at {directory}"
+            )));
+        }
+        Ok(self.source.window(name, start, size))
+    }
+
+    fn inflate(&mut self, index: usize, limit: u64) -> Result<Vec<u8>> {
+        let options = ZipReadOptions::new().enforce_header_consistency(true);
+        let mut member = self.zip.by_index_with_options(index, options).map_err(convert)?;
+        let declared = member.size();
+        let too_large = || {
+            Error::limit(format!(
+                "the member is larger than the {limit} bytes that are allowed"
+            ))
+        };
+        if declared > limit {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        let mut chunk = vec![0; 1 << 16];
+        loop {
+            let count = member.read(&mut chunk).map_err(|error| convert(error.into()))?;
+            let (now, _) = chunk.split_at(count.min(chunk.len()));
+            if now.is_empty() {
+                break;
+            }
+            let length = (bytes.len() + now.len()) as u64;
+            if length > limit {
+                return Err(too_large());
+            }
+            bytes.try_reserve(now.len()).map_err(|_| too_large())?;
+            bytes.extend_from_slice(now);
+        }
+        if bytes.len() as u64 != declared {
+            let given = bytes.len();
+            return Err(Error::malformed(format!(
+                "the archive says that the member holds {declared} bytes; it holds {given}"
+            )));
+        }
+        Ok(bytes)
+    }
+}
+
+/// Refuses an archive without an end, and one that claims more members than anybody has: space for them would
+/// be set aside before the first is read.
+fn check_end(source: &Source) -> Result<()> {
+    let len = source.len()?;
+    let start = len.saturating_sub(TAIL);
+    let tail = source.read(start, len - start)?;
+    if !tail.windows(4).any(|window| window == END_OF_DIRECTORY) {
+        return Err(Error::malformed("the end of the zip archive is missing")
+            .help("the file was cut off: fetch or save it again"));
+    }
+    for locator in tail
+        .windows(20)
+        .filter(|window| window.starts_with(ZIP64_LOCATOR))
+    {
+        let Some(offset) = u64_at(locator, 8) else {
+            continue;
+        };
+        let Ok(record) = source.read(offset, 56) else {
+            continue;
+        };
+        if u64_at(&record, 32).is_some_and(|members| members > MAX_MEMBERS) {
+            return Err(Error::limit(format!(
+                "the zip archive has more than {MAX_MEMBERS} members"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
+    bytes
+        .get(offset..)?
+        .first_chunk()
+        .copied()
+        .map(u64::from_le_bytes)
+}
+
+/// Whether the name stays within the folder that an archive is unpacked to.
+fn is_safe(name: &str) -> bool {
+    let absolute = name.starts_with(['/', '\\']) || name.get(1..2) == Some(":");
+    !absolute && !name.contains('\0') && name.split(['/', '\\']).all(|part| part != "..")
+}
+
+fn convert(error: ZipError) -> Error {
+    match error {
+        ZipError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Error::malformed("the zip archive ends too early")
+        }
+        // A wrong checksum and a broken deflate stream come as these.
+        ZipError::Io(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            Error::malformed(format!("damaged zip archive: {error}"))
+        }
+        ZipError::Io(error) => error.into(),
+        ZipError::UnsupportedArchive(reason) => Error::unsupported(format!("zip archive: {reason}")),
+        ZipError::CompressionMethodNotSupported(method) => Error::unsupported(format!(
+            "the member is compressed with method {method}; stored and deflated members can be read"
+        )),
+        error => Error::malformed(format!("damaged zip archive: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use std::io::{Cursor, Write};
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    fn stored() -> SimpleFileOptions {
+        SimpleFileOptions::default().compression_method(CompressionMethod::Stored)
+    }
+
+    fn deflated() -> SimpleFileOptions {
+        SimpleFileOptions::default().compression_method(CompressionMethod::Deflated)
+    }
+
+    fn archive(members: &[(&str, SimpleFileOptions, &[u8])]) -> Vec<u8> {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, options, bytes) in members {
+            zip.start_file(*name, *options).unwrap();
+            zip.write_all(bytes).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    fn open(bytes: Vec<u8>) -> Result<Members> {
+        Members::open(&Source::from_bytes("test.zip", bytes))
+    }
+
+    /// Replaces `from` by `to` of the same length wherever it occurs.
+    fn replace(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
+        let places: Vec<usize> = (0..bytes.len())
+            .filter(|&at| bytes[at..].starts_with(from))
+            .collect();
+        assert!(!places.is_empty());
+        places
+            .iter()
+            .for_each(|&at| bytes[at..at + to.len()].copy_from_slice(to));
+        bytes
+    }
+
+    #[track_caller]
+    fn check_error<T>(result: Result<T>, kind: ErrorKind, expected: &str) {
+        let error = result.err().unwrap();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+
+    #[test]
+    fn stored_members_stay_in_place_and_deflated_ones_are_inflated() {
+        let bytes = archive(&[("a", stored(), b"abcdef"), ("b", deflated(), &[7; 1000])]);
+        let mut members = open(bytes).unwrap();
+        assert_eq!(members.names(), ["a", "b"]);
+        assert!(members.source("c", 10).unwrap().is_none());
+        // The limit is one on memory, of which a window takes none.
+        assert_eq!(
+            members.source("a", 0).unwrap().unwrap().read(2, 4).unwrap(),
+            b"cdef"
+        );
+        assert_eq!(
+            members.source("b", 1000).unwrap().unwrap().prefix(2000).unwrap(),
+            [7; 1000]
+        );
+        check_error(
+            members.source("b", 999),
+            ErrorKind::Limit,
+            "larger than the 999 bytes",
+        );
+        check_error(members.read("a", 5), ErrorKind::Limit, "a: the member is larger");
+    }
+
+    #[test]
+    fn a_size_that_lies_is_found_out() {
+        let honest = archive(&[("b", deflated(), &[7; 1000])]);
+        for (said, expected) in [(999u32, "larger than its declared"), (1001, "it holds 1000")] {
+            let lying = replace(honest.clone(), &1000u32.to_le_bytes(), &said.to_le_bytes());
+            check_error(
+                open(lying).unwrap().read("b", 5000),
+                ErrorKind::Malformed,
+                expected,
+            );
+        }
+        let honest = archive(&[("a", stored(), &[7; 1000])]);
+        let lying = replace(honest, &1000u32.to_le_bytes(), &100_000u32.to_le_bytes());
+        check_error(
+            open(lying).unwrap().source("a", 5000),
+            ErrorKind::Malformed,
+            "members end at",
+        );
+    }
+
+    #[test]
+    fn a_changed_byte_is_found_by_the_checksum() {
+        let bytes = replace(archive(&[("a", stored(), b"abcdef")]), b"abcdef", b"abcdeg");
+        check_error(
+            open(bytes).unwrap().read("a", 100),
+            ErrorKind::Malformed,
+            "damaged zip archive",
+        );
+    }
+
+    #[test]
+    fn names_are_unique_and_stay_inside() {
+        let twice = replace(
+            archive(&[("one", stored(), b"1"), ("two", stored(), b"2")]),
+            b"two",
+            b"one",
+        );
+        check_error(open(twice), ErrorKind::Malformed, "same name");
+        for name in ["../x", "/etc", "c:/x", "a/..", "a\\..\\b"] {
+            check_error(
+                open(archive(&[(name, stored(), b"")])),
+                ErrorKind::Malformed,
+                "outside itself",
+            );
+        }
+        assert!(is_safe("assets/a..b/c"));
+    }
+
+    #[test]
+    fn links_are_refused() {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        zip.add_symlink("a", "/etc/passwd", stored()).unwrap();
+        check_error(
+            open(zip.finish().unwrap().into_inner()),
+            ErrorKind::Unsupported,
+            "symbolic link",
+        );
+    }
+
+    #[test]
+    fn encrypted_members_are_refused() {
+        let mut bytes = archive(&[("a", stored(), b"abcdef")]);
+        let directory = (0..bytes.len())
+            .find(|&at| bytes[at..].starts_with(b"PK\x01\x02"))
+            .unwrap();
+        bytes[directory + 8] |= 1;
+        check_error(open(bytes), ErrorKind::Unsupported, "encrypted");
+    }
+
+    #[test]
+    fn a_cut_archive_is_told_from_a_damaged_one() {
+        let bytes = archive(&[("a", stored(), &[1; 100]), ("b", stored(), &[2; 100])]);
+        check_error(
+            open(bytes[..150].to_vec()),
+            ErrorKind::Malformed,
+            "end of the zip archive is missing",
+        );
+        check_error(
+            open(replace(bytes, b"PK\x01\x02", b"PK\x09\x09")),
+            ErrorKind::Malformed,
+            "damaged zip",
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! What a Keras layer is here: a config that was read, and a lowering.
+
+use crate::lowering::{Call, Lowering, Tensor};
+use crate::model::Model;
+use crate::{Fields, Result};
+use std::fmt;
+
+/// A Keras layer: reads its config, then adds what it computes to the graph, as often as it is called.
+pub trait Layer: fmt::Debug + Send + Sync {
+    /// Reads the config. Every key is taken, ignored or refused through `fields`.
+    fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self>
+    where
+        Self: Sized;
+
+    /// Adds the operators that compute one call, and returns its outputs.
+    fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>>;
+}
+
+/// One layer of a model: shared if it is called more than once.
+#[derive(Debug)]
+pub struct LayerObject {
+    pub(crate) name: String,
+    pub(crate) class: String,
+    /// Where its weights lie in a tree of groups, such as `/layers/conv1d`.
+    pub(crate) store: String,
+    pub(crate) trainable: bool,
+    pub(crate) id: usize,
+    pub(crate) kind: Kind,
+}
+
+/// What a layer does when it is called.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Leaf(Box<dyn Layer>),
+    Model(Model),
+    /// Its config could not be read: the error is already noted, its outputs are unknown.
+    Broken,
+}
+
+impl LayerObject {
+    /// `layer "dense_1" (Dense)`.
+    pub(crate) fn place(&self) -> String {
+        format!("layer {:?} ({})", self.name, self.class)
+    }
+}

@@ -1,0 +1,5 @@
+//! Layers of `keras/src/layers/convolutional`.
+
+mod conv;
+
+pub(super) use conv::Conv;

@@ -1,0 +1,42 @@
+//! `Dense`: `activation(x · kernel + bias)` over the last axis, whatever the rank.
+//! <https://keras.io/api/layers/core_layers/dense/>
+
+use crate::activation::Activation;
+use crate::layers::size;
+use crate::lowering::{Call, Lowering, Tensor};
+use crate::weights::WeightSpec;
+use crate::{Fields, Layer, Result};
+use k2o_core::ops;
+
+#[derive(Debug)]
+pub(in crate::layers) struct Dense {
+    units: usize,
+    use_bias: bool,
+    activation: Activation,
+}
+
+impl Layer for Dense {
+    fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
+        fields.refuse("lora_rank", &[])?;
+        fields.ignore(&["lora_alpha"]);
+        Ok(Dense {
+            units: size(fields.positive(&["units", "output_dim"])?)?,
+            use_bias: fields.bool(&["use_bias", "bias"], true)?,
+            activation: Activation::take(fields, "activation")?,
+        })
+    }
+
+    fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
+        let x = call.input()?;
+        let mut specs = vec![WeightSpec::trainable("kernel", &[cx.channels(x)?, self.units])];
+        if self.use_bias {
+            specs.push(WeightSpec::trainable("bias", &[self.units]));
+        }
+        let mut inputs = vec![cx.operand(x)?];
+        for weight in cx.weights(&specs)? {
+            inputs.push(cx.constant(&weight)?);
+        }
+        let y = cx.add(ops::Dense, &inputs)?;
+        Ok(vec![self.activation.lower(cx, y)?])
+    }
+}

@@ -1,0 +1,56 @@
+//! `MaxPooling1D` and `AveragePooling1D`. <https://keras.io/api/layers/pooling_layers/>
+//!
+//! Strides default to the pool size. Padding takes no part in maximum or average. Keras 1 says `pool_length`,
+//! `stride` and `border_mode`.
+
+use crate::layers::DataFormat;
+use crate::lowering::{Call, Lowering, Tensor};
+use crate::{Error, Fields, Layer, Result};
+use k2o_core::ops::{Pool, PoolKind};
+use k2o_core::{Padding, Window};
+
+#[derive(Debug)]
+pub(in crate::layers) struct Pooling {
+    kind: PoolKind,
+    windows: Vec<Window>,
+    data_format: DataFormat,
+}
+
+impl Layer for Pooling {
+    fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
+        let rank = 1;
+        let kind = match fields.class() {
+            "MaxPooling1D" => PoolKind::Max,
+            _ => PoolKind::Average,
+        };
+        let pool_size = fields.ints(&["pool_size", "pool_length"], rank)?.unwrap_or_else(|| vec![2; rank]);
+        let strides = fields.ints(&["strides", "stride"], rank)?.unwrap_or_else(|| pool_size.clone());
+        let modes = [("valid", Padding::Explicit(0, 0)), ("same", Padding::Same)];
+        let padding = fields.choice(&["padding", "border_mode"], &modes, Padding::Explicit(0, 0))?;
+        let windows = pool_size.iter().zip(&strides);
+        let windows = windows.map(|(&size, &stride)| Ok(Window::new(size, stride, 1, padding)?));
+        Ok(Pooling {
+            kind,
+            windows: windows.collect::<Result<_>>()?,
+            data_format: DataFormat::take(fields)?,
+        })
+    }
+
+    fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
+        let x = call.input()?;
+        let rank = self.windows.len() + 2;
+        if cx.shape(x)?.rank() != rank {
+            let message = format!("an input of rank {rank} was expected; {} was given", cx.shape(x)?);
+            return Err(Error::from(k2o_core::Error::shape(message)));
+        }
+        let pool = Pool { kind: self.kind, windows: self.windows.clone() };
+        Ok(vec![match self.data_format {
+            DataFormat::ChannelsLast => cx.apply(pool, x)?,
+            DataFormat::ChannelsFirst => {
+                let x = cx.channels_last(x)?;
+                let y = cx.apply(pool, x)?;
+                cx.channels_first(y)?
+            }
+        }])
+    }
+}

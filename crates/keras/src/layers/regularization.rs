@@ -1,0 +1,5 @@
+//! Layers of `keras/src/layers/regularization`.
+
+mod dropout;
+
+pub(super) use dropout::Dropout;

@@ -1,0 +1,414 @@
+//! The state of an import while layers are called: the graph and outline so far, and the weights asked for.
+
+use crate::layer::{Kind, LayerObject};
+use crate::weights::{LateBound, Request, Weight, WeightSpec};
+use crate::{Error, KerasVersion, Result};
+use k2o_core::{
+    CallId, Constant, ConstantExpr, DType, Dim, GraphBuilder, LayerCall, Op, Operand, Outline, Shape, TensorType,
+    ValueId, WeightInfo, ops,
+};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a layer gives and takes: a value of the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    value: Option<ValueId>,
+    from: Option<(CallId, usize)>,
+}
+
+impl Tensor {
+    /// The output of something that failed.
+    pub(crate) const UNKNOWN: Tensor = Tensor { value: None, from: None };
+
+    /// Whether it came from something that failed.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.value.is_none()
+    }
+
+    pub(crate) fn value(&self) -> Option<ValueId> {
+        self.value
+    }
+}
+
+impl From<ValueId> for Tensor {
+    fn from(value: ValueId) -> Tensor {
+        Tensor { value: Some(value), from: None }
+    }
+}
+
+/// One argument of a layer call.
+#[derive(Clone, Debug)]
+pub enum Arg {
+    /// Another layer's output.
+    Tensor(Tensor),
+    /// Several arguments in one.
+    List(Vec<Arg>),
+    /// Something written in the config.
+    Constant(Value),
+}
+
+/// The arguments of one layer call.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// Arguments by position.
+    pub args: Vec<Arg>,
+    /// Arguments by name.
+    pub kwargs: BTreeMap<String, Arg>,
+}
+
+impl Call {
+    /// A call with one tensor.
+    pub fn of(tensor: Tensor) -> Call {
+        Call { args: vec![Arg::Tensor(tensor)], kwargs: BTreeMap::new() }
+    }
+
+    /// Every tensor among the arguments, in order.
+    pub(crate) fn tensors(&self) -> Vec<Tensor> {
+        fn collect(arg: &Arg, out: &mut Vec<Tensor>) {
+            match arg {
+                Arg::Tensor(tensor) => out.push(*tensor),
+                Arg::List(args) => args.iter().for_each(|arg| collect(arg, out)),
+                Arg::Constant(_) => {}
+            }
+        }
+        let mut tensors = Vec::new();
+        self.args.iter().chain(self.kwargs.values()).for_each(|arg| collect(arg, &mut tensors));
+        tensors
+    }
+
+    /// The tensors of the first argument; an error where there are other arguments than those that do not matter
+    /// at inference.
+    pub fn inputs(&self) -> Result<Vec<Tensor>> {
+        for (name, arg) in &self.kwargs {
+            let harmless = matches!(arg, Arg::Constant(Value::Null)) || name == "training";
+            if !harmless && name != "inputs" && name != "inputs_or_list" {
+                return Err(Error::unsupported(format!("the call argument `{name}` is not supported")));
+            }
+        }
+        let others = self.args.get(1..).unwrap_or_default();
+        if others.iter().any(|arg| !matches!(arg, Arg::Constant(Value::Null | Value::Bool(_)))) {
+            return Err(Error::unsupported("a second positional argument is not supported"));
+        }
+        Ok(self.tensors())
+    }
+
+    /// The only tensor.
+    pub fn input(&self) -> Result<Tensor> {
+        match self.inputs()?.as_slice() {
+            [tensor] => Ok(*tensor),
+            tensors => Err(Error::malformed(format!("one input was expected; {} were given", tensors.len()))),
+        }
+    }
+}
+
+/// What a call gave: its tensors, and whether there may be more that are unknown.
+#[derive(Clone, Debug)]
+pub(crate) struct Outputs {
+    pub tensors: Vec<Tensor>,
+    pub complete: bool,
+}
+
+impl Outputs {
+    /// Output `index`: unknown where the call failed, an error where it has no such output.
+    pub fn get(&self, index: usize) -> Result<Tensor> {
+        match self.tensors.get(index) {
+            Some(tensor) => Ok(*tensor),
+            None if !self.complete => Ok(Tensor::UNKNOWN),
+            None => Err(Error::malformed(format!("output {index} of a layer that has {}", self.tensors.len()))),
+        }
+    }
+}
+
+/// The import in progress; layers add to it in [`Layer::lower`](crate::Layer::lower).
+pub struct Lowering {
+    version: KerasVersion,
+    pub(crate) builder: GraphBuilder,
+    pub(crate) outline: Outline,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) errors: Vec<Error>,
+    /// What each layer object has been through, by its id.
+    objects: BTreeMap<usize, ObjectState>,
+    stack: Vec<Frame>,
+}
+
+#[derive(Debug, Default)]
+struct ObjectState {
+    calls: usize,
+    weights: Option<Vec<Weight>>,
+    constants: Vec<(Weight, Operand)>,
+}
+
+/// One layer call in progress.
+#[derive(Debug)]
+struct Frame {
+    call: CallId,
+    object: usize,
+    name: String,
+    path: String,
+    place: String,
+    store: String,
+    trainable: bool,
+    input: Option<Shape>,
+}
+
+impl Lowering {
+    pub(crate) fn new(version: KerasVersion, name: &str) -> Lowering {
+        Lowering {
+            version,
+            builder: GraphBuilder::new(),
+            outline: Outline { name: name.to_string(), calls: Vec::new() },
+            requests: Vec::new(),
+            errors: Vec::new(),
+            objects: BTreeMap::new(),
+            stack: Vec::new(),
+        }
+    }
+
+    /// The version of Keras that wrote the model.
+    pub fn version(&self) -> KerasVersion {
+        self.version
+    }
+
+    /// Calls a layer. Errors are noted; the outputs are unknown then, and where an input is.
+    pub(crate) fn call(&mut self, object: &LayerObject, call: &Call) -> Outputs {
+        let inputs = call.tensors();
+        let id = self.begin(object, &inputs);
+        let outcome = match &object.kind {
+            Kind::Broken => Ok(Outputs { tensors: Vec::new(), complete: false }),
+            Kind::Model(model) => model.lower(self, call),
+            Kind::Leaf(_) if inputs.iter().any(Tensor::is_unknown) => {
+                Ok(Outputs { tensors: Vec::new(), complete: false })
+            }
+            Kind::Leaf(layer) => {
+                layer.lower(self, call).map(|tensors| Outputs { tensors, complete: true })
+            }
+        };
+        let outputs = outcome.unwrap_or_else(|error| {
+            let place = self.place();
+            let error = self.with_chain(error, &inputs);
+            self.errors.push(error.within(place));
+            Outputs { tensors: Vec::new(), complete: false }
+        });
+        self.end(id, outputs)
+    }
+
+    /// The outputs of a child layer, which must be known.
+    pub fn call_child(&mut self, object: &LayerObject, call: &Call) -> Result<Vec<Tensor>> {
+        let outputs = self.call(object, call);
+        Ok(outputs.tensors)
+    }
+
+    fn begin(&mut self, object: &LayerObject, inputs: &[Tensor]) -> CallId {
+        let id = CallId(self.outline.calls.len());
+        let parent = self.stack.last();
+        let path = match parent {
+            Some(frame) => format!("{}/{}", frame.path, object.name),
+            None => object.name.clone(),
+        };
+        let state = self.objects.entry(object.id).or_default();
+        let repetition = state.calls;
+        state.calls += 1;
+        let trainable = object.trainable && parent.is_none_or(|frame| frame.trainable);
+        let parent_call = parent.map(|frame| frame.call);
+        self.outline.calls.push(LayerCall {
+            path: path.clone(),
+            name: object.name.clone(),
+            class: object.class.clone(),
+            parent: parent_call,
+            repetition,
+            outputs: Vec::new(),
+            inputs: inputs.iter().filter_map(|tensor| tensor.from).collect(),
+            weights: Vec::new(),
+        });
+        let input = inputs.first().and_then(|tensor| tensor.value).map(|value| self.builder.type_of(value).shape);
+        self.stack.push(Frame {
+            call: id,
+            object: object.id,
+            name: object.name.clone(),
+            path,
+            place: object.place(),
+            store: object.store.clone(),
+            trainable,
+            input,
+        });
+        self.builder.within(Some(id));
+        id
+    }
+
+    fn end(&mut self, id: CallId, mut outputs: Outputs) -> Outputs {
+        self.stack.pop();
+        self.builder.within(self.stack.last().map(|frame| frame.call));
+        let mut shapes = Vec::new();
+        for (index, tensor) in outputs.tensors.iter_mut().enumerate() {
+            if let Some(value) = tensor.value {
+                self.builder.tap(id, index, Some(value));
+                shapes.push(Some(self.builder.type_of(value).shape));
+                tensor.from = Some((id, index));
+            } else {
+                shapes.push(None);
+            }
+        }
+        if let Some(call) = self.outline.calls.get_mut(id.0) {
+            call.outputs = shapes;
+        }
+        outputs
+    }
+
+    /// Records an input layer's call, whose output is an input of the graph or an argument of a nested model.
+    pub(crate) fn input_call(&mut self, object: &LayerObject, tensor: Tensor) -> Tensor {
+        let id = self.begin(object, &[tensor]);
+        let outputs = self.end(id, Outputs { tensors: vec![tensor], complete: true });
+        outputs.tensors.first().copied().unwrap_or(Tensor::UNKNOWN)
+    }
+
+    /// `layer "block/dense" (Dense)`: the place of the call in progress.
+    fn place(&self) -> String {
+        match self.stack.last() {
+            Some(frame) if frame.path != frame.name => frame.place.replacen(&frame.name, &frame.path, 1),
+            Some(frame) => frame.place.clone(),
+            None => "the model".to_string(),
+        }
+    }
+
+    /// A shape error with the shapes of the inputs it arose from.
+    fn with_chain(&self, error: Error, inputs: &[Tensor]) -> Error {
+        if error.kind() != crate::ErrorKind::ShapeMismatch {
+            return error;
+        }
+        let shapes: Vec<String> = inputs
+            .iter()
+            .filter_map(|tensor| {
+                let shape = self.builder.type_of(tensor.value?).shape;
+                let from = tensor.from.and_then(|(call, _)| self.outline.get(call));
+                Some(match from {
+                    Some(call) => format!("{shape} from {:?}", call.path),
+                    None => shape.to_string(),
+                })
+            })
+            .collect();
+        match shapes.is_empty() {
+            true => error,
+            false => error.help(format!("the input is {}", shapes.join(" and "))),
+        }
+    }
+
+    /// Shape and element type of a tensor.
+    pub fn type_of(&self, tensor: Tensor) -> Result<TensorType> {
+        let value = tensor.value.ok_or_else(|| Error::malformed("an unknown tensor"))?;
+        Ok(self.builder.type_of(value))
+    }
+
+    /// The shape of a tensor.
+    pub fn shape(&self, tensor: Tensor) -> Result<Shape> {
+        Ok(self.type_of(tensor)?.shape)
+    }
+
+    /// The number of elements along the last axis, which must be known.
+    pub fn channels(&self, tensor: Tensor) -> Result<usize> {
+        let shape = self.shape(tensor)?;
+        self.size(tensor, shape.rank().saturating_sub(1))
+    }
+
+    /// The number of elements along `axis`, which must be known.
+    pub fn size(&self, tensor: Tensor, axis: usize) -> Result<usize> {
+        let shape = self.shape(tensor)?;
+        shape.get(axis).and_then(Dim::as_usize).ok_or_else(|| {
+            let message = format!("axis {axis} of the input {shape} must have a known size");
+            Error::from(k2o_core::Error::shape(message))
+        })
+    }
+
+    /// Adds an operator with one output that reads tensors and constants.
+    pub fn add(&mut self, op: impl Into<Op>, inputs: &[Operand]) -> Result<Tensor> {
+        Ok(self.builder.add(op.into(), inputs.iter().copied())?.into())
+    }
+
+    /// Adds an operator on one floating-point tensor.
+    pub fn apply(&mut self, op: impl Into<Op>, input: Tensor) -> Result<Tensor> {
+        let operand = self.operand(input)?;
+        self.add(op, &[operand])
+    }
+
+    /// The tensor as an operand; it must hold floating-point numbers.
+    pub fn operand(&self, tensor: Tensor) -> Result<Operand> {
+        let r#type = self.type_of(tensor)?;
+        if !r#type.dtype.is_float() {
+            let message = format!("an input of {} is not supported here", r#type.dtype);
+            return Err(Error::unsupported(message));
+        }
+        tensor.value.map(Operand::Value).ok_or_else(|| Error::malformed("an unknown tensor"))
+    }
+
+    /// The layer's weights, declared all at once in Keras's creation order. A second call of the same layer gets
+    /// the same weights; they must have the same shapes then.
+    pub fn weights(&mut self, specs: &[WeightSpec]) -> Result<Vec<Weight>> {
+        let Some(frame) = self.stack.last() else { return Err(Error::malformed("weights outside a layer")) };
+        let state = self.objects.entry(frame.object).or_default();
+        let infos = specs.iter().map(|spec| WeightInfo {
+            name: spec.name.to_string(),
+            shape: spec.shape.clone(),
+            trainable: spec.trainable && frame.trainable,
+            bound: false,
+        });
+        if let Some(call) = self.outline.calls.get_mut(frame.call.0) {
+            call.weights = infos.collect();
+        }
+        if let Some(weights) = &state.weights {
+            let same = weights.len() == specs.len()
+                && weights.iter().zip(specs).all(|(weight, spec)| weight.expr.shape() == spec.shape);
+            return match same {
+                true => Ok(weights.clone()),
+                false => Err(Error::from(k2o_core::Error::shape(
+                    "the layer is shared, but its calls imply weights of different shapes",
+                ))),
+            };
+        }
+        let slots: Vec<Arc<LateBound>> =
+            specs.iter().map(|spec| Arc::new(LateBound::new(spec.shape.clone()))).collect();
+        let weight = |(spec, slot): (&WeightSpec, &Arc<LateBound>)| Weight {
+            name: format!("{}/{}", frame.path, spec.name),
+            expr: ConstantExpr::stored(slot.clone()),
+        };
+        let weights: Vec<Weight> = specs.iter().zip(&slots).map(weight).collect();
+        self.requests.push(Request {
+            call: frame.call,
+            place: frame.place.clone(),
+            names: self.stack.iter().map(|frame| frame.name.clone()).collect(),
+            store: frame.store.clone(),
+            input: frame.input.clone(),
+            specs: specs.to_vec(),
+            slots,
+        });
+        state.weights = Some(weights.clone());
+        Ok(weights)
+    }
+
+    /// A weight, or something computed from weights, as an operand; the same one for the same weight.
+    pub fn constant(&mut self, weight: &Weight) -> Result<Operand> {
+        let object = self.stack.last().map_or(usize::MAX, |frame| frame.object);
+        let known = self.objects.get(&object).into_iter().flat_map(|state| &state.constants);
+        if let Some((_, operand)) = known.clone().find(|(known, _)| known.is_same(weight)) {
+            return Ok(*operand);
+        }
+        let constant = Constant { name: weight.name.clone(), dtype: DType::F32, expr: weight.expr.clone() };
+        let operand = Operand::from(self.builder.constant(constant)?);
+        self.objects.entry(object).or_default().constants.push((weight.clone(), operand));
+        Ok(operand)
+    }
+
+    /// The tensor with its channels, which stand at axis 1, moved to the last axis.
+    pub fn channels_last(&mut self, tensor: Tensor) -> Result<Tensor> {
+        let rank = self.shape(tensor)?.rank();
+        let permutation = std::iter::once(0).chain(2..rank).chain([1]).take(rank).collect();
+        self.apply(ops::Transpose { permutation }, tensor)
+    }
+
+    /// The tensor with its channels, which stand last, moved to axis 1.
+    pub fn channels_first(&mut self, tensor: Tensor) -> Result<Tensor> {
+        let rank = self.shape(tensor)?.rank();
+        let permutation = [0, rank.saturating_sub(1)].into_iter().chain(1..rank.saturating_sub(1)).collect();
+        self.apply(ops::Transpose { permutation }, tensor)
+    }
+}

@@ -1,0 +1,183 @@
+//! Models as layers: `Sequential` and `Functional`, outermost or nested.
+//!
+//! <https://keras.io/guides/sequential_model/>, <https://keras.io/guides/functional_api/>
+
+mod functional;
+mod sequential;
+
+use crate::build::Build;
+use crate::layer::LayerObject;
+use crate::lowering::{Call, Lowering, Outputs, Tensor};
+use crate::snake_case::to_snake_case;
+use crate::{Error, Result};
+use k2o_core::{DType, Dim, Shape, TensorType};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+pub(crate) use functional::Functional;
+pub(crate) use sequential::Sequential;
+
+/// A model: layers and how they are connected.
+#[derive(Debug)]
+pub(crate) enum Model {
+    Sequential(Sequential),
+    Functional(Functional),
+}
+
+/// Whether layers of this class have layers of their own.
+pub(crate) fn is_model_class(class: &str) -> bool {
+    matches!(class, "Sequential" | "Functional" | "Model")
+}
+
+impl Model {
+    /// Reads `{"name": .., "layers": [..], ..}`, or, from the oldest Sequential models, the bare list of layers.
+    pub fn from_config(
+        class: &str,
+        config: Option<&Value>,
+        description: &Value,
+        build: &mut Build,
+        store: &str,
+    ) -> Result<Model> {
+        let config = config.unwrap_or(&Value::Null);
+        match class {
+            "Sequential" => Ok(Model::Sequential(Sequential::from_config(config, description, build, store)?)),
+            _ if config.get("layers").is_some() => {
+                Ok(Model::Functional(Functional::from_config(config, build, store)?))
+            }
+            _ => Err(Error::unsupported("a subclassed model keeps its graph in Python code")
+                .help("rebuild it with the functional API, or export it from Keras")),
+        }
+    }
+
+    /// Calls the model inside another.
+    pub fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Outputs> {
+        let inputs = call.inputs()?;
+        match self {
+            Model::Sequential(model) => {
+                let input = match inputs.as_slice() {
+                    [input] => *input,
+                    _ => return Err(Error::malformed("a Sequential model takes one input")),
+                };
+                Ok(Outputs { tensors: vec![model.lower(cx, input)], complete: true })
+            }
+            Model::Functional(model) => {
+                let outputs = model.lower(cx, &inputs)?;
+                Ok(Outputs { tensors: outputs.into_iter().map(|(_, tensor)| tensor).collect(), complete: true })
+            }
+        }
+    }
+
+    /// Makes the outermost model's inputs, calls it, and names its outputs.
+    pub fn lower_outermost(&self, cx: &mut Lowering) -> Result<Vec<(String, Tensor)>> {
+        let mut symbols = Symbols::default();
+        match self {
+            Model::Sequential(model) => {
+                let (name, r#type) = model.input(&mut symbols)?;
+                let input = cx.builder.input(name, r#type)?;
+                Ok(vec![(model.output_name(), model.lower(cx, input.into()))])
+            }
+            Model::Functional(model) => {
+                let mut inputs = Vec::new();
+                for (name, r#type) in model.inputs(&mut symbols)? {
+                    inputs.push(cx.builder.input(name, r#type)?.into());
+                }
+                model.lower(cx, &inputs)
+            }
+        }
+    }
+}
+
+/// Gives every unknown dimension of the inputs a symbol.
+#[derive(Debug, Default)]
+pub(crate) struct Symbols {
+    used: BTreeMap<&'static str, usize>,
+}
+
+impl Symbols {
+    /// The type that an input layer's config (or the first layer's) describes; `None` where it says no shape.
+    pub fn input_type(&mut self, config: &Value) -> Result<Option<TensorType>> {
+        let with_batch = [config.get("batch_shape"), config.get("batch_input_shape")];
+        let dims = match with_batch.into_iter().flatten().find_map(Value::as_array) {
+            Some(dims) => dims.clone(),
+            None => match config.get("input_shape").and_then(Value::as_array) {
+                Some(dims) => std::iter::once(Value::Null).chain(dims.iter().cloned()).collect(),
+                None => return Ok(None),
+            },
+        };
+        let dtype = match config.get("dtype").and_then(Value::as_str) {
+            None => DType::F32,
+            Some(name) => match DType::from_name(name) {
+                Some(dtype) if dtype.is_float() => DType::F32,
+                Some(DType::I64 | DType::U32 | DType::U64) => DType::I64,
+                Some(DType::Bool) => DType::Bool,
+                Some(_) => DType::I32,
+                None if name.starts_with("mixed_") => DType::F32,
+                None => return Err(Error::unsupported(format!("inputs of dtype {name:?} are not supported"))),
+            },
+        };
+        for flag in ["sparse", "ragged"] {
+            if config.get(flag) == Some(&Value::Bool(true)) {
+                return Err(Error::unsupported(format!("{flag} inputs are not supported")));
+            }
+        }
+        self.shape(&dims).map(|shape| Some(TensorType::new(shape, dtype)))
+    }
+
+    /// The shape with these dimensions, `null` where unknown.
+    pub fn shape(&mut self, dims: &[Value]) -> Result<Shape> {
+        let dim = |(axis, dim): (usize, &Value)| match dim {
+            Value::Null if axis == 0 => Ok(Dim::symbol("batch")),
+            Value::Null => Ok(self.fresh(if axis == 1 { "steps" } else { "size" })),
+            dim => dim.as_i64().filter(|&n| n >= 0).map(Dim::fixed).ok_or_else(|| {
+                Error::malformed(format!("an input dimension {dim}; expected a number or null"))
+            }),
+        };
+        dims.iter().enumerate().map(dim).collect()
+    }
+
+    fn fresh(&mut self, stem: &'static str) -> Dim {
+        let count = self.used.entry(stem).or_insert(0);
+        *count += 1;
+        match *count {
+            1 => Dim::symbol(stem),
+            n => Dim::symbol(&format!("{stem}_{}", n - 1)),
+        }
+    }
+}
+
+/// Makes the layers of a model, each with the group that holds its weights: `layers/<class>[_N]`, where N counts
+/// the layers of the same class before it (`keras/src/saving/saving_lib.py`, `_save_container_state`).
+pub(crate) fn layer_objects(
+    descriptions: &[Value],
+    build: &mut Build,
+    store: &str,
+    mut keep: impl FnMut(&Value) -> bool,
+) -> Result<Vec<LayerObject>> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut objects = Vec::new();
+    for description in descriptions.iter().filter(|description| keep(description)) {
+        let class = description.get("class_name").and_then(Value::as_str).unwrap_or_default();
+        // A registered class is saved under its bare name.
+        let group = to_snake_case(class.rsplit('>').next().unwrap_or(class));
+        let count = counts.entry(group.clone()).or_insert(0);
+        let group = match *count {
+            0 => group,
+            n => format!("{group}_{n}"),
+        };
+        let is_operation = description
+            .get("module")
+            .and_then(Value::as_str)
+            .is_some_and(|module| module.starts_with("keras.src.ops") || module.starts_with("keras.ops"));
+        if !is_operation {
+            *count += 1;
+        }
+        objects.push(build.object(description, format!("{store}/layers/{group}"))?);
+    }
+    Ok(objects)
+}
+
+/// The list of layers in a model's config.
+pub(crate) fn layer_list(config: &Value) -> Result<&[Value]> {
+    let layers = config.get("layers").unwrap_or(config).as_array();
+    layers.map(Vec::as_slice).ok_or_else(|| Error::malformed("the model's config has no list `layers`"))
+}

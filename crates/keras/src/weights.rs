@@ -1,0 +1,270 @@
+//! Weights as layers ask for them, and the rules that find them in a file.
+
+use crate::archive::{Layout, StoredWeight, WeightStore};
+use crate::{Error, ErrorKind, Result};
+use k2o_core::{CallId, ConstantExpr, DType, Dim, Outline, Shape, StoredTensor};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
+
+/// A weight that a layer creates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightSpec {
+    /// Keras's name for it, such as `kernel`.
+    pub name: &'static str,
+    /// Its sizes.
+    pub shape: Vec<usize>,
+    /// Whether it is created trainable; what is frozen later is still that.
+    pub trainable: bool,
+}
+
+impl WeightSpec {
+    /// A weight that training changes.
+    pub fn trainable(name: &'static str, shape: &[usize]) -> WeightSpec {
+        WeightSpec { name, shape: shape.to_vec(), trainable: true }
+    }
+
+    /// A weight that training does not change by gradient.
+    pub fn fixed(name: &'static str, shape: &[usize]) -> WeightSpec {
+        WeightSpec { name, shape: shape.to_vec(), trainable: false }
+    }
+}
+
+/// A layer's weight, to be computed with or to be made an operand.
+#[derive(Clone, Debug)]
+pub struct Weight {
+    /// The layer's path and the weight's name, such as `conv1d/kernel`.
+    pub name: String,
+    /// Its elements.
+    pub expr: ConstantExpr,
+}
+
+impl Weight {
+    /// Something computed from weights, named like this one but for the last part.
+    pub fn derived(&self, name: &str, expr: ConstantExpr) -> Weight {
+        let layer = self.name.rsplit_once('/').map_or("", |(layer, _)| layer);
+        Weight { name: format!("{layer}/{name}"), expr }
+    }
+
+    /// Whether both are the same weight of the same layer.
+    pub(crate) fn is_same(&self, other: &Weight) -> bool {
+        self.name == other.name && self.expr.shape() == other.expr.shape()
+    }
+}
+
+/// A weight whose place in the file is found when all layers have asked for theirs.
+#[derive(Debug)]
+pub(crate) struct LateBound {
+    shape: Vec<usize>,
+    stored: OnceLock<StoredWeight>,
+}
+
+impl LateBound {
+    pub fn new(shape: Vec<usize>) -> LateBound {
+        LateBound { shape, stored: OnceLock::new() }
+    }
+}
+
+impl StoredTensor for LateBound {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn dtype(&self) -> DType {
+        self.stored.get().map_or(DType::F32, StoredTensor::dtype)
+    }
+
+    fn is_bound(&self) -> bool {
+        self.stored.get().is_some()
+    }
+
+    fn read(&self) -> k2o_core::Result<Vec<u8>> {
+        match self.stored.get() {
+            Some(stored) => stored.read(),
+            None => Err(k2o_core::Error::new(
+                k2o_core::ErrorKind::Input,
+                "the model was opened without weights",
+            )),
+        }
+    }
+}
+
+/// All weights of one layer object.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The object's first call.
+    pub call: CallId,
+    pub place: String,
+    /// The names of the models around the layer, outermost first, then its own.
+    pub names: Vec<String>,
+    /// Where a tree of groups keeps them, such as `/layers/conv1d`.
+    pub store: String,
+    /// The shape of the first input.
+    pub input: Option<Shape>,
+    pub specs: Vec<WeightSpec>,
+    pub slots: Vec<Arc<LateBound>>,
+}
+
+impl Request {
+    /// The indices of the weights in the order in which Keras saves them: trainable ones first.
+    fn saved_order(&self) -> Vec<usize> {
+        let of = |trainable: bool| {
+            self.specs.iter().enumerate().filter(move |(_, spec)| spec.trainable == trainable).map(|(i, _)| i)
+        };
+        of(true).chain(of(false)).collect()
+    }
+
+    /// Binds weight `index`, whose shape must be right.
+    fn bind(&self, index: usize, stored: &StoredWeight) -> Result<()> {
+        let (Some(spec), Some(slot)) = (self.specs.get(index), self.slots.get(index)) else { return Ok(()) };
+        if stored.shape() != spec.shape {
+            let (expected, given) = (&spec.shape, stored.shape());
+            let input = self.input.as_ref().map_or(String::new(), |shape| format!(" and its input {shape}"));
+            let message = format!(
+                "weight {:?} has shape {given:?} in the file, but the layer's config{input} imply {expected:?}",
+                spec.name
+            );
+            let error = Error::new(ErrorKind::ShapeMismatch, message).within(&self.place);
+            return Err(match self.missing_flatten(given) {
+                Some(help) => error.help(help),
+                None => error,
+            });
+        }
+        // Each slot is bound once; a second time would be the same weight.
+        let _ = slot.stored.set(stored.clone());
+        Ok(())
+    }
+
+    /// The commonest cause of a kernel with too many rows.
+    fn missing_flatten(&self, given: &[usize]) -> Option<String> {
+        let shape = self.input.as_ref().filter(|shape| shape.rank() > 2)?;
+        let flat = shape[1..].iter().try_fold(1usize, |n, dim| n.checked_mul(dim.as_usize()?))?;
+        let batch: &Dim = shape.first()?;
+        let is_dense = self.specs.first().is_some_and(|spec| spec.name == "kernel" && spec.shape.len() == 2);
+        (is_dense && given.first() == Some(&flat) && given.len() == 2).then(|| {
+            format!("a Flatten before this layer would turn {shape} into [{batch}, {flat}], which fits these weights")
+        })
+    }
+
+    fn missing(&self, index: usize, place: &str) -> Error {
+        let name = self.specs.get(index).map_or("", |spec| spec.name);
+        Error::malformed(format!("weight {name:?} is missing: the file has no {place}")).within(&self.place)
+    }
+}
+
+/// Finds every requested weight, and everything that is wrong with the file's.
+pub(crate) fn bind(requests: &[Request], store: &WeightStore, outline: &mut Outline) -> Vec<Error> {
+    let errors = match store.layout() {
+        Layout::Tree => bind_tree(requests, store),
+        Layout::Named => bind_named(requests, store),
+    };
+    for request in requests {
+        if let Some(call) = outline.calls.get_mut(request.call.0) {
+            for (info, slot) in call.weights.iter_mut().zip(&request.slots) {
+                info.bound = slot.is_bound();
+            }
+        }
+    }
+    errors
+}
+
+/// Keras 3's rule: the group is known from the layer's place in the model, the index from the order of creation.
+fn bind_tree(requests: &[Request], store: &WeightStore) -> Vec<Error> {
+    let mut errors = Vec::new();
+    let mut used: BTreeMap<&str, usize> = BTreeMap::new();
+    for request in requests {
+        let path = request.store.trim_start_matches('/');
+        let group = store.tree().get(path);
+        let order = request.saved_order();
+        used.insert(path, order.len());
+        for (position, index) in order.into_iter().enumerate() {
+            let stored = group.and_then(|group| group.iter().find(|(i, _)| *i == position));
+            let outcome = match stored {
+                Some((_, stored)) => request.bind(index, stored),
+                None => Err(request.missing(index, &format!("{path}/vars/{position}"))),
+            };
+            errors.extend(outcome.err());
+        }
+    }
+    for (path, group) in store.tree() {
+        let taken = used.get(path.as_str()).copied().unwrap_or(0);
+        let left = group.iter().filter(|(i, _)| *i >= taken);
+        errors.extend(left.map(|(i, weight)| left_over(&format!("{path}/vars/{i}"), weight)));
+    }
+    errors
+}
+
+fn left_over(path: &str, weight: &StoredWeight) -> Error {
+    Error::malformed(format!("the file has a weight {path} of shape {:?} that no layer asks for", weight.shape()))
+}
+
+/// The legacy rule: a group for each layer of the outermost model, weights in order within it.
+fn bind_named(requests: &[Request], store: &WeightStore) -> Vec<Error> {
+    let mut errors = Vec::new();
+    // The outermost layers that have weights, with the requests of the layers inside them.
+    let mut layers: Vec<(&str, Vec<&Request>)> = Vec::new();
+    for request in requests.iter().filter(|request| !request.specs.is_empty()) {
+        let name = request.names.first().map_or("", String::as_str);
+        match layers.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, inside)) => inside.push(request),
+            None => layers.push((name, vec![request])),
+        }
+    }
+    let groups: BTreeMap<&str, &[(String, StoredWeight)]> =
+        store.named().iter().map(|layer| (layer.name.as_str(), layer.weights.as_slice())).collect();
+    for (name, inside) in &layers {
+        let group = groups.get(name).copied().unwrap_or_default();
+        match inside.as_slice() {
+            [request] => errors.extend(bind_in_order(request, group)),
+            requests => errors.extend(bind_by_name(requests, group)),
+        }
+    }
+    let asked: BTreeSet<&str> = layers.iter().map(|(name, _)| *name).collect();
+    for layer in store.named().iter().filter(|layer| !asked.contains(layer.name.as_str())) {
+        errors.extend(layer.weights.iter().map(|(path, weight)| left_over(path, weight)));
+    }
+    errors
+}
+
+fn bind_in_order(request: &Request, group: &[(String, StoredWeight)]) -> Vec<Error> {
+    let order = request.saved_order();
+    let mut errors = Vec::new();
+    for (position, &index) in order.iter().enumerate() {
+        let outcome = match group.get(position) {
+            Some((_, stored)) => request.bind(index, stored),
+            None => {
+                let name = request.names.first().map_or("", String::as_str);
+                Err(request.missing(index, &format!("weight {position} in the group {name:?}")))
+            }
+        };
+        errors.extend(outcome.err());
+    }
+    errors.extend(group.iter().skip(order.len()).map(|(path, weight)| left_over(path, weight)));
+    errors
+}
+
+/// Freezing reorders the weights of nested models, so they are found by `<layer>/<weight>`.
+fn bind_by_name(requests: &[&Request], group: &[(String, StoredWeight)]) -> Vec<Error> {
+    let mut errors = Vec::new();
+    let mut taken = BTreeSet::new();
+    for request in requests {
+        for (index, spec) in request.specs.iter().enumerate() {
+            let layer = request.names.last().map_or("", String::as_str);
+            let wanted = format!("{layer}/{}", spec.name);
+            let found = group.iter().position(|(path, _)| {
+                let path = path.split(':').next().unwrap_or_default();
+                path == wanted || path.ends_with(&format!("/{wanted}"))
+            });
+            let outcome = match found.and_then(|at| Some((at, group.get(at)?))) {
+                Some((at, (_, stored))) => {
+                    taken.insert(at);
+                    request.bind(index, stored)
+                }
+                None => Err(request.missing(index, &format!("weight named {wanted:?}"))),
+            };
+            errors.extend(outcome.err());
+        }
+    }
+    let left = group.iter().enumerate().filter(|(at, _)| !taken.contains(at));
+    errors.extend(left.map(|(_, (path, weight))| left_over(path, weight)));
+    errors
+}

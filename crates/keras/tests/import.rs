@@ -1,0 +1,202 @@
+//! Every form of every model that Keras wrote: the reference run of the imported graph gives Keras's outputs, and the
+//! outline has the layers, shapes and parameters of Keras's own summary.
+
+use k2o_core::{Dim, Tensor, run_reference};
+use k2o_fixtures::{Case, Form, cases};
+use k2o_keras::{Archive, ErrorKind, ImportOptions, Imported, KerasVersion, Limits, Source, import};
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn source(path: &Path) -> Source {
+    Source::from_bytes(path.file_name().unwrap().to_string_lossy(), std::fs::read(path).unwrap())
+}
+
+fn open(form: &Form) -> Imported {
+    let limits = Limits::default();
+    let archive = match &form.weights {
+        Some(weights) => Archive::read_parts(&source(&form.model), None, Some(&source(weights)), &limits),
+        None => Archive::read(&source(&form.model), &limits),
+    };
+    archive.and_then(|archive| import(&archive, &ImportOptions::default())).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// `|ours - expected| <= 1e-5 * max(1, max|expected|)`
+fn assert_close(ours: &[f64], expected: &[f32], what: &str) {
+    assert_eq!(ours.len(), expected.len(), "{what}");
+    let bound = 1e-5 * expected.iter().fold(1.0f64, |m, x| m.max(f64::from(x.abs())));
+    for (i, (ours, expected)) in ours.iter().zip(expected).enumerate() {
+        let difference = (ours - f64::from(*expected)).abs();
+        assert!(difference <= bound, "{what}: element {i} is {ours}, Keras has {expected}");
+    }
+}
+
+fn for_each_form(check: impl Fn(&Case, &Form, &Imported)) {
+    let mut count = 0;
+    for case in cases() {
+        for form in case.forms() {
+            check(&case, &form, &open(&form));
+            count += 1;
+        }
+    }
+    assert!(count > 50, "only {count} forms were found");
+}
+
+#[test]
+fn the_reference_gives_keras_outputs() {
+    for_each_form(|case, form, imported| {
+        let what = format!("{} {}", case.name, form.label());
+        let input = |(_, array): (String, ndarray::ArrayD<f32>)| {
+            let data = array.iter().map(|&x| f64::from(x)).collect();
+            Tensor::f64(array.shape(), data).unwrap()
+        };
+        let inputs: Vec<Tensor> = case.inputs().into_iter().map(input).collect();
+        let run = run_reference(&imported.graph, &inputs, &[]).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let expected = case.outputs(form.keras);
+        assert_eq!(imported.graph.outputs().len(), expected.len(), "{what}");
+        for ((port, ours), (name, expected)) in imported.graph.outputs().iter().zip(&run.outputs).zip(&expected) {
+            assert_eq!(&port.name, name, "{what}");
+            assert_eq!(ours.shape(), expected.shape(), "{what}");
+            assert_close(ours.as_f64().unwrap(), expected.as_slice().unwrap(), &what);
+        }
+    });
+}
+
+#[test]
+fn the_outline_has_the_rows_of_keras_summary() {
+    for_each_form(|case, form, imported| {
+        let what = format!("{} {}", case.name, form.label());
+        // Keras 2 gives its models and inputs other names than Keras 3, whose summary was recorded.
+        let name = |name: &str, class: &str| if class == "InputLayer" { "input".into() } else { name.to_string() };
+        let rows: Vec<Value> = imported
+            .outline
+            .calls
+            .iter()
+            .filter(|call| call.parent.is_none() && call.repetition == 0)
+            .map(|call| {
+                let shape: Vec<Option<i64>> =
+                    call.outputs[0].as_ref().unwrap().iter().map(Dim::as_fixed).collect();
+                let name = name(&call.name, &call.class);
+                json!({"name": name, "class": call.class, "output_shape": shape, "params": call.parameters()})
+            })
+            .collect();
+        let mut expected = case.description["summary"]["layers"].as_array().unwrap().clone();
+        for row in &mut expected {
+            row["name"] = json!(name(row["name"].as_str().unwrap(), row["class"].as_str().unwrap()));
+        }
+        let sorted = |mut rows: Vec<Value>| {
+            rows.sort_by_key(Value::to_string);
+            rows
+        };
+        assert_eq!(sorted(rows), sorted(expected), "{what}");
+        let bound = imported.outline.calls.iter().flat_map(|call| &call.weights).all(|weight| weight.bound);
+        assert!(bound, "{what}: a weight is not bound");
+    });
+}
+
+#[test]
+fn the_version_is_recognised_in_every_form() {
+    for_each_form(|case, form, imported| {
+        let expected = if form.keras == 2 { KerasVersion::V2 } else { KerasVersion::V3 };
+        assert_eq!(imported.version, expected, "{} {}", case.name, form.label());
+    });
+}
+
+/// Imports a config given as JSON, without weights.
+fn import_config(config: &Value) -> Result<Imported, k2o_keras::Error> {
+    let archive = Archive::read(&Source::from_bytes("model.json", config.to_string().into_bytes()), &Limits::default())?;
+    import(&archive, &ImportOptions::default())
+}
+
+fn sequential(layers: Value) -> Value {
+    json!({"class_name": "Sequential", "config": {"name": "s", "layers": layers}})
+}
+
+fn input(shape: &[Option<i64>]) -> Value {
+    json!({"class_name": "InputLayer", "config": {"batch_shape": shape, "dtype": "float32", "name": "x"}})
+}
+
+#[track_caller]
+fn check_error(config: &Value, kind: ErrorKind, text: &str) {
+    let error = import_config(config).expect_err("an error was expected");
+    assert_eq!(error.to_string(), text);
+    assert_eq!(error.kind(), kind);
+}
+
+#[test]
+fn every_problem_of_a_model_is_listed_at_once() {
+    let config = sequential(json!([
+        input(&[None, Some(8), Some(2)]),
+        {"class_name": "Lambda", "config": {"name": "square"}},
+        {"class_name": "Conv1D", "config": {"name": "c", "filters": 0, "kernel_size": [3]}},
+        {"class_name": "Wonder", "config": {"name": "w"}},
+        {"class_name": "Dense", "config": {"name": "d", "units": 3, "activation": "curly"}},
+        {"class_name": "Dropout", "config": {"name": "o", "rate": 0.5, "speed": 3}},
+    ]));
+    check_error(
+        &config,
+        ErrorKind::Unsupported,
+        "layer \"square\" (Lambda): a Lambda layer holds Python code, which is never run here\n  \
+         help: replace it by Keras layers that compute the same, and save the model again\n\
+         layer \"c\" (Conv1D): `filters` is 0; it must be above zero\n\
+         layer \"w\" (Wonder): this layer class is not supported\n\
+         layer \"d\" (Dense): the activation \"curly\" is not supported\n\
+         layer \"o\" (Dropout): the config has `speed`, which is not known",
+    );
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_explained() {
+    check_error(
+        &sequential(json!([
+            input(&[None, Some(8), Some(2)]),
+            {"class_name": "MaxPooling1D", "config": {"name": "p", "pool_size": [4]}},
+            {"class_name": "Conv1D", "config": {"name": "c", "filters": 3, "kernel_size": [3]}},
+        ])),
+        ErrorKind::ShapeMismatch,
+        "layer \"c\" (Conv1D): a window of 3 steps does not fit an input of 2: (2 - 3) / 1 + 1 would be 0\n  \
+         help: the input is [batch, 2, 2] from \"p\"",
+    );
+}
+
+#[test]
+fn graphs_that_cannot_be_are_refused() {
+    let layer = |name: &str, inbound: Value| {
+        json!({"class_name": "ReLU", "config": {"name": name}, "name": name, "inbound_nodes": inbound})
+    };
+    let functional = |layers: Value, output: &str| {
+        json!({"class_name": "Functional", "config": {
+            "name": "f", "layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [[output, 0, 0]]}})
+    };
+    let x = json!({"class_name": "InputLayer", "name": "x", "inbound_nodes": [],
+        "config": {"batch_shape": [null, 4], "dtype": "float32", "name": "x"}});
+    let cycle = "its inputs are never computed: the layers form a cycle, or one that is called is missing";
+    for (layers, output, text) in [
+        (
+            json!([x, layer("a", json!([[["b", 0, 0, {}]]])), layer("b", json!([[["a", 0, 0, {}]]]))]),
+            "b",
+            format!("layer \"a\" (ReLU): {cycle}"),
+        ),
+        (
+            json!([x, layer("a", json!([[["z", 0, 0, {}]]]))]),
+            "a",
+            "layer \"f\" (Functional): layer \"a\": `inbound_nodes[0]`: no layer is called \"z\"".to_string(),
+        ),
+        (
+            json!([x, layer("a", json!([[["x", 0, 1, {}]]]))]),
+            "a",
+            "layer \"a\" (ReLU): output 1 of a layer that has 1".to_string(),
+        ),
+        (
+            json!([x, layer("a", json!([[["x", 0, 0, {}]]])), layer("a", json!([[["x", 0, 0, {}]]]))]),
+            "a",
+            "layer \"f\" (Functional): two layers are called \"a\"".to_string(),
+        ),
+        (
+            json!([x, layer("a", json!([[["x", 0, 0, {}]]]))]),
+            "q",
+            "layer \"f\" (Functional): `output_layers`: no layer is called \"q\"".to_string(),
+        ),
+    ] {
+        check_error(&functional(layers, output), ErrorKind::Malformed, &text);
+    }
+}

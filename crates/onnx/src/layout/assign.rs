@@ -1,0 +1,212 @@
+//! The pass that assigns layouts: walks the graph once, moves axes where they must be moved, and lets every operator
+//! emit its nodes.
+
+use super::Layout;
+use super::hints::Hints;
+use crate::draft::{Arg, Draft, NodeSpec, TensorId};
+use crate::ops::{self, Emit, Layouts};
+use crate::{Error, Result};
+use k2o_core::{CallId, Graph, Node, Operand, TensorType, ValueId};
+use std::collections::BTreeMap;
+
+/// Where a value is to be found.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat {
+    /// The tensor that an operator made.
+    pub tensor: TensorId,
+    /// How its axes stand to the value's.
+    pub layout: Layout,
+}
+
+/// The tensors of the values, and the copies made of them in other orders of axes.
+#[derive(Debug, Default)]
+pub(crate) struct Seats {
+    seats: Vec<Option<Seat>>,
+    /// What was permuted, and how, to make a tensor.
+    sources: BTreeMap<TensorId, (TensorId, Vec<usize>)>,
+    copies: BTreeMap<(TensorId, Vec<usize>), TensorId>,
+}
+
+impl Seats {
+    fn set(&mut self, id: ValueId, seat: Seat) {
+        self.seats[id.0 as usize] = Some(seat);
+    }
+
+    /// The tensor that was made for the value.
+    pub fn get(&self, id: ValueId) -> Option<&Seat> {
+        self.seats[id.0 as usize].as_ref()
+    }
+
+    /// The tensor that was never permuted, and the permutation that makes of it what `order` makes of `tensor`.
+    fn source(&self, tensor: TensorId, order: &[usize]) -> (TensorId, Vec<usize>) {
+        match self.sources.get(&tensor) {
+            Some((source, first)) => (*source, order.iter().map(|&axis| first[axis]).collect()),
+            None => (tensor, order.to_vec()),
+        }
+    }
+
+    /// The value's tensor in `layout`, if there is one by now.
+    pub fn find(&self, id: ValueId, layout: &Layout) -> Option<TensorId> {
+        let seat = self.get(id)?;
+        let order = seat.layout.permutation(layout)?;
+        let (source, order) = self.source(seat.tensor, &order);
+        match is_identity(&order) {
+            true => Some(source),
+            false => self.copies.get(&(source, order)).copied(),
+        }
+    }
+}
+
+fn is_identity(order: &[usize]) -> bool {
+    order.iter().copied().eq(0..order.len())
+}
+
+/// What an operator can ask about its node before it says which layouts it wants.
+#[derive(Clone, Copy)]
+pub(crate) struct Site<'a> {
+    pub graph: &'a Graph,
+    pub node: &'a Node,
+    seats: &'a Seats,
+    hints: &'a Hints,
+}
+
+impl Site<'_> {
+    /// Shape and element type of an operand.
+    pub fn input(&self, operand: usize) -> Result<TensorType> {
+        let missing = || Error::shape(format!("{} without an operand {operand}", ops::name(&self.node.op)));
+        self.node.inputs.get(operand).map(|&id| self.graph.type_of(id)).ok_or_else(missing)
+    }
+
+    /// Shape and element type of the output.
+    pub fn output(&self) -> Result<TensorType> {
+        let missing = || Error::shape(format!("{} without an output", ops::name(&self.node.op)));
+        self.node.outputs.first().map(|&id| self.graph.value(id).r#type.clone()).ok_or_else(missing)
+    }
+
+    /// Whether an operand is a weight.
+    pub fn is_constant(&self, operand: usize) -> bool {
+        self.node.inputs.get(operand).is_some_and(|id| id.constant().is_some())
+    }
+
+    /// The layout that an operand was made in; a weight can be had in any and is as it stands in the graph.
+    pub fn layout(&self, operand: usize) -> Result<Layout> {
+        let rank = self.input(operand)?.shape.rank();
+        let seat = self.node.inputs.get(operand).and_then(|id| id.value()).and_then(|id| self.seats.get(id));
+        Ok(seat.map_or_else(|| Layout::keras(rank), |seat| seat.layout.clone()))
+    }
+
+    /// Whether an operand can be read in `layout` without another transposition.
+    pub fn has(&self, operand: usize, layout: &Layout) -> bool {
+        match self.node.inputs.get(operand) {
+            Some(Operand::Constant(_)) => true,
+            Some(Operand::Value(id)) => self.seats.find(*id, layout).is_some(),
+            None => false,
+        }
+    }
+
+    /// Whether the output is in a region of the graph that is channels-first.
+    pub fn prefers_channels_first(&self) -> bool {
+        self.node.outputs.first().is_some_and(|&id| self.hints.channels_first(id))
+    }
+
+    /// Whether all readers of the output can do with it flattened in another order.
+    pub fn may_be_flat(&self) -> bool {
+        self.node.outputs.first().is_some_and(|&id| self.hints.flat(id))
+    }
+
+    /// The first of the layouts that costs the fewest transpositions if all of `operands` are read in it.
+    pub fn cheapest(&self, candidates: Vec<Layout>, operands: &[usize]) -> Option<Layout> {
+        let cost = |layout: &Layout| operands.iter().filter(|&&operand| !self.has(operand, layout)).count();
+        candidates.into_iter().min_by_key(cost)
+    }
+}
+
+/// The nodes, not yet named, and where every value and output is.
+pub(crate) struct Assigned {
+    pub draft: Draft,
+    pub seats: Seats,
+    /// The tensors of the graph's inputs.
+    pub inputs: Vec<TensorId>,
+    /// The tensors of the graph's outputs: each another one, and none an input.
+    pub outputs: Vec<TensorId>,
+}
+
+/// Walks the graph in execution order.
+pub(crate) fn assign(graph: &Graph, opset: i64) -> Result<Assigned> {
+    let mut walk = Walk {
+        graph,
+        draft: Draft::new(opset),
+        seats: Seats { seats: vec![None; graph.values().len()], ..Seats::default() },
+    };
+    let mut inputs = Vec::new();
+    for port in graph.inputs() {
+        let tensor = walk.draft.tensor();
+        let layout = Layout::keras(graph.value(port.value).r#type.shape.rank());
+        walk.seats.set(port.value, Seat { tensor, layout });
+        inputs.push(tensor);
+    }
+    let hints = Hints::new(graph);
+    for node in graph.nodes() {
+        walk.node(node, &hints).map_err(|error| error.at(node.origin))?;
+    }
+    let mut outputs = Vec::new();
+    for port in graph.outputs() {
+        let value = graph.value(port.value);
+        let origin = value.producer.and_then(|id| graph.node(id).origin);
+        let mut tensor = walk.read(port.value, &Layout::keras(value.r#type.shape.rank()), origin)?;
+        if inputs.contains(&tensor) || outputs.contains(&tensor) {
+            tensor = walk.draft.node(NodeSpec::new("Identity", [Arg::Tensor(tensor)]), origin);
+        }
+        outputs.push(tensor);
+    }
+    Ok(Assigned { draft: walk.draft, seats: walk.seats, inputs, outputs })
+}
+
+struct Walk<'a> {
+    graph: &'a Graph,
+    draft: Draft,
+    seats: Seats,
+}
+
+impl Walk<'_> {
+    fn node(&mut self, node: &Node, hints: &Hints) -> Result<()> {
+        let site = Site { graph: self.graph, node, seats: &self.seats, hints };
+        let layouts = ops::layouts(&node.op, &site)?;
+        let Layouts { inputs, output } = &layouts;
+        if inputs.len() != node.inputs.len() {
+            return Err(Error::shape(format!("{} with {} inputs", ops::name(&node.op), node.inputs.len())));
+        }
+        let mut tensors = Vec::with_capacity(inputs.len());
+        for (operand, layout) in node.inputs.iter().zip(inputs) {
+            tensors.push(match operand {
+                Operand::Value(id) => Some(self.read(*id, layout, node.origin)?),
+                Operand::Constant(_) => None,
+            });
+        }
+        let mut emit = Emit::new(self.graph, node, &layouts, tensors, &mut self.draft);
+        let tensor = ops::emit(&node.op, &mut emit)?;
+        match node.outputs.as_slice() {
+            [id] => self.seats.set(*id, Seat { tensor, layout: output.clone() }),
+            _ => return Err(Error::unsupported(format!("{} with several outputs", ops::name(&node.op)))),
+        }
+        Ok(())
+    }
+
+    /// The value's tensor in `layout`, transposed at most once.
+    fn read(&mut self, id: ValueId, layout: &Layout, origin: Option<CallId>) -> Result<TensorId> {
+        if let Some(tensor) = self.seats.find(id, layout) {
+            return Ok(tensor);
+        }
+        let seat = self.seats.get(id).ok_or_else(|| Error::shape("a value is used before it is computed"))?;
+        let order = seat.layout.permutation(layout).ok_or_else(|| {
+            Error::unsupported("a tensor flattened channels-first is needed in the order of the graph")
+        })?;
+        let (source, order) = self.seats.source(seat.tensor, &order);
+        let perm: Vec<i64> = order.iter().map(|&axis| axis as i64).collect();
+        let tensor =
+            self.draft.node(NodeSpec::new("Transpose", [Arg::Tensor(source)]).ints("perm", &perm), origin);
+        self.seats.sources.insert(tensor, (source, order.clone()));
+        self.seats.copies.insert((source, order), tensor);
+        Ok(tensor)
+    }
+}

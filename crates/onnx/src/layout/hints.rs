@@ -1,0 +1,83 @@
+//! What is known of a value's readers before they are reached.
+
+use crate::ops::{self, TakesFlat, Tie};
+use k2o_core::{Graph, ValueId};
+
+/// Per value, what its readers would like.
+#[derive(Debug)]
+pub(crate) struct Hints {
+    channels_first: Vec<bool>,
+    flat: Vec<bool>,
+}
+
+impl Hints {
+    pub fn new(graph: &Graph) -> Hints {
+        Hints { channels_first: channels_first(graph), flat: flat(graph) }
+    }
+
+    /// Whether a convolution or pooling reads or makes the value, or one that must have its layout.
+    pub fn channels_first(&self, id: ValueId) -> bool {
+        self.channels_first[id.0 as usize]
+    }
+
+    /// Whether every reader can do with the value flattened in another order of axes.
+    pub fn flat(&self, id: ValueId) -> bool {
+        self.flat[id.0 as usize]
+    }
+}
+
+/// Values joined by operators that keep the layout form regions; a region with an anchor is channels-first.
+fn channels_first(graph: &Graph) -> Vec<bool> {
+    let n = graph.values().len();
+    let mut parents: Vec<usize> = (0..n).collect();
+    fn root(parents: &mut [usize], mut at: usize) -> usize {
+        while parents[at] != at {
+            parents[at] = parents[parents[at]];
+            at = parents[at];
+        }
+        at
+    }
+    let rank = |id: ValueId| graph.value(id).r#type.shape.rank();
+    let mut anchors = Vec::new();
+    for node in graph.nodes() {
+        let Some(&output) = node.outputs.first() else { continue };
+        let inputs = node.inputs.iter().filter_map(|operand| operand.value());
+        match ops::tie(&node.op) {
+            Tie::Anchor => anchors.extend(inputs.take(1).chain([output])),
+            Tie::Same => {
+                for input in inputs.filter(|&input| rank(input) == rank(output) && rank(output) > 2) {
+                    let (a, b) = (root(&mut parents, input.0 as usize), root(&mut parents, output.0 as usize));
+                    parents[a] = b;
+                }
+            }
+            Tie::Free => {}
+        }
+    }
+    let mut anchored = vec![false; n];
+    for id in anchors {
+        let at = root(&mut parents, id.0 as usize);
+        anchored[at] = true;
+    }
+    (0..n).map(|at| anchored[root(&mut parents, at)]).collect()
+}
+
+/// From the last node to the first: a value may be flat if it has readers and each takes it flat.
+fn flat(graph: &Graph) -> Vec<bool> {
+    let n = graph.values().len();
+    let (mut read, mut refused) = (vec![false; n], vec![false; n]);
+    for port in graph.outputs() {
+        refused[port.value.0 as usize] = true;
+    }
+    for node in graph.nodes().iter().rev() {
+        let passes = node.outputs.iter().all(|id| read[id.0 as usize] && !refused[id.0 as usize]);
+        for (operand, id) in node.inputs.iter().enumerate().filter_map(|(i, input)| Some((i, input.value()?))) {
+            read[id.0 as usize] = true;
+            refused[id.0 as usize] |= match ops::takes_flat(graph, node, operand) {
+                TakesFlat::Absorbs => false,
+                TakesFlat::Passes => !passes,
+                TakesFlat::Refuses => true,
+            };
+        }
+    }
+    read.iter().zip(&refused).map(|(&read, &refused)| read && !refused).collect()
+}

@@ -1,0 +1,234 @@
+//! What each operator becomes in ONNX: one file each, with the layouts it accepts and the nodes it emits.
+//!
+//! To add an operator, write a file here with a [`Lower`] and follow the compiler.
+
+mod affine;
+mod binary;
+mod concat;
+mod conv;
+mod dense;
+mod identity;
+mod pad;
+mod pool;
+mod reduce;
+mod reshape;
+mod softmax;
+mod transpose;
+mod unary;
+mod window;
+
+use crate::draft::{Arg, Content, Draft, NodeSpec, TensorId};
+use crate::layout::Layout;
+use crate::layout::assign::Site;
+use crate::view::View;
+use crate::{Error, Result};
+use k2o_core::ops::Operator;
+use k2o_core::{Constant, DType, Graph, Node, Op, Operand};
+
+/// The layouts in which an operator reads its inputs and leaves its output.
+#[derive(Clone, Debug)]
+pub(crate) struct Layouts {
+    /// One per operand. Constants are not moved by the pass; [`Emit::input`] gives them in this layout.
+    pub inputs: Vec<Layout>,
+    pub output: Layout,
+}
+
+/// How the layout of an operator's inputs is tied to that of its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tie {
+    /// The first input and the output are channels-first.
+    Anchor,
+    /// Both are in the same layout, whichever that is.
+    Same,
+    /// Neither says anything of the other.
+    Free,
+}
+
+/// What an operator does with an operand that was flattened in another order of axes than the graph's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakesFlat {
+    /// Puts its weights in that order; its output has no trace of it.
+    Absorbs,
+    /// Leaves its output in that order.
+    Passes,
+    /// Needs the graph's order.
+    Refuses,
+}
+
+/// What every operator states of itself here.
+trait Lower {
+    fn tie(&self) -> Tie;
+
+    fn takes_flat(&self, _graph: &Graph, _node: &Node, _operand: usize) -> TakesFlat {
+        TakesFlat::Refuses
+    }
+
+    fn layouts(&self, site: &Site<'_>) -> Result<Layouts>;
+
+    /// Emits the nodes and returns the output.
+    fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId>;
+}
+
+macro_rules! each {
+    ($op:expr, $inner:ident => $result:expr) => {
+        match $op {
+            Op::Affine($inner) => $result,
+            Op::Binary($inner) => $result,
+            Op::Concat($inner) => $result,
+            Op::Conv($inner) => $result,
+            Op::Dense($inner) => $result,
+            Op::Identity($inner) => $result,
+            Op::Pad($inner) => $result,
+            Op::Pool($inner) => $result,
+            Op::Reduce($inner) => $result,
+            Op::Reshape($inner) => $result,
+            Op::Softmax($inner) => $result,
+            Op::Transpose($inner) => $result,
+            Op::Unary($inner) => $result,
+        }
+    };
+}
+
+pub(crate) fn name(op: &Op) -> &'static str {
+    op.name()
+}
+
+pub(crate) fn tie(op: &Op) -> Tie {
+    each!(op, op => op.tie())
+}
+
+pub(crate) fn takes_flat(graph: &Graph, node: &Node, operand: usize) -> TakesFlat {
+    each!(&node.op, op => op.takes_flat(graph, node, operand))
+}
+
+pub(crate) fn layouts(op: &Op, site: &Site<'_>) -> Result<Layouts> {
+    each!(op, op => op.layouts(site))
+}
+
+pub(crate) fn emit(op: &Op, emit: &mut Emit<'_>) -> Result<TensorId> {
+    each!(op, op => op.emit(emit))
+}
+
+/// The layouts of an operator of one input that works in any layout.
+fn any_layout(site: &Site<'_>) -> Result<Layouts> {
+    let layout = site.layout(0)?;
+    Ok(Layouts { inputs: vec![layout.clone()], output: layout })
+}
+
+/// The input's layout if its axes can be told apart.
+fn any_axes(site: &Site<'_>) -> Result<Layout> {
+    let layout = site.layout(0)?;
+    match layout.axes() {
+        Some(_) => Ok(layout),
+        None => Ok(Layout::keras(site.input(0)?.shape.rank())),
+    }
+}
+
+/// Numbers as ONNX writes them.
+fn ints<T: TryInto<i64> + Copy>(numbers: &[T]) -> Result<Vec<i64>> {
+    let convert = |&n: &T| n.try_into().map_err(|_| Error::unsupported("a number above the largest int64"));
+    numbers.iter().map(convert).collect()
+}
+
+/// What an operator has to emit its nodes.
+pub(crate) struct Emit<'a> {
+    pub graph: &'a Graph,
+    pub node: &'a Node,
+    pub layouts: &'a Layouts,
+    tensors: Vec<Option<TensorId>>,
+    draft: &'a mut Draft,
+}
+
+impl<'a> Emit<'a> {
+    pub fn new(
+        graph: &'a Graph,
+        node: &'a Node,
+        layouts: &'a Layouts,
+        tensors: Vec<Option<TensorId>>,
+        draft: &'a mut Draft,
+    ) -> Emit<'a> {
+        Emit { graph, node, layouts, tensors, draft }
+    }
+
+    /// The version of the operator set.
+    pub fn opset(&self) -> i64 {
+        self.draft.opset
+    }
+
+    /// Whether there is such an operand.
+    pub fn has(&self, operand: usize) -> bool {
+        operand < self.node.inputs.len()
+    }
+
+    /// An operand in the layout that was asked for.
+    pub fn input(&mut self, operand: usize) -> Result<Arg> {
+        if let Some(&Some(tensor)) = self.tensors.get(operand) {
+            return Ok(Arg::Tensor(tensor));
+        }
+        let shape = self.constant(operand)?.shape();
+        let order = self.layouts.inputs.get(operand).and_then(Layout::axes);
+        let view = match order {
+            Some(order) if order.len() == shape.len() => View::permuted(shape, order),
+            _ => View::of(shape),
+        };
+        self.weight(operand, view)
+    }
+
+    /// The weight that an operand is.
+    pub fn constant(&self, operand: usize) -> Result<&'a Constant> {
+        match self.node.inputs.get(operand) {
+            Some(&Operand::Constant(id)) => Ok(self.graph.constant(id)),
+            Some(Operand::Value(_)) => Err(Error::unsupported(format!("{} with computed weights", name(&self.node.op)))),
+            None => Err(Error::shape(format!("{} without an operand {operand}", name(&self.node.op)))),
+        }
+    }
+
+    /// A weight in another order and shape.
+    pub fn weight(&mut self, operand: usize, view: View) -> Result<Arg> {
+        let constant = self.constant(operand)?;
+        let Some(id) = self.node.inputs.get(operand).and_then(|id| id.constant()) else { return Ok(Arg::Absent) };
+        let dims = view.dims().to_vec();
+        Ok(self.draft.initializer(constant.dtype, dims, Content::Constant(id, view)))
+    }
+
+    /// Integers that are part of what a node does, such as `axes`.
+    pub fn ints(&mut self, role: &'static str, numbers: &[i64]) -> Arg {
+        let bytes = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        self.draft.initializer(DType::I64, vec![numbers.len()], Content::Literal(self.node.origin, role, bytes))
+    }
+
+    /// A number of the type `dtype`.
+    pub fn scalar(&mut self, role: &'static str, dtype: DType, value: f64) -> Result<Arg> {
+        let bytes = match dtype {
+            DType::F32 => (value as f32).to_le_bytes().to_vec(),
+            DType::I32 => (value as i32).to_le_bytes().to_vec(),
+            DType::I64 => (value as i64).to_le_bytes().to_vec(),
+            _ => return Err(Error::unsupported(format!("{} of {dtype}", name(&self.node.op)))),
+        };
+        Ok(self.draft.initializer(dtype, Vec::new(), Content::Literal(self.node.origin, role, bytes)))
+    }
+
+    /// `n` times the same number.
+    pub fn filled(&mut self, role: &'static str, n: usize, value: f32) -> Arg {
+        let bytes = value.to_le_bytes().repeat(n);
+        self.draft.initializer(DType::F32, vec![n], Content::Literal(self.node.origin, role, bytes))
+    }
+
+    /// Adds a node and returns its output.
+    pub fn node(&mut self, spec: NodeSpec) -> TensorId {
+        self.draft.node(spec, self.node.origin)
+    }
+
+    /// Adds a node without attributes and returns its output.
+    pub fn call(&mut self, op_type: &'static str, inputs: impl IntoIterator<Item = Arg>) -> Arg {
+        Arg::Tensor(self.node(NodeSpec::new(op_type, inputs)))
+    }
+
+    /// An operand as the output: itself, or a copy where it is a weight.
+    pub fn pass(&mut self, arg: Arg) -> TensorId {
+        match arg {
+            Arg::Tensor(tensor) => tensor,
+            Arg::Initializer(_) | Arg::Absent => self.node(NodeSpec::new("Identity", [arg])),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! `Pad`: one node in any layout, its amounts in the order of the tensor's axes.
+
+use super::{Emit, Layouts, Lower, Tie, any_axes};
+use crate::draft::{Arg, NodeSpec, TensorId};
+use crate::layout::assign::Site;
+use crate::{Error, Result};
+use k2o_core::ops::Pad;
+
+impl Lower for Pad {
+    fn tie(&self) -> Tie {
+        Tie::Same
+    }
+
+    fn layouts(&self, site: &Site<'_>) -> Result<Layouts> {
+        let layout = any_axes(site)?;
+        Ok(Layouts { inputs: vec![layout.clone()], output: layout })
+    }
+
+    fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {
+        let x = emit.input(0)?;
+        let order = emit.layouts.output.axes().ok_or_else(|| Error::shape("padding of a flattened tensor"))?;
+        let amounts = |end: fn(&(i64, i64)) -> i64| order.iter().map(move |&axis| end(&self.amounts[axis]));
+        let amounts: Vec<i64> = amounts(|ends| ends.0).chain(amounts(|ends| ends.1)).collect();
+        let pads = emit.ints("pads", &amounts);
+        let value = match self.value {
+            0.0 => Arg::Absent,
+            value => {
+                let dtype = emit.graph.type_of(emit.node.inputs[0]).dtype;
+                emit.scalar("constant_value", dtype, value)?
+            }
+        };
+        Ok(emit.node(NodeSpec::new("Pad", [x, pads, value])))
+    }
+}

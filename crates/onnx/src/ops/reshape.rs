@@ -1,0 +1,137 @@
+//! `Reshape`: `Flatten` where it flattens, `Unsqueeze` or `Squeeze` where it only adds or drops axes of size 1, else
+//! `Reshape` in the graph's order of axes.
+//!
+//! A channels-first tensor is flattened as it is if that changes no order, or if every reader can do with another
+//! order; else it is transposed before.
+
+use super::{Emit, Layouts, Lower, Tie, any_axes, ints};
+use crate::draft::{NodeSpec, TensorId};
+use crate::layout::assign::Site;
+use crate::layout::{Flat, Layout};
+use crate::{Error, Result};
+use k2o_core::ops::{Reshape, ReshapeDim};
+use k2o_core::{Dim, Shape};
+
+/// The least that does what a reshape does.
+#[derive(Debug, PartialEq, Eq)]
+enum Form {
+    /// The shape is the same.
+    Nothing,
+    Flatten,
+    /// New axes of size 1, by their places in the output.
+    Unsqueeze(Vec<usize>),
+    /// Axes of size 1 that go, by their places in the input.
+    Squeeze(Vec<usize>),
+    Reshape,
+}
+
+fn form(reshape: &Reshape, from: &Shape, to: &Shape) -> Form {
+    if from == to {
+        return Form::Nothing;
+    }
+    if reshape.is_flatten() && from.rank() > 1 {
+        return Form::Flatten;
+    }
+    match (added(from, to), added(to, from)) {
+        (Some(axes), _) if !axes.is_empty() => Form::Unsqueeze(axes),
+        (_, Some(axes)) if !axes.is_empty() => Form::Squeeze(axes),
+        _ => Form::Reshape,
+    }
+}
+
+/// The axes of size 1 by which `long` is more than `short`, if nothing else differs.
+fn added(short: &[Dim], long: &[Dim]) -> Option<Vec<usize>> {
+    let mut rest = short.iter().peekable();
+    let mut axes = Vec::new();
+    for (axis, dim) in long.iter().enumerate() {
+        if rest.next_if(|&next| next == dim).is_some() {
+            continue;
+        }
+        if *dim != Dim::ONE {
+            return None;
+        }
+        axes.push(axis);
+    }
+    rest.next().is_none().then_some(axes)
+}
+
+impl Lower for Reshape {
+    fn tie(&self) -> Tie {
+        Tie::Free
+    }
+
+    fn layouts(&self, site: &Site<'_>) -> Result<Layouts> {
+        let (from, to) = (site.input(0)?.shape, site.output()?.shape);
+        let input = any_axes(site)?;
+        let (input, output) = match form(self, &from, &to) {
+            Form::Nothing => (input.clone(), input),
+            Form::Flatten => flatten(site, &from, input),
+            Form::Squeeze(axes) => {
+                let output = input.without(&axes);
+                (input, output)
+            }
+            Form::Unsqueeze(axes) => {
+                let mut outputs = vec![Layout::keras(to.rank())];
+                if site.prefers_channels_first() {
+                    outputs.insert(0, Layout::channels_first(to.rank()));
+                }
+                // A new axis can be put anywhere; what matters is the order of the old ones.
+                let cost = |output: &&Layout| !site.has(0, &output.without(&axes));
+                let output = outputs.iter().min_by_key(cost).unwrap_or(&outputs[0]);
+                (output.without(&axes), output.clone())
+            }
+            Form::Reshape => (Layout::keras(from.rank()), Layout::keras(to.rank())),
+        };
+        Ok(Layouts { inputs: vec![input], output })
+    }
+
+    fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {
+        let x = emit.input(0)?;
+        let from = emit.graph.type_of(emit.node.inputs[0]).shape;
+        let to = emit.graph.type_of(emit.node.outputs[0].into()).shape;
+        let Layouts { inputs, output } = emit.layouts;
+        match form(self, &from, &to) {
+            Form::Nothing => Ok(emit.pass(x)),
+            Form::Flatten => Ok(emit.node(NodeSpec::new("Flatten", [x]))),
+            Form::Unsqueeze(axes) => {
+                let axes = emit.ints("axes", &ints(&output.positions(&axes))?);
+                Ok(emit.node(NodeSpec::new("Unsqueeze", [x, axes])))
+            }
+            Form::Squeeze(axes) => {
+                let axes = emit.ints("axes", &ints(&inputs[0].positions(&axes))?);
+                Ok(emit.node(NodeSpec::new("Squeeze", [x, axes])))
+            }
+            Form::Reshape => {
+                let dims = self.target.iter().map(|dim| match dim {
+                    ReshapeDim::Keep => Ok(0),
+                    ReshapeDim::Infer => Ok(-1),
+                    ReshapeDim::Fixed(n) if *n > 0 => Ok(*n),
+                    ReshapeDim::Fixed(n) => Err(Error::unsupported(format!("a reshape to a dimension of {n}"))),
+                });
+                let shape = emit.ints("shape", &dims.collect::<Result<Vec<i64>>>()?);
+                Ok(emit.node(NodeSpec::new("Reshape", [x, shape])))
+            }
+        }
+    }
+}
+
+/// How a tensor of shape `from` in layout `input` is best flattened.
+fn flatten(site: &Site<'_>, from: &Shape, input: Layout) -> (Layout, Layout) {
+    let keras = (Layout::keras(from.rank()), Layout::keras(2));
+    let Some((0, inner)) = input.axes().and_then(|order| order.split_first()).map(|(&first, rest)| (first, rest))
+    else {
+        return keras;
+    };
+    // Axes of size 1 may stand anywhere.
+    if inner.iter().filter(|&&axis| from[axis] != Dim::ONE).is_sorted() {
+        return (input, Layout::keras(2));
+    }
+    let sizes: Option<Vec<usize>> = from.iter().skip(1).map(Dim::as_usize).collect();
+    match sizes {
+        Some(sizes) if site.may_be_flat() => {
+            let order = inner.iter().map(|axis| axis - 1).collect();
+            (input, Layout::Flat(Flat { sizes, order }))
+        }
+        _ => keras,
+    }
+}

@@ -1,0 +1,32 @@
+//! `Softmax`: one node over one axis, in any layout; over several axes its formula.
+
+use super::reduce::reduce;
+use super::{Emit, Layouts, Lower, Tie, any_axes};
+use crate::draft::{Arg, NodeSpec, TensorId};
+use crate::layout::assign::Site;
+use crate::Result;
+use k2o_core::ops::{ReduceKind, Softmax};
+
+impl Lower for Softmax {
+    fn tie(&self) -> Tie {
+        Tie::Same
+    }
+
+    fn layouts(&self, site: &Site<'_>) -> Result<Layouts> {
+        let layout = any_axes(site)?;
+        Ok(Layouts { inputs: vec![layout.clone()], output: layout })
+    }
+
+    fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {
+        let x = emit.input(0)?;
+        let axes = emit.layouts.output.positions(&self.axes);
+        if let [axis] = axes.as_slice() {
+            return Ok(emit.node(NodeSpec::new("Softmax", [x]).int("axis", *axis as i64)));
+        }
+        let max = Arg::Tensor(reduce(emit, ReduceKind::Max, x, &axes, true)?);
+        let shifted = emit.call("Sub", [x, max]);
+        let powers = emit.call("Exp", [shifted]);
+        let sum = Arg::Tensor(reduce(emit, ReduceKind::Sum, powers, &axes, true)?);
+        Ok(emit.node(NodeSpec::new("Div", [powers, sum])))
+    }
+}

@@ -1,0 +1,133 @@
+//! `Unary`: one node where the opset has the function, else its formula; in any layout.
+//!
+//! `Gelu` is an operator from opset 20 on, `Mish` from 18 on, `HardSwish` from 14 on; Silu (Swish) is none before 24.
+
+use super::{Emit, Layouts, Lower, TakesFlat, Tie, any_layout};
+use crate::draft::{Arg, NodeSpec, TensorId};
+use crate::layout::assign::Site;
+use crate::{Error, Result};
+use k2o_core::ops::{Operator, Unary};
+use k2o_core::{DType, Graph, Node};
+use std::f64::consts::{PI, SQRT_2};
+
+impl Lower for Unary {
+    fn tie(&self) -> Tie {
+        Tie::Same
+    }
+
+    fn takes_flat(&self, _: &Graph, _: &Node, _: usize) -> TakesFlat {
+        TakesFlat::Passes
+    }
+
+    fn layouts(&self, site: &Site<'_>) -> Result<Layouts> {
+        any_layout(site)
+    }
+
+    fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {
+        let x = emit.input(0)?;
+        let opset = emit.opset();
+        let node = |op_type| NodeSpec::new(op_type, [x]);
+        let last = match *self {
+            Unary::Relu => node("Relu"),
+            Unary::LeakyRelu { slope } => node("LeakyRelu").float("alpha", slope),
+            Unary::Clip { min, max } => clip(emit, x, min, max)?,
+            Unary::GeneralRelu { negative_slope, max_value, threshold } => {
+                general_relu(emit, x, negative_slope, max_value, threshold)?
+            }
+            Unary::Elu { alpha } => with_float(node("Elu"), "alpha", alpha, 1.0),
+            Unary::Selu => node("Selu"),
+            Unary::Sigmoid => node("Sigmoid"),
+            Unary::HardSigmoid { slope, offset } => {
+                with_float(with_float(node("HardSigmoid"), "alpha", slope, 0.2), "beta", offset, 0.5)
+            }
+            Unary::Tanh => node("Tanh"),
+            Unary::Softplus => node("Softplus"),
+            Unary::Softsign => node("Softsign"),
+            Unary::Exp => node("Exp"),
+            Unary::Silu => NodeSpec::new("Mul", [x, emit.call("Sigmoid", [x])]),
+            Unary::HardSilu if opset >= 14 => node("HardSwish"),
+            Unary::HardSilu => {
+                let gate = emit.node(node("HardSigmoid").float("alpha", 1.0 / 6.0));
+                NodeSpec::new("Mul", [x, Arg::Tensor(gate)])
+            }
+            Unary::Gelu { approximate: false } if opset >= 20 => node("Gelu"),
+            Unary::Gelu { approximate: true } if opset >= 20 => node("Gelu").string("approximate", "tanh"),
+            Unary::Gelu { approximate } => gelu(emit, x, approximate)?,
+            Unary::Mish if opset >= 18 => node("Mish"),
+            Unary::Mish => {
+                let softplus = emit.call("Softplus", [x]);
+                NodeSpec::new("Mul", [x, emit.call("Tanh", [softplus])])
+            }
+            _ => return Err(Error::unsupported(format!("the function {}", self.name()))),
+        };
+        Ok(emit.node(last))
+    }
+}
+
+/// The attribute, unless ONNX assumes it anyway.
+fn with_float(node: NodeSpec, name: &str, value: f64, default: f32) -> NodeSpec {
+    if value as f32 == default { node } else { node.float(name, value) }
+}
+
+/// `min(max(x, min), max)`; an infinite bound is none.
+fn clip(emit: &mut Emit<'_>, x: Arg, min: f64, max: f64) -> Result<NodeSpec> {
+    let min = if min == f64::NEG_INFINITY { Arg::Absent } else { emit.scalar("min", DType::F32, min)? };
+    let max = if max == f64::INFINITY { Arg::Absent } else { emit.scalar("max", DType::F32, max)? };
+    Ok(NodeSpec::new("Clip", [x, min, max]))
+}
+
+/// `x` above the threshold, at most `max_value`, less `slope * max(threshold - x, 0)`.
+fn general_relu(emit: &mut Emit<'_>, x: Arg, slope: f64, max: Option<f64>, threshold: f64) -> Result<NodeSpec> {
+    if threshold == 0.0 && max.is_none() {
+        let node = if slope == 0.0 { "Relu" } else { "LeakyRelu" };
+        let node = NodeSpec::new(node, [x]);
+        return Ok(if slope == 0.0 { node } else { node.float("alpha", slope) });
+    }
+    let above = match (threshold == 0.0, max) {
+        (true, Some(max)) => clip(emit, x, 0.0, max)?,
+        (true, None) => NodeSpec::new("Relu", [x]),
+        (false, None) => NodeSpec::new("ThresholdedRelu", [x]).float("alpha", threshold),
+        (false, Some(max)) => {
+            let risen = emit.node(NodeSpec::new("ThresholdedRelu", [x]).float("alpha", threshold));
+            clip(emit, Arg::Tensor(risen), 0.0, max)?
+        }
+    };
+    if slope == 0.0 {
+        return Ok(above);
+    }
+    let above = emit.node(above);
+    let below = match threshold == 0.0 {
+        true => emit.call("Neg", [x]),
+        false => {
+            let threshold = emit.scalar("threshold", DType::F32, threshold)?;
+            emit.call("Sub", [threshold, x])
+        }
+    };
+    let below = emit.call("Relu", [below]);
+    let slope = emit.scalar("negative_slope", DType::F32, slope)?;
+    let below = emit.call("Mul", [below, slope]);
+    Ok(NodeSpec::new("Sub", [Arg::Tensor(above), below]))
+}
+
+/// `x / 2 * (1 + erf(x / √2))`, or with `tanh(√(2/π) * (x + 0.044715 x³))` for the error function, in the form that
+/// runtimes know to be one function.
+fn gelu(emit: &mut Emit<'_>, x: Arg, approximate: bool) -> Result<NodeSpec> {
+    let mut scalar = |role, value| emit.scalar(role, DType::F32, value);
+    let (one, half) = (scalar("one", 1.0)?, scalar("half", 0.5)?);
+    let bent = if approximate {
+        let (cubic, scale) = (scalar("cubic", 0.044715)?, scalar("scale", (2.0 / PI).sqrt())?);
+        let square = emit.call("Mul", [x, x]);
+        let cube = emit.call("Mul", [square, x]);
+        let cube = emit.call("Mul", [cube, cubic]);
+        let inner = emit.call("Add", [x, cube]);
+        let inner = emit.call("Mul", [inner, scale]);
+        emit.call("Tanh", [inner])
+    } else {
+        let root = scalar("sqrt2", SQRT_2)?;
+        let inner = emit.call("Div", [x, root]);
+        emit.call("Erf", [inner])
+    };
+    let doubled = emit.call("Add", [bent, one]);
+    let product = emit.call("Mul", [x, doubled]);
+    Ok(NodeSpec::new("Mul", [product, half]))
+}

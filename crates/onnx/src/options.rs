@@ -1,0 +1,132 @@
+//! What a caller may choose about the file.
+
+use crate::{Error, Result};
+use std::collections::BTreeSet;
+
+/// What the file says besides the graph, and at which operator set.
+///
+/// ```
+/// let options = k2o_onnx::ExportOptions::default().with_opset(18).with_metadata("license", "MIT");
+/// assert_eq!(options.opset, 18);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExportOptions {
+    /// The version of ONNX's operator set, 13 to 23; 17 by default.
+    pub opset: i64,
+    /// Whether every layer output that still exists becomes an output of the model, after its own. The nodes are
+    /// the same either way.
+    pub keep_taps: bool,
+    /// The model's `producer_version`; this crate's version by default. The `producer_name` is always `k2o`.
+    pub producer_version: String,
+    /// The graph's name; the outline's by default.
+    pub model_name: Option<String>,
+    /// The model's `doc_string`.
+    pub doc_string: String,
+    /// The model's `metadata_props`: pairs of a key, which must be unique, and a value.
+    pub metadata: Vec<(String, String)>,
+}
+
+impl Default for ExportOptions {
+    fn default() -> ExportOptions {
+        ExportOptions {
+            opset: 17,
+            keep_taps: false,
+            producer_version: env!("CARGO_PKG_VERSION").into(),
+            model_name: None,
+            doc_string: String::new(),
+            metadata: Vec::new(),
+        }
+    }
+}
+
+impl ExportOptions {
+    /// The oldest operator set that can be written.
+    pub const MIN_OPSET: i64 = 13;
+    /// The newest operator set that can be written.
+    pub const MAX_OPSET: i64 = 23;
+
+    /// Sets [`opset`](Self::opset).
+    pub fn with_opset(self, opset: i64) -> Self {
+        Self { opset, ..self }
+    }
+
+    /// Sets [`keep_taps`](Self::keep_taps).
+    pub fn with_taps(self, keep_taps: bool) -> Self {
+        Self { keep_taps, ..self }
+    }
+
+    /// Sets [`producer_version`](Self::producer_version).
+    pub fn with_producer_version(self, version: impl Into<String>) -> Self {
+        Self { producer_version: version.into(), ..self }
+    }
+
+    /// Sets [`model_name`](Self::model_name).
+    pub fn with_model_name(self, name: impl Into<String>) -> Self {
+        Self { model_name: Some(name.into()), ..self }
+    }
+
+    /// Sets [`doc_string`](Self::doc_string).
+    pub fn with_doc_string(self, text: impl Into<String>) -> Self {
+        Self { doc_string: text.into(), ..self }
+    }
+
+    /// Adds a pair to [`metadata`](Self::metadata).
+    pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.push((key.into(), value.into()));
+        self
+    }
+
+    /// Refuses what no file can say.
+    pub(crate) fn check(&self) -> Result<()> {
+        let (min, max, opset) = (Self::MIN_OPSET, Self::MAX_OPSET, self.opset);
+        if !(min..=max).contains(&opset) {
+            return Err(Error::input(format!("opset {opset} cannot be written; {min} to {max} can")));
+        }
+        let mut keys = BTreeSet::new();
+        match self.metadata.iter().find(|(key, _)| !keys.insert(key)) {
+            Some((key, _)) => Err(Error::input(format!("the metadata key {key:?} is given twice"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The lowest version of the file format that knows the operator set.
+    pub(crate) fn ir_version(&self) -> i64 {
+        match self.opset {
+            ..=14 => 7,
+            15..=18 => 8,
+            19..=20 => 9,
+            21..=22 => 10,
+            23.. => 11,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn an_opset_out_of_range_is_refused_by_name() {
+        for opset in [-1, 0, 12, 24, i64::MAX] {
+            let error = ExportOptions::default().with_opset(opset).check().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Input);
+            assert_eq!(error.message(), format!("opset {opset} cannot be written; 13 to 23 can"));
+        }
+        assert!(ExportOptions::default().with_opset(13).check().is_ok());
+        assert!(ExportOptions::default().with_opset(23).check().is_ok());
+    }
+
+    #[test]
+    fn the_format_is_as_old_as_the_opset_allows() {
+        let version = |opset| ExportOptions::default().with_opset(opset).ir_version();
+        assert_eq!([13, 14, 15, 18, 19, 20, 21, 22, 23].map(version), [7, 7, 8, 8, 9, 9, 10, 10, 11]);
+    }
+
+    #[test]
+    fn metadata_keys_are_unique() {
+        let options = ExportOptions::default().with_metadata("a", "1").with_metadata("a", "2");
+        assert_eq!(options.check().unwrap_err().message(), "the metadata key \"a\" is given twice");
+    }
+}

@@ -1,0 +1,231 @@
+//! Runs everything on one input and compares.
+
+use crate::{Difference, random_inputs};
+use k2o::core::{CallId, Tap, Tensor, ValueId, run_reference};
+use k2o::cpu::{Plan, PlanOptions, Session};
+use k2o::{Array, Error, ErrorKind, Model, Result};
+use ndarray::ArrayD;
+use std::collections::BTreeMap;
+
+/// What to compare.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// One array per input; random ones if there are none.
+    pub inputs: Option<Vec<Array>>,
+    /// What Keras computed for these inputs, one array per output.
+    pub expected: Option<Vec<ArrayD<f64>>>,
+    /// The batch of random inputs.
+    pub batch: usize,
+    /// The seed of random inputs.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { inputs: None, expected: None, batch: 2, seed: 0x6b32_6f00 }
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// One row per layer output, in execution order.
+    pub layers: Vec<Row>,
+    /// One row per output of the model.
+    pub outputs: Vec<OutputRow>,
+}
+
+/// How a layer's output compares with the reference.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The layer's path; further outputs as `path:1`.
+    pub name: String,
+    /// The layer's class.
+    pub class: String,
+    /// The runtime against the reference.
+    pub cpu: Finding,
+    /// The exported file in tract against the reference; `None` where tract is not built in.
+    pub tract: Option<Finding>,
+}
+
+/// How the model's output compares.
+#[derive(Clone, Debug)]
+pub struct OutputRow {
+    /// The output's name.
+    pub name: String,
+    /// The runtime against the reference.
+    pub cpu: Difference,
+    /// The exported file in tract against the reference.
+    pub tract: Option<Difference>,
+    /// The runtime against what Keras computed.
+    pub cpu_keras: Option<Difference>,
+    /// The reference against what Keras computed.
+    pub reference_keras: Option<Difference>,
+    /// The exported file in tract against what Keras computed.
+    pub tract_keras: Option<Difference>,
+}
+
+/// One comparison of a layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Finding {
+    /// The worst difference.
+    Compared(Difference),
+    /// The layer's output is not a value any more: it was folded into its neighbours.
+    Folded,
+}
+
+impl Finding {
+    fn is_within(&self) -> bool {
+        match self {
+            Finding::Compared(difference) => difference.is_within(),
+            Finding::Folded => true,
+        }
+    }
+}
+
+impl Report {
+    /// Whether every difference is within the bound.
+    pub fn passed(&self) -> bool {
+        let layers = self.layers.iter().all(|row| row.cpu.is_within() && row.tract.is_none_or(|found| found.is_within()));
+        let outputs = self.outputs.iter().flat_map(OutputRow::differences).all(|(_, found)| found.is_within());
+        layers && outputs
+    }
+}
+
+impl OutputRow {
+    /// Every comparison that was made, with what was compared.
+    pub fn differences(&self) -> Vec<(&'static str, Difference)> {
+        let all = [
+            ("k2o and the f64 reference", Some(self.cpu)),
+            ("tract and the f64 reference", self.tract),
+            ("k2o and Keras", self.cpu_keras),
+            ("the f64 reference and Keras", self.reference_keras),
+            ("tract and Keras", self.tract_keras),
+        ];
+        all.into_iter().filter_map(|(what, found)| Some((what, found?))).collect()
+    }
+}
+
+/// Runs the runtime, the reference and, where it is built in, tract on the same inputs, and compares every layer.
+///
+/// # Errors
+/// Where the inputs do not fit the model, `expected` does not fit the outputs, or one of the runs fails.
+pub fn verify(model: &Model, options: &Options) -> Result<Report> {
+    let inputs = match &options.inputs {
+        Some(inputs) => inputs.iter().cloned().map(Array::into_standard_layout).collect(),
+        None => random_inputs(model, options.batch, options.seed)?,
+    };
+    let reference = Reference::run(model, &inputs)?;
+    let cpu = Cpu::run(model, &inputs)?;
+    #[cfg(feature = "tract")]
+    let tract = Some(crate::tract::tapped(model, &inputs)?);
+    #[cfg(not(feature = "tract"))]
+    let tract: Option<TractRun> = None;
+    let layers = reference.layers.iter().map(|(&(call, output), expected)| {
+        let described = model.outline().get(call);
+        let path = described.map_or("", |call| call.path.as_str());
+        let against = |found: Option<&Vec<f32>>| match found {
+            Some(ours) => Finding::Compared(difference(ours, expected)),
+            None => Finding::Folded,
+        };
+        Row {
+            name: if output == 0 { path.to_string() } else { format!("{path}:{output}") },
+            class: described.map_or("", |call| call.class.as_str()).to_string(),
+            cpu: against(cpu.layers.get(&(call, output))),
+            tract: tract.as_ref().map(|run| against(run.layers.get(&(call, output)))),
+        }
+    });
+    let mut outputs = Vec::new();
+    for (index, port) in model.outputs().into_iter().enumerate() {
+        let expected = &reference.outputs[index];
+        let keras = options.expected.as_ref().map(|arrays| keras_output(arrays, index, &port.name, expected.shape()));
+        let keras = keras.transpose()?;
+        let tract = tract.as_ref().and_then(|run| run.outputs.get(index));
+        let to_keras = |ours: &Vec<f32>| keras.as_ref().map(|keras| Difference::between(widen(ours), keras));
+        let reference_data = expected.as_f64().unwrap_or_default();
+        outputs.push(OutputRow {
+            name: port.name,
+            cpu: difference(&cpu.outputs[index], expected),
+            tract: tract.map(|ours| difference(ours, expected)),
+            cpu_keras: to_keras(&cpu.outputs[index]),
+            reference_keras: keras
+                .as_ref()
+                .map(|keras| Difference::between(reference_data.iter().copied(), keras)),
+            tract_keras: tract.and_then(to_keras),
+        });
+    }
+    Ok(Report { layers: layers.collect(), outputs })
+}
+
+fn widen(data: &[f32]) -> impl Iterator<Item = f64> {
+    data.iter().map(|&x| f64::from(x))
+}
+
+fn difference(ours: &[f32], expected: &Tensor) -> Difference {
+    Difference::between(widen(ours), expected.as_f64().unwrap_or_default())
+}
+
+fn keras_output(arrays: &[ArrayD<f64>], index: usize, name: &str, shape: &[usize]) -> Result<Vec<f64>> {
+    let array = arrays.get(index).ok_or_else(|| {
+        Error::new(ErrorKind::Input, format!("nothing is expected for the output {name:?}"))
+    })?;
+    if array.shape() != shape {
+        let given = array.shape();
+        let message = format!("output {name:?} has shape {shape:?}; the expected array has {given:?}");
+        return Err(Error::new(ErrorKind::Input, message));
+    }
+    Ok(array.iter().copied().collect())
+}
+
+/// Layer outputs and model outputs of a run in single precision, in Keras's axis order.
+pub(crate) struct TractRun {
+    pub layers: BTreeMap<(CallId, usize), Vec<f32>>,
+    pub outputs: Vec<Vec<f32>>,
+}
+
+struct Reference {
+    layers: BTreeMap<(CallId, usize), Tensor>,
+    outputs: Vec<Tensor>,
+}
+
+impl Reference {
+    fn run(model: &Model, inputs: &[Array]) -> Result<Reference> {
+        let graph = model.graph();
+        let is_layer = |tap: &&Tap| model.outline().get(tap.call).is_some_and(|call| call.class != "InputLayer");
+        let taps: Vec<&Tap> = graph.taps().iter().filter(is_layer).collect();
+        let keep: Vec<ValueId> = taps.iter().filter_map(|tap| tap.value).collect();
+        let tensors = inputs.iter().map(tensor).collect::<Result<Vec<_>>>()?;
+        let error = |error: k2o::core::Error| Error::new(ErrorKind::Input, error.to_string());
+        let run = run_reference(graph, &tensors, &keep).map_err(error)?;
+        let layer = |tap: &&Tap| Some(((tap.call, tap.output), run.kept.get(&tap.value?)?.clone()));
+        Ok(Reference { layers: taps.iter().filter_map(layer).collect(), outputs: run.outputs })
+    }
+}
+
+fn tensor(array: &Array) -> Result<Tensor> {
+    let shape = array.shape().to_vec();
+    let data = match array {
+        Array::F32(array) => k2o::core::Data::F64(array.iter().map(|&x| f64::from(x)).collect()),
+        Array::I32(array) => k2o::core::Data::I64(array.iter().map(|&x| i64::from(x)).collect()),
+        Array::I64(array) => k2o::core::Data::I64(array.iter().copied().collect()),
+    };
+    Tensor::new(shape, data).map_err(|error| Error::new(ErrorKind::Input, error.to_string()))
+}
+
+struct Cpu {
+    layers: BTreeMap<(CallId, usize), Vec<f32>>,
+    outputs: Vec<Vec<f32>>,
+}
+
+impl Cpu {
+    fn run(model: &Model, inputs: &[Array]) -> Result<Cpu> {
+        let options = PlanOptions { keep_taps: true, ..PlanOptions::default() };
+        let plan = Plan::new(model.rewritten(), &options).map_err(|error| model.cpu_error(&error))?;
+        let mut session = Session::new(&plan);
+        let outputs = model.run(&mut session, inputs)?;
+        let outputs = outputs.into_iter().map(|array| array.into_raw_vec_and_offset().0).collect();
+        let layers = session.taps().map(|(call, output, tap)| ((call, output), tap.data.to_vec())).collect();
+        Ok(Cpu { layers, outputs })
+    }
+}
