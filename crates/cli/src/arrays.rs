@@ -111,7 +111,7 @@ fn read(path: &Path, names: &[&str]) -> Result<Vec<Numbers>, Failure> {
 /// Calls a macro with every element type that NumPy files are read in, most common first.
 macro_rules! with_each_type {
     ($attempt:ident) => {
-        $attempt!(f32, f64, i64, i32, i16, i8, u8, u16, u32, u64)
+        $attempt! { f32, f64, i64, i32, i16, i8, u8, u16, u32, u64 }
     };
 }
 

@@ -122,14 +122,13 @@ impl ConstantExpr {
 
     /// The tensor whose axis `i` is this one's axis `permutation[i]`.
     pub fn permute(&self, permutation: &[usize]) -> Result<ConstantExpr> {
-        let shape: Option<Vec<usize>> =
-            permutation.iter().map(|&axis| self.shape().get(axis).copied()).collect();
-        match shape {
-            Some(shape) if shape.len() == self.shape().len() => {
-                Ok(ConstantExpr::new(shape, ExprKind::Permute(self.clone(), permutation.to_vec())))
-            }
-            _ => Err(Error::shape(format!("{permutation:?} is no permutation of {:?}", self.shape()))),
+        let mut sorted = permutation.to_vec();
+        sorted.sort_unstable();
+        if !sorted.into_iter().eq(0..self.shape().len()) {
+            return Err(Error::shape(format!("{permutation:?} is no permutation of {:?}", self.shape())));
         }
+        let shape = permutation.iter().map(|&axis| self.shape()[axis]).collect();
+        Ok(ConstantExpr::new(shape, ExprKind::Permute(self.clone(), permutation.to_vec())))
     }
 
     /// The same elements in another shape of the same size.

@@ -135,6 +135,9 @@ impl Dim {
 
     /// `self - other`.
     pub fn sub(&self, other: &Dim) -> Result<Dim> {
+        if let (Repr::Fixed(a), Repr::Fixed(b)) = (&self.0, &other.0) {
+            return a.checked_sub(*b).map(Dim::fixed).ok_or_else(overflow);
+        }
         self.add(&other.mul(&Dim::fixed(-1))?)
     }
 
@@ -327,7 +330,8 @@ impl fmt::Display for Dim {
             if magnitude != 1 {
                 write!(f, "{magnitude}*")?;
             }
-            let alone = magnitude == 1 && monomial.len() == 1;
+            // A leading sign would be read as the dividend's.
+            let alone = magnitude == 1 && monomial.len() == 1 && (i > 0 || *coefficient > 0);
             for (j, atom) in monomial.iter().enumerate() {
                 if j > 0 {
                     f.write_str("*")?;

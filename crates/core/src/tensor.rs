@@ -39,12 +39,13 @@ impl Data {
     }
 }
 
-/// The product of `sizes`, if it fits.
+/// The product of `sizes`, if it fits. An axis without elements does not excuse the others: strides are products too.
 pub(crate) fn element_count(sizes: &[usize]) -> Result<usize> {
     sizes
         .iter()
-        .try_fold(1usize, |product, &n| product.checked_mul(n))
+        .try_fold(1usize, |product, &n| product.checked_mul(n.max(1)))
         .filter(|&n| n <= isize::MAX as usize / 8)
+        .map(|n| if sizes.contains(&0) { 0 } else { n })
         .ok_or_else(|| Error::limit(format!("a tensor of shape {sizes:?} does not fit memory")))
 }
 

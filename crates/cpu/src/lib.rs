@@ -24,8 +24,9 @@
 //! Invariants:
 //!
 //! - The result for one sample has the same bits whatever the batch it is in: an element's arithmetic depends on
-//!   the operator and on the element's own inputs only. Vector lanes are output channels, and long sums are made of
-//!   blocks of at most [`BLOCK`] terms whose places do not depend on any size but the kernel's.
+//!   the operator and on the element's own inputs only. Vector lanes are output channels. Sums of products are made
+//!   of blocks of at most [`BLOCK`] terms whose places depend on the kernel's sizes only; other sums (averages,
+//!   softmax) are in double precision.
 //! - Joining operators into a step changes no bit, so what taps show is what runs without taps.
 //! - A session allocates nothing for sizes that it has seen.
 //! - NaN and infinity propagate as in the operators' references.

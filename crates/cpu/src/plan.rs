@@ -106,9 +106,8 @@ impl Plan {
     /// The plan of a graph, which should have been [rewritten](k2o_core::rewrite).
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for values that are neither `float32` nor integers,
-    /// [`Io`](crate::ErrorKind::Io) or [`Malformed`](crate::ErrorKind::Malformed) where a constant cannot be read,
-    /// [`Input`](crate::ErrorKind::Input) where no weights were given.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for values that are neither `float32` nor integers; what the
+    /// storage of a constant says where it cannot be read.
     pub fn new(graph: &Graph, options: &PlanOptions) -> Result<Plan> {
         let tapped = graph.taps().iter().filter_map(|tap| tap.value).filter(|_| options.keep_taps);
         let tapped: BTreeSet<ValueId> = tapped.collect();

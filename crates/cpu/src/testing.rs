@@ -79,8 +79,9 @@ impl Problem {
         builder.output("y", outputs[0]);
         let plan = Plan::new(&builder.finish(), &PlanOptions::default()).unwrap();
         let mut session = plan.session();
+        let expected = plan.outputs().next().unwrap().1.shape.as_fixed().unwrap();
         let view = session.run(&views).unwrap().get(0).unwrap();
-        assert_eq!(view.shape(), self.reference().shape());
+        assert_eq!(view.shape(), expected);
         view.as_f32().unwrap().to_vec()
     }
 

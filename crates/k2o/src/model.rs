@@ -165,16 +165,18 @@ impl Model {
     }
 
     /// The outputs that `session`, made from this model's [`plan`](Model::plan), computes.
-    pub fn run(&self, session: &mut Session<'_>, inputs: &[Array]) -> Result<Vec<ArrayD<f32>>> {
+    pub fn run(&self, session: &mut Session, inputs: &[Array]) -> Result<Vec<ArrayD<f32>>> {
         let inputs: Vec<Array> = inputs.iter().cloned().map(Array::into_standard_layout).collect();
         let views = inputs.iter().map(view).collect::<Result<Vec<_>>>()?;
         let outputs = session.run(&views).map_err(|error| self.cpu_error(&error))?;
-        let mut arrays = Vec::new();
-        for output in outputs.iter() {
-            let array = ArrayD::from_shape_vec(IxDyn(output.shape), output.data.to_vec());
-            arrays.push(array.map_err(|error| Error::new(ErrorKind::Input, error.to_string()))?);
-        }
-        Ok(arrays)
+        let array = |(name, view): (&str, TensorView<'_>)| {
+            let data = view.as_f32().ok_or_else(|| {
+                Error::new(ErrorKind::Unsupported, format!("output {name:?} holds integers"))
+            })?;
+            ArrayD::from_shape_vec(IxDyn(view.shape()), data.to_vec())
+                .map_err(|error| Error::new(ErrorKind::Limit, error.to_string()))
+        };
+        outputs.iter().map(array).collect()
     }
 
     /// The model planned for this machine: weights packed, steps fused. Made at the first call.
@@ -286,7 +288,7 @@ fn view(array: &Array) -> Result<TensorView<'_>> {
         Array::I64(array) => array.as_slice().map(DataView::I64),
     };
     let data = data.ok_or_else(|| Error::new(ErrorKind::Input, "an array that is not in row-major order"))?;
-    Ok(TensorView { shape: array.shape(), data })
+    TensorView::new(array.shape(), data).map_err(|error| Error::new(ErrorKind::Input, error.to_string()))
 }
 
 /// Finds out what lies at `path`.
@@ -302,7 +304,10 @@ fn read_archive(path: &Path, options: &OpenOptions) -> Result<Archive> {
             return Ok(Archive::read_parts(&config, metadata.as_ref(), Some(&weights), limits)?);
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        return Err(k2o_keras::describe_folder(&names).into());
+        let error = k2o_keras::describe_folder(&names).unwrap_or_else(|| {
+            k2o_keras::Error::unsupported("a folder that is no Keras model: it has no config.json and model.weights.h5")
+        });
+        return Err(error.into());
     }
     let source = file::open(path)?;
     Ok(match &options.weights {

@@ -8,10 +8,15 @@
 //! - `recognise`, `foreign`: what a file is, and what it is if it is no Keras model.
 //! - `members`: zip archives.
 //! - `json`: JSON as Python writes it.
-//! - `hdf5`, `stored`, `weights`: HDF5 files, datasets in them, and Keras's two layouts of weights.
+//! - `hdf5`, `attributes`, `element_type`, `stored`: HDF5 files, and the datasets in them.
+//! - `weights`: Keras's two layouts of weights.
 
+mod attributes;
+mod element_type;
 mod foreign;
 mod hdf5;
+#[cfg(test)]
+mod hdf5_writer;
 mod json;
 mod members;
 mod recognise;
@@ -25,6 +30,7 @@ pub use stored::StoredWeight;
 pub use weights::{Layout, NamedLayer, WeightStore};
 
 use crate::{Error, Result};
+use attributes::Attributes;
 use hdf5::Hdf5;
 use members::Members;
 use recognise::{CONFIG, Container, METADATA, WEIGHTS};
@@ -46,11 +52,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            max_memory: 8 << 30,
-            max_layers: 100_000,
-            max_config_bytes: 256 << 20,
-        }
+        Limits { max_memory: 8 << 30, max_layers: 100_000, max_config_bytes: 256 << 20 }
     }
 }
 
@@ -70,7 +72,7 @@ pub enum Format {
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Format::KerasZip => "Keras 3 .keras archive",
+            Format::KerasZip => ".keras archive",
             Format::Hdf5 => "HDF5 model",
             Format::JsonAndWeights => "JSON configuration with weights",
             Format::Json => "JSON configuration without weights",
@@ -135,9 +137,8 @@ impl Archive {
         let mut archive = archive.map_err(|error| error.within(config.name()))?;
         if let Some(metadata) = metadata {
             let version = read_text(metadata, limits).and_then(|bytes| written_by(&bytes, limits));
-            archive.keras_version = version
-                .map_err(|error| error.within(metadata.name()))?
-                .or(archive.keras_version);
+            archive.keras_version =
+                version.map_err(|error| error.within(metadata.name()))?.or(archive.keras_version);
         }
         if let Some(source) = weights {
             let weights = read_weights(source, limits).map_err(|error| error.within(source.name()))?;
@@ -180,7 +181,7 @@ fn read_weights_member(members: &mut Members, limits: &Limits) -> Result<WeightS
 fn read_hdf5(source: &Source, limits: &Limits) -> Result<Archive> {
     let file = Hdf5::open(source, limits)?;
     let root = file.root()?;
-    let attributes = file.attributes(&root)?;
+    let attributes = Attributes::of_group(&file, &root)?;
     let config_part = format!("attribute {MODEL_CONFIG}");
     let Some(config) = attributes.string(MODEL_CONFIG)? else {
         return Err(match WeightStore::read(&file, limits)? {
@@ -228,19 +229,15 @@ fn read_weights(source: &Source, limits: &Limits) -> Result<WeightStore> {
             recognise::check_members(members.names())?;
             read_weights_member(&mut members, limits)
         }
-        Container::Json => Err(
-            Error::unsupported("weights were expected here, in HDF5; this is JSON")
-                .help("save them with model.save_weights(\"model.weights.h5\")"),
-        ),
+        Container::Json => Err(Error::unsupported("weights were expected here, in HDF5; this is JSON")
+            .help("save them with model.save_weights(\"model.weights.h5\")")),
     }
 }
 
 fn read_text(source: &Source, limits: &Limits) -> Result<Vec<u8>> {
     let (len, allowed) = (source.len()?, limits.max_config_bytes);
     if len > allowed {
-        return Err(Error::limit(format!(
-            "the JSON is {len} bytes long; {allowed} are allowed"
-        )));
+        return Err(Error::limit(format!("the JSON is {len} bytes long; {allowed} are allowed")));
     }
     source.read(0, len)
 }

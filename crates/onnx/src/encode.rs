@@ -5,17 +5,17 @@
 //! known without evaluating a weight. Fields are in the order of their tags, as protobuf's own writers have them.
 
 use crate::draft::{Content, DraftNode, Initializer, TensorId};
-use crate::messages::{
-    DimensionProto, DimensionValue, GRAPH_INITIALIZER, GraphProto, MODEL_GRAPH, ModelProto, NodeProto,
-    OperatorSetIdProto, StringStringEntryProto, TENSOR_RAW_DATA, TensorProto, TensorShapeProto, TensorTypeProto,
-    TypeProto, ValueInfoProto, data_type,
-};
 use crate::layout::Layout;
 use crate::layout::assign::{Assigned, assign};
+use crate::messages::{
+    DimensionProto, DimensionValue, GRAPH_INITIALIZER, GraphProto, MODEL_GRAPH, ModelProto, NodeProto,
+    OperatorSetIdProto, StringStringEntryProto, TENSOR_RAW_DATA, TensorProto, TensorShapeProto,
+    TensorTypeProto, TypeProto, ValueInfoProto, data_type,
+};
 use crate::names::{Names, names};
 use crate::view::View;
 use crate::{Error, ErrorKind, ExportOptions, LayerName, Result};
-use k2o_core::{Constant, DType, Data, Dim, Graph, Outline, ValueId};
+use k2o_core::{Constant, DType, Data, Dim, ExprKind, Graph, Outline, ValueId};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use std::io::Write;
@@ -34,6 +34,7 @@ pub struct Export {
     layer_names: Vec<LayerName>,
     input_names: Vec<String>,
     output_names: Vec<String>,
+    node_count: usize,
 }
 
 /// An initializer: everything but its elements, and where those come from.
@@ -106,7 +107,16 @@ pub fn export(graph: &Graph, outline: &Outline, options: &ExportOptions) -> Resu
         tensors.iter().map(|tensor| names.tensors[tensor.0].clone()).collect::<Vec<String>>()
     };
     let (input_names, output_names) = (port_names(&assigned.inputs), port_names(&assigned.outputs));
-    Ok(Export { head, initializers, tail, len, layer_names: names.layers, input_names, output_names })
+    Ok(Export {
+        head,
+        initializers,
+        tail,
+        len,
+        layer_names: names.layers,
+        input_names,
+        output_names,
+        node_count: draft.nodes.len(),
+    })
 }
 
 /// The tag of a field with a length, and the length.
@@ -224,6 +234,11 @@ impl Export {
         &self.layer_names
     }
 
+    /// The number of nodes.
+    pub fn node_count(&self) -> usize {
+        self.node_count
+    }
+
     /// The names of the model's inputs, in the order of the graph's.
     pub fn input_names(&self) -> &[String] {
         &self.input_names
@@ -258,11 +273,25 @@ impl Source {
             Source::Constant { constant, view, .. } => (constant, view),
         };
         match constant.dtype {
-            DType::F32 => write_view(view, &constant.to_f32()?, |x| x.to_le_bytes(), writer),
+            DType::F32 => match constant.expr.kind() {
+                // Passed on as they are, NaN payloads included, and never in memory twice.
+                ExprKind::Stored(stored) if stored.dtype() == DType::F32 => {
+                    let bytes = stored.read()?;
+                    let (chunks, rest) = bytes.as_chunks::<4>();
+                    if chunks.len() != view.len() || !rest.is_empty() {
+                        let (name, expected, given) = (&constant.name, self.len(), bytes.len());
+                        let text = format!("weight {name:?} takes {expected} bytes; {given} were read");
+                        return Err(Error::new(ErrorKind::Malformed, text));
+                    }
+                    write_view(view, chunks, |bytes| bytes, writer)
+                }
+                _ => write_view(view, &constant.to_f32()?, |x| x.to_le_bytes(), writer),
+            },
             DType::I32 => {
                 let wide = constant.evaluate()?;
                 let narrow = wide.as_i64()?.iter().map(|&n| i32::try_from(n));
-                let error = || Error::new(ErrorKind::Malformed, format!("{} is past an int32", constant.name));
+                let error =
+                    || Error::new(ErrorKind::Malformed, format!("{} is past an int32", constant.name));
                 let narrow: Vec<i32> = narrow.collect::<Result<_, _>>().map_err(|_| error())?;
                 write_view(view, &narrow, |n| n.to_le_bytes(), writer)
             }

@@ -72,7 +72,9 @@ impl Layout {
 
     /// The layout of what is left when the value's `axes` are dropped.
     pub fn without(&self, axes: &[usize]) -> Layout {
-        let Layout::Axes(order) = self else { return self.clone() };
+        let Layout::Axes(order) = self else {
+            return self.clone();
+        };
         let dropped_before = |axis: usize| axes.iter().filter(|&&dropped| dropped < axis).count();
         let kept = order.iter().filter(|axis| !axes.contains(axis));
         Layout::Axes(kept.map(|&axis| axis - dropped_before(axis)).collect())

@@ -88,7 +88,8 @@ pub(crate) fn names(graph: &Graph, outline: &Outline, assigned: &Assigned) -> Re
     };
     let mut taken = Taken::default();
     let mut tensors: Vec<Option<String>> = vec![None; draft.tensors];
-    let ports = graph.inputs().iter().zip(&assigned.inputs).chain(graph.outputs().iter().zip(&assigned.outputs));
+    let ports =
+        graph.inputs().iter().zip(&assigned.inputs).chain(graph.outputs().iter().zip(&assigned.outputs));
     for (port, tensor) in ports {
         tensors[tensor.0] = Some(taken.unique(port.name.clone()));
     }
@@ -101,7 +102,8 @@ pub(crate) fn names(graph: &Graph, outline: &Outline, assigned: &Assigned) -> Re
             Some((tensor, value, layout)) => {
                 if tensors[tensor.0].is_none() {
                     let path = label(tap.call)?;
-                    let name = if tap.output == 0 { path.to_string() } else { format!("{path}:{}", tap.output) };
+                    let name =
+                        if tap.output == 0 { path.to_string() } else { format!("{path}:{}", tap.output) };
                     tensors[tensor.0] = Some(taken.unique(name));
                     taps.push((tensor, value, layout.clone()));
                 }

@@ -111,13 +111,13 @@ pub(crate) fn emit(op: &Op, emit: &mut Emit<'_>) -> Result<TensorId> {
 
 /// The layouts of an operator of one input that works in any layout.
 fn any_layout(site: &Site<'_>) -> Result<Layouts> {
-    let layout = site.layout(0)?;
+    let layout = site.best_layout(0)?;
     Ok(Layouts { inputs: vec![layout.clone()], output: layout })
 }
 
-/// The input's layout if its axes can be told apart.
+/// The input's best layout in which its axes can be told apart.
 fn any_axes(site: &Site<'_>) -> Result<Layout> {
-    let layout = site.layout(0)?;
+    let layout = site.best_layout(0)?;
     match layout.axes() {
         Some(_) => Ok(layout),
         None => Ok(Layout::keras(site.input(0)?.shape.rank())),
@@ -178,7 +178,9 @@ impl<'a> Emit<'a> {
     pub fn constant(&self, operand: usize) -> Result<&'a Constant> {
         match self.node.inputs.get(operand) {
             Some(&Operand::Constant(id)) => Ok(self.graph.constant(id)),
-            Some(Operand::Value(_)) => Err(Error::unsupported(format!("{} with computed weights", name(&self.node.op)))),
+            Some(Operand::Value(_)) => {
+                Err(Error::unsupported(format!("{} with computed weights", name(&self.node.op))))
+            }
             None => Err(Error::shape(format!("{} without an operand {operand}", name(&self.node.op)))),
         }
     }
@@ -186,7 +188,9 @@ impl<'a> Emit<'a> {
     /// A weight in another order and shape.
     pub fn weight(&mut self, operand: usize, view: View) -> Result<Arg> {
         let constant = self.constant(operand)?;
-        let Some(id) = self.node.inputs.get(operand).and_then(|id| id.constant()) else { return Ok(Arg::Absent) };
+        let Some(id) = self.node.inputs.get(operand).and_then(|id| id.constant()) else {
+            return Ok(Arg::Absent);
+        };
         let dims = view.dims().to_vec();
         Ok(self.draft.initializer(constant.dtype, dims, Content::Constant(id, view)))
     }
@@ -194,7 +198,11 @@ impl<'a> Emit<'a> {
     /// Integers that are part of what a node does, such as `axes`.
     pub fn ints(&mut self, role: &'static str, numbers: &[i64]) -> Arg {
         let bytes = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-        self.draft.initializer(DType::I64, vec![numbers.len()], Content::Literal(self.node.origin, role, bytes))
+        self.draft.initializer(
+            DType::I64,
+            vec![numbers.len()],
+            Content::Literal(self.node.origin, role, bytes),
+        )
     }
 
     /// A number of the type `dtype`.

@@ -37,7 +37,8 @@ impl View {
         let mut sorted: Vec<usize> = (0..runs.len()).collect();
         sorted.sort_by_key(|&run| runs[run].0);
         let sizes = sorted.iter().map(|&run| runs[run].2).collect();
-        let order = (0..runs.len()).map(|run| sorted.iter().filter(|&&other| runs[other].0 < runs[run].0).count());
+        let order =
+            (0..runs.len()).map(|run| sorted.iter().filter(|&&other| runs[other].0 < runs[run].0).count());
         View { sizes, order: order.collect(), dims }
     }
 
@@ -58,7 +59,10 @@ impl View {
     }
 
     /// Calls `visit` with where each run of elements starts, how far its elements are apart, and how many they are.
-    pub fn for_each_run<E>(&self, mut visit: impl FnMut(usize, usize, usize) -> Result<(), E>) -> Result<(), E> {
+    pub fn for_each_run<E>(
+        &self,
+        mut visit: impl FnMut(usize, usize, usize) -> Result<(), E>,
+    ) -> Result<(), E> {
         if self.len() == 0 {
             return Ok(());
         }
@@ -66,7 +70,9 @@ impl View {
         for axis in (1..self.sizes.len()).rev() {
             strides[axis - 1] = strides[axis] * self.sizes[axis];
         }
-        let Some((&last, outer)) = self.order.split_last() else { return visit(0, 1, 1) };
+        let Some((&last, outer)) = self.order.split_last() else {
+            return visit(0, 1, 1);
+        };
         let mut index = vec![0; outer.len()];
         let mut start = 0;
         loop {

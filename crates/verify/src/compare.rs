@@ -225,7 +225,11 @@ impl Cpu {
         let mut session = Session::new(&plan);
         let outputs = model.run(&mut session, inputs)?;
         let outputs = outputs.into_iter().map(|array| array.into_raw_vec_and_offset().0).collect();
-        let layers = session.taps().map(|(call, output, tap)| ((call, output), tap.data.to_vec())).collect();
+        let layer = |tap: &Tap| {
+            let view = session.tap(tap.call, tap.output)?;
+            Some(((tap.call, tap.output), view.as_f32()?.to_vec()))
+        };
+        let layers = model.rewritten().taps().iter().filter_map(layer).collect();
         Ok(Cpu { layers, outputs })
     }
 }

@@ -72,9 +72,7 @@ pub fn run(onnx: &[u8], inputs: &[Array]) -> Result<Vec<ArrayD<f32>>> {
 
 /// Every layer's output and the model's outputs, as tract computes them from the exported file.
 pub(crate) fn tapped(model: &Model, inputs: &[Array]) -> Result<TractRun> {
-    let mut options = ExportOptions::default();
-    options.keep_taps = true;
-    let export = model.to_onnx(&options)?;
+    let export = model.to_onnx(&ExportOptions::default().with_taps(true))?;
     let bytes = export.to_bytes().map_err(|error| model.onnx_error(&error))?;
     let loaded = TractModel::load(&bytes, inputs)?;
     let outputs = loaded.run(inputs)?;

@@ -22,9 +22,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let start = Instant::now();
     let model = args.model.open()?;
-    let mut options = ExportOptions::default();
-    options.opset = args.opset;
-    let export = model.to_onnx(&options)?;
+    let export = model.to_onnx(&ExportOptions::default().with_opset(args.opset))?;
     let target = args.output.clone().unwrap_or_else(|| args.model.model.with_extension("onnx"));
     let written = write_whole(&target, &args.model.paths(), |writer| {
         export.write_to(writer).map_err(|error| match error.kind() {

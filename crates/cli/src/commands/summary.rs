@@ -14,7 +14,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let summary = args.model.open()?.summary();
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY);
+    table.load_style(presets::UTF8_BORDERS_ONLY);
     table.set_header(["Layer (type)", "Output Shape", "Param #"]);
     for row in &summary.rows {
         let layer = format!("{} ({})", row.name, row.class);

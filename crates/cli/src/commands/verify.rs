@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
 fn text(report: &Report) -> String {
     let has_tract = report.layers.iter().any(|row| row.tract.is_some());
     let mut layers = Table::new();
-    layers.load_preset(presets::UTF8_BORDERS_ONLY);
+    layers.load_style(presets::UTF8_BORDERS_ONLY);
     let mut header = vec!["Layer (type)", "k2o - reference"];
     if has_tract {
         header.push("tract - reference");
@@ -53,7 +53,7 @@ fn text(report: &Report) -> String {
         layers.add_row(cells);
     }
     let mut outputs = Table::new();
-    outputs.load_preset(presets::UTF8_BORDERS_ONLY);
+    outputs.load_style(presets::UTF8_BORDERS_ONLY);
     outputs.set_header(["Output", "between", "worst difference", "bound"]);
     for row in &report.outputs {
         for (what, difference) in row.differences() {

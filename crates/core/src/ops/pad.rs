@@ -1,7 +1,7 @@
 //! Constant values around a tensor.
 
 use super::{Infer, Operator, exactly};
-use crate::tensor::{dot, for_each_index, strides};
+use crate::tensor::{dot, element_count, for_each_index, strides};
 use crate::{Cost, Error, Result, Shape, Tensor, TensorType};
 
 /// `value` repeated `before` and `after` the input along each axis.
@@ -36,9 +36,8 @@ impl Operator for Pad {
         let [x] = exactly("pad", inputs)?;
         let padded = x.shape().iter().zip(&self.amounts);
         let shape: Vec<usize> = padded.map(|(n, &(before, after))| n + (before + after) as usize).collect();
-        let out = Tensor::f64(shape.clone(), vec![self.value; shape.iter().product()])?;
+        let mut y = vec![self.value; element_count(&shape)?];
         let (sx, sy) = (strides(x.shape()), strides(&shape));
-        let mut y = out.as_f64()?.to_vec();
         let data = x.as_f64()?;
         let offset: Vec<usize> = self.amounts.iter().map(|&(before, _)| before as usize).collect();
         for_each_index(x.shape(), |index| y[dot(index, &sy) + dot(&offset, &sy)] = data[dot(index, &sx)]);

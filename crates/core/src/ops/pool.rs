@@ -6,7 +6,7 @@
 use super::conv::{extents, slide};
 use super::{Infer, Operator, exactly};
 use crate::tensor::{dot, for_each_index, strides};
-use crate::{Cost, Dim, Error, Padding, Result, Shape, Tensor, TensorType, Window};
+use crate::{Cost, Dim, Error, Padding, Relation, Result, Shape, Tensor, TensorType, Window};
 
 /// Pooling of `[batch, steps.., channels]` to `[batch, positions.., channels]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,19 @@ impl Operator for Pool {
             }
         }
         let positions = slide(&self.windows, x, infer)?;
+        for (window, n) in self.windows.iter().zip(&x.shape[1..]) {
+            // Taps further apart than the input is long could step over it and read only padding.
+            let apart = if window.size() > 1 { window.dilation() } else { 1 };
+            let demanded = match window.padding() {
+                Padding::Explicit(before, after) => (window.span() - (before + after)).max(0),
+                Padding::Same => 1,
+            };
+            if !window.is_unpadded() && demanded < apart {
+                infer.require(n, Relation::AtLeast(apart), || {
+                    format!("a pooling window ({window}) could read only padding of an input of {n}")
+                })?;
+            }
+        }
         let mut dims = x.shape.to_vec();
         dims.splice(1..=positions.len(), positions);
         Ok(vec![TensorType::new(Shape::new(dims), x.dtype)])

@@ -132,7 +132,7 @@ mod tests {
         check(vec![batch.clone(), 23.into(), 64.into()], &[Keep, Unknown], Ok("[batch, 1472]"));
         check(vec![batch.clone(), 40.into()], &[Keep, Fixed(10), Fixed(4)], Ok("[batch, 10, 4]"));
         check(vec![batch.clone(), steps.clone(), 6.into()], &[Keep, Unknown, Fixed(2)], Ok("[batch, 3*steps, 2]"));
-        check(vec![batch.clone(), steps, 3.into()], &[Keep, Unknown, Fixed(2)], Ok("[batch, 3*steps / 2, 2]"));
+        check(vec![batch.clone(), steps, 3.into()], &[Keep, Unknown, Fixed(2)], Ok("[batch, (3*steps) / 2, 2]"));
         check(vec![0.into(), 6.into()], &[Keep, Unknown, Fixed(2)], Ok("[0, 3, 2]"));
     }
 

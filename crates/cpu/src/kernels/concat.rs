@@ -6,15 +6,17 @@ use crate::arena::Element;
 use k2o_core::ops;
 use std::marker::PhantomData;
 
-/// All operands, joined.
+/// The first operands, joined; those after them are what follows the concat reads.
 pub(crate) struct Concat<T> {
     op: ops::Concat,
+    arrays: usize,
     element: PhantomData<T>,
 }
 
 impl<T> Concat<T> {
-    pub fn new(op: ops::Concat) -> Concat<T> {
-        Concat { op, element: PhantomData }
+    /// The concat of the first `arrays` operands.
+    pub fn new(op: ops::Concat, arrays: usize) -> Concat<T> {
+        Concat { op, arrays, element: PhantomData }
     }
 }
 
@@ -28,7 +30,7 @@ impl<T: Element> Kernel for Concat<T> {
     type Bound = ConcatBound;
 
     fn bind(&self, operands: &[&[usize]], _: &[usize]) -> Result<ConcatBound> {
-        let runs = operands.iter().map(|shape| shape[self.op.axis..].iter().product());
+        let runs = operands[..self.arrays].iter().map(|shape| shape[self.op.axis..].iter().product());
         Ok(ConcatBound { runs: runs.collect() })
     }
 

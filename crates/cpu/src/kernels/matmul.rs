@@ -17,7 +17,10 @@ pub const BLOCK: usize = 128;
 pub(crate) const LANES: usize = 16;
 
 /// Rows of a tile: with [`LANES`] columns, as many as the registers of the target hold.
-const ROWS: usize = if cfg!(target_feature = "avx") { 6 } else { 3 };
+pub(crate) const ROWS: usize = if cfg!(target_feature = "avx") { 6 } else { 2 };
+
+/// Panels that one row is multiplied with at once.
+const PANELS: usize = if cfg!(target_feature = "avx") { 4 } else { 2 };
 
 /// Rows whose offsets are gathered before they are multiplied panel by panel.
 pub(crate) const ROW_CHUNK: usize = 60;
@@ -159,11 +162,11 @@ pub(crate) fn multiply(
     let mut at = 0;
     while at < count {
         let first = at * LANES;
-        if rows.len() == 1 && count - at >= 4 {
-            for (i, sums) in one_row::<4>(x, rows[0].x, terms, &panels[at * panel..], panel).iter_mut().enumerate() {
+        if rows.len() == 1 && count - at >= PANELS {
+            for (i, sums) in one_row::<PANELS>(x, rows[0].x, terms, &panels[at * panel..], panel).iter_mut().enumerate() {
                 store(y, rows, std::slice::from_mut(sums), first + i * LANES);
             }
-            at += 4;
+            at += PANELS;
             continue;
         }
         let panel = &panels[at * panel..][..panel];

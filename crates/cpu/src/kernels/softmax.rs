@@ -41,7 +41,7 @@ fn lanes(x: &[f32], start: usize, lanes: usize, split: &Split, y: &mut [f32]) {
         y.copy_from_slice(&x[start + offset..][..width]);
         with(y, max, |x, max| (x - max).exp());
     });
-    sums(y, start, split, total);
+    sums(y, start, split, total, |sum| sum);
     split.reduced.visit(|[offset]| with(&mut y[start + offset..][..width], total, |x, total| x / total));
 }
 

@@ -16,8 +16,6 @@ pub(crate) struct Sliding {
     batch: usize,
     /// Elements between samples, in the input and in the output.
     sample: [usize; 2],
-    /// The sizes of the output.
-    output: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,7 +67,7 @@ impl Sliding {
             })
         });
         let axes = axes.collect::<Result<Vec<Axis>>>()?;
-        Ok(Sliding { axes, batch: x[0], sample: [sx[0], sy[0]], output })
+        Ok(Sliding { axes, batch: x[0], sample: [sx[0], sy[0]] })
     }
 
     /// Calls `visit` with every cell.

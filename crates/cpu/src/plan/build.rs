@@ -162,8 +162,8 @@ impl<'a> Builder<'a> {
                     _ => Arc::new(Dense { weights, bias, chain }),
                 }
             }
-            Op::Concat(op) if integers()? => Arc::new(Concat::<i64>::new(*op)),
-            Op::Concat(op) => self.then(Concat::<f32>::new(*op), draft, &mut operands)?,
+            Op::Concat(op) if integers()? => Arc::new(Concat::<i64>::new(*op, node.inputs.len())),
+            Op::Concat(op) => self.then(Concat::<f32>::new(*op, node.inputs.len()), draft, &mut operands)?,
             Op::Transpose(op) if integers()? => Arc::new(Transpose::<i64>::new(op.clone())),
             Op::Transpose(op) => self.then(Transpose::<f32>::new(op.clone()), draft, &mut operands)?,
             Op::Affine(op) => self.then(Affine(*op), draft, &mut operands)?,

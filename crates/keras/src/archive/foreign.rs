@@ -32,12 +32,7 @@ const SIGNATURES: &[(usize, &[u8], &str, &str)] = &[
     (0, b"\x80\x03", "a Python pickle", SAVE),
     (0, b"\x80\x04", "a Python pickle", SAVE),
     (0, b"\x80\x05", "a Python pickle", SAVE),
-    (
-        0,
-        b"model_checkpoint_path:",
-        "the index of a TensorFlow checkpoint",
-        TENSORFLOW,
-    ),
+    (0, b"model_checkpoint_path:", "the index of a TensorFlow checkpoint", TENSORFLOW),
     (0, b"GGUF", "a GGUF model", SAVE),
     (0, b"\x1f\x8b", "a gzip archive", UNPACK),
     (257, b"ustar", "a tar archive", UNPACK),
@@ -80,32 +75,17 @@ pub(crate) fn identify(source: &Source, prefix: &[u8]) -> Result<Error> {
         return Ok(error);
     }
     let start: Vec<String> = prefix.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let message = format!(
-        "this is no Keras model: it begins with the bytes {}",
-        start.join(" ")
-    );
+    let message = format!("this is no Keras model: it begins with the bytes {}", start.join(" "));
     Ok(Error::unsupported(message)
         .help("a .keras archive, a whole-model .h5 file, or the JSON of model.to_json() can be read"))
 }
 
 /// HTML, or the XML in which storage services put their errors.
 fn is_markup(prefix: &[u8]) -> bool {
-    let start: Vec<u8> = prefix
-        .trim_ascii_start()
+    let start: Vec<u8> = prefix.trim_ascii_start().iter().take(16).map(u8::to_ascii_lowercase).collect();
+    [b"<!doctype".as_slice(), b"<html", b"<head", b"<body", b"<?xml", b"<!--"]
         .iter()
-        .take(16)
-        .map(u8::to_ascii_lowercase)
-        .collect();
-    [
-        b"<!doctype".as_slice(),
-        b"<html",
-        b"<head",
-        b"<body",
-        b"<?xml",
-        b"<!--",
-    ]
-    .iter()
-    .any(|tag| start.starts_with(tag))
+        .any(|tag| start.starts_with(tag))
 }
 
 fn is_safetensors(prefix: &[u8], len: u64) -> bool {
@@ -126,14 +106,8 @@ fn identify_protobuf(source: &Source, prefix: &[u8]) -> Result<Option<Error>> {
         return Ok(None);
     };
     let has = |number: u64| fields.iter().any(|field| field.number == number);
-    let starts_with_number = fields
-        .first()
-        .is_some_and(|field| field.number == 1 && field.bytes.is_none());
-    if starts_with_number
-        && fields
-            .iter()
-            .any(|field| field.number == 7 && field.bytes.is_some())
-    {
+    let starts_with_number = fields.first().is_some_and(|field| field.number == 1 && field.bytes.is_none());
+    if starts_with_number && fields.iter().any(|field| field.number == 7 && field.bytes.is_some()) {
         let help = "this is what K2O writes; save the Keras model that it was made from to convert it again";
         return Ok(Some(refusal("an ONNX model", help)));
     }
@@ -201,10 +175,7 @@ fn protobuf_fields(source: &Source) -> Result<Option<Vec<Field>>> {
         if tag >> 3 == 0 {
             return Ok(None);
         }
-        fields.push(Field {
-            number: tag >> 3,
-            bytes,
-        });
+        fields.push(Field { number: tag >> 3, bytes });
     }
     Ok(Some(fields))
 }
@@ -254,13 +225,7 @@ mod tests {
         // A node "x" of operator "Add"; versions.
         check(b"\x0a\x08\x0a\x01x\x12\x03Add\x22\0", "a frozen TensorFlow graph");
         check(b"\x0a\x05\x0a\x03\0\0\0", "begins with the bytes 0a 05");
-        check(
-            b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-            "begins with the bytes 08 ff",
-        );
-        check(
-            b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
-            "begins with the bytes 0a ff",
-        );
+        check(b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "begins with the bytes 08 ff");
+        check(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "begins with the bytes 0a ff");
     }
 }

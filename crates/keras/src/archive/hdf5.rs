@@ -1,4 +1,4 @@
-//! HDF5 files: groups by path, attributes that hold strings, and what of HDF5 is refused.
+//! HDF5 files: groups and datasets by path, and what of HDF5 is refused.
 //!
 //! Other files are never opened: external links, external storage and virtual datasets are errors.
 
@@ -9,10 +9,7 @@ use hdf5_reader::error::{Error as Hdf5Error, Result as Hdf5Result};
 use hdf5_reader::group::Group;
 use hdf5_reader::messages::HdfMessage;
 use hdf5_reader::storage::{Storage, StorageBuffer};
-use hdf5_reader::{
-    Dataset, Datatype, ExternalFileResolver, ExternalLinkResolver, Hdf5File, OpenOptions, RawAttribute,
-    StringPadding, StringSize, VarLenKind,
-};
+use hdf5_reader::{Dataset, ExternalFileResolver, ExternalLinkResolver, Hdf5File, OpenOptions};
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
@@ -35,16 +32,9 @@ pub(crate) struct Hdf5 {
 impl Hdf5 {
     pub fn open(source: &Source, limits: &Limits) -> Result<Hdf5> {
         let len = source.len()?;
-        let budget = len
-            .saturating_mul(16)
-            .saturating_add(METADATA_READS)
-            .min(limits.max_memory);
+        let budget = len.saturating_mul(16).saturating_add(METADATA_READS).min(limits.max_memory);
         let reads_left = Arc::new(AtomicU64::new(budget));
-        let storage = Positioned {
-            source: source.clone(),
-            len,
-            reads_left: reads_left.clone(),
-        };
+        let storage = Positioned { source: source.clone(), len, reads_left: reads_left.clone() };
         let max_read = usize::try_from(limits.max_memory).unwrap_or(usize::MAX);
         let options = OpenOptions::default()
             .with_chunk_cache_bytes(0)
@@ -62,13 +52,7 @@ impl Hdf5 {
             .help("fetch or save it again"));
         }
         let text_left = Cell::new(limits.max_config_bytes);
-        Ok(Hdf5 {
-            file,
-            source: source.clone(),
-            reads_left,
-            text_left,
-            max_read: limits.max_memory,
-        })
+        Ok(Hdf5 { file, source: source.clone(), reads_left, text_left, max_read: limits.max_memory })
     }
 
     pub fn source(&self) -> &Source {
@@ -99,7 +83,7 @@ impl Hdf5 {
         for part in path.split('/').filter(|part| !matches!(*part, "" | ".")) {
             group = match group.group(part) {
                 Err(Hdf5Error::GroupNotFound(_)) => return Ok(None),
-                other => other.map_err(|error| convert(error).within(shown(path)))?,
+                other => other.map_err(|error| convert(error).within(shown(part)))?,
             };
         }
         Ok(Some(group))
@@ -113,50 +97,33 @@ impl Hdf5 {
         };
         match group.dataset(name) {
             Err(Hdf5Error::DatasetNotFound(_)) => Ok(None),
-            other => other
-                .map(Some)
-                .map_err(|error| convert(error).within(shown(path))),
+            other => other.map(Some).map_err(|error| convert(error).within(shown(path))),
         }
     }
 
     /// The groups and datasets in `group`.
     pub fn members(&self, group: &Group) -> Result<(Vec<Group>, Vec<Dataset>)> {
-        group.members().map_err(convert)
+        group.members().map_err(convert_member)
     }
 
     /// The names of the groups and datasets in `group`.
     pub fn names(&self, group: &Group) -> Result<Vec<String>> {
-        let (groups, datasets) = group.member_names().map_err(convert)?;
+        let (groups, datasets) = group.member_names().map_err(convert_member)?;
         Ok(groups.into_iter().chain(datasets).collect())
     }
 
     /// The messages in the header of `dataset`.
     pub fn messages(&self, dataset: &Dataset) -> Result<Vec<HdfMessage>> {
-        let header = self
-            .file
-            .get_or_parse_header(dataset.address())
-            .map_err(convert)?;
+        let header = self.file.get_or_parse_header(dataset.address()).map_err(convert)?;
         Ok(header.messages.clone())
     }
 
-    pub fn attributes<'a>(&'a self, group: &'a Group) -> Result<Attributes<'a>> {
-        let raw = group.raw_attributes().map_err(convert)?;
-        let resolve = |reference: &[u8]| group.resolve_vlen_reference_bytes(reference, 1);
-        Ok(Attributes {
-            raw,
-            resolve: Box::new(resolve),
-            file: self,
-        })
-    }
-
-    pub fn attributes_of_dataset<'a>(&'a self, dataset: &'a Dataset) -> Result<Attributes<'a>> {
-        let raw = dataset.raw_attributes().map_err(convert)?;
-        let resolve = |reference: &[u8]| dataset.resolve_vlen_reference_bytes(reference, 1);
-        Ok(Attributes {
-            raw,
-            resolve: Box::new(resolve),
-            file: self,
-        })
+    /// Counts `bytes` of text that are taken out of attributes.
+    pub fn spend_text(&self, bytes: usize) -> Result<()> {
+        let left = self.text_left.get().checked_sub(bytes as u64);
+        let error = || Error::limit("the attributes of the file hold more text than is allowed");
+        self.text_left.set(left.ok_or_else(error)?);
+        Ok(())
     }
 }
 
@@ -167,165 +134,12 @@ impl Drop for Hdf5 {
     }
 }
 
-type Resolve<'a> = Box<dyn Fn(&[u8]) -> Hdf5Result<Vec<u8>> + 'a>;
-
-/// The attributes of one object, of which those that are asked for are decoded.
-pub(crate) struct Attributes<'a> {
-    raw: Vec<RawAttribute>,
-    resolve: Resolve<'a>,
-    file: &'a Hdf5,
-}
-
-impl Attributes<'_> {
-    /// The one string in the attribute `name`; `None` if there is no such attribute.
-    pub fn string(&self, name: &str) -> Result<Option<String>> {
-        let Some(strings) = self.decode(name)? else {
-            return Ok(None);
-        };
-        match <[String; 1]>::try_from(strings) {
-            Ok([string]) => Ok(Some(string)),
-            Err(strings) => {
-                let message = format!("one string was expected, {} are there", strings.len());
-                Err(Error::malformed(message).within(format!("attribute {name}")))
-            }
-        }
-    }
-
-    /// The strings in the attribute `name`, which Keras splits into `name0`, `name1`, .. if they are many;
-    /// `None` if there is no such attribute.
-    pub fn strings(&self, name: &str) -> Result<Option<Vec<String>>> {
-        if let Some(strings) = self.decode(name)? {
-            return Ok(Some(strings));
-        }
-        let mut all = Vec::new();
-        for part in 0usize.. {
-            match self.decode(&format!("{name}{part}"))? {
-                Some(strings) => all.extend(strings),
-                None if part == 0 => return Ok(None),
-                None => break,
-            }
-        }
-        Ok(Some(all))
-    }
-
-    fn decode(&self, name: &str) -> Result<Option<Vec<String>>> {
-        let Some(attribute) = self.raw.iter().find(|attribute| attribute.name() == name) else {
-            return Ok(None);
-        };
-        self.decode_strings(attribute)
-            .map(Some)
-            .map_err(|error| error.within(format!("attribute {name}")))
-    }
-
-    fn decode_strings(&self, attribute: &RawAttribute) -> Result<Vec<String>> {
-        let message = attribute.message();
-        let count = message
-            .dataspace
-            .num_elements()
-            .map_err(|error| convert(error.into()))?;
-        let (width, padding, is_reference) = match &message.datatype {
-            // NumPy makes an empty list one of floats.
-            _ if count == 0 => return Ok(Vec::new()),
-            Datatype::String {
-                size: StringSize::Fixed(width),
-                padding,
-                ..
-            } => (*width as usize, *padding, false),
-            Datatype::VarLen {
-                base,
-                kind: VarLenKind::String,
-                padding,
-                ..
-            } if base.is_vlen_string_base() => (8 + usize::from(self.file.offset_size()), *padding, true),
-            other => {
-                return Err(Error::malformed(format!(
-                    "strings were expected, not {}",
-                    describe(other)
-                )));
-            }
-        };
-        let mut strings = Vec::new();
-        for element in message.raw_data.chunks_exact(width.max(1)) {
-            if strings.len() as u64 == count {
-                break;
-            }
-            let resolved = if is_reference {
-                Some((self.resolve)(element).map_err(convert)?)
-            } else {
-                None
-            };
-            let bytes = trim(resolved.as_deref().unwrap_or(element), padding);
-            let Some(left) = self.file.text_left.get().checked_sub(bytes.len() as u64) else {
-                return Err(Error::limit(
-                    "the attributes of the file hold more text than is allowed",
-                ));
-            };
-            self.file.text_left.set(left);
-            let text = str::from_utf8(bytes).map_err(|error| {
-                Error::malformed(format!(
-                    "text is UTF-8, but byte {} begins no character",
-                    error.valid_up_to()
-                ))
-            })?;
-            strings.push(text.to_owned());
-        }
-        if strings.len() as u64 != count {
-            return Err(Error::malformed(format!(
-                "{count} strings were expected, {} are there",
-                strings.len()
-            )));
-        }
-        Ok(strings)
-    }
-}
-
-/// The text without what fills it up.
-fn trim(bytes: &[u8], padding: StringPadding) -> &[u8] {
-    let end = match padding {
-        StringPadding::NullTerminate => bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len()),
-        StringPadding::NullPad => bytes.iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1),
-        StringPadding::SpacePad => bytes
-            .iter()
-            .rposition(|&byte| byte != b' ')
-            .map_or(0, |at| at + 1),
-    };
-    bytes.get(..end).unwrap_or(bytes)
-}
-
-/// An HDF5 datatype in words.
-pub(crate) fn describe(datatype: &Datatype) -> String {
-    match datatype {
-        Datatype::FixedPoint { size, signed, .. } => {
-            format!(
-                "{} integers of {size} bytes",
-                if *signed { "signed" } else { "unsigned" }
-            )
-        }
-        Datatype::FloatingPoint { size, .. } => format!("floating-point numbers of {size} bytes"),
-        Datatype::String { .. } => "strings".to_owned(),
-        Datatype::Compound { .. } => "compound elements".to_owned(),
-        Datatype::Array { .. } => "arrays as elements".to_owned(),
-        Datatype::Enum { .. } => "an enumeration".to_owned(),
-        Datatype::VarLen {
-            kind: VarLenKind::String,
-            ..
-        } => "strings of variable length".to_owned(),
-        Datatype::VarLen { .. } => "elements of variable length".to_owned(),
-        Datatype::Opaque { size, .. } => format!("opaque elements of {size} bytes"),
-        Datatype::Reference { .. } => "references".to_owned(),
-        Datatype::Bitfield { size, .. } => format!("bit fields of {size} bytes"),
-    }
-}
-
 /// Refuses every other file.
 struct Refusal;
 
 impl ExternalFileResolver for Refusal {
     fn resolve_external_file(&self, name: &str) -> Hdf5Result<Option<Arc<dyn Storage>>> {
-        Err(Hdf5Error::UnsupportedEncoding(format!(
-            "the elements lie in another file, {}",
-            shown(name)
-        )))
+        Err(Hdf5Error::UnsupportedEncoding(format!("the elements lie in another file, {}", shown(name))))
     }
 }
 
@@ -354,46 +168,47 @@ impl Storage for Positioned {
         let needed = len as u64;
         if offset.checked_add(needed).is_none_or(|end| end > self.len) {
             let available = self.len.saturating_sub(offset);
-            return Err(Hdf5Error::UnexpectedEof {
-                offset,
-                needed,
-                available,
-            });
+            return Err(Hdf5Error::UnexpectedEof { offset, needed, available });
         }
         let spend = |left: u64| match left {
             u64::MAX => Some(left),
             left => left.checked_sub(needed),
         };
-        if self
-            .reads_left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend)
-            .is_err()
-        {
-            return Err(Hdf5Error::ResourceLimit(
-                "the HDF5 file takes too much reading to open".to_owned(),
-            ));
+        if self.reads_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_err() {
+            return Err(Hdf5Error::ResourceLimit("the HDF5 file takes too much reading to open".to_owned()));
         }
-        let bytes = self
-            .source
-            .read(offset, needed)
-            .map_err(|error| io::Error::other(error.to_string()))?;
+        let bytes = self.source.read(offset, needed).map_err(|error| io::Error::other(error.to_string()))?;
         Ok(StorageBuffer::from_vec(bytes))
     }
 }
 
-/// The error of the HDF5 reader as one of this crate's.
+/// [`convert`] for an error in listing a group, which one of its members may be the reason of.
+fn convert_member(error: Hdf5Error) -> Error {
+    let member = match &error {
+        Hdf5Error::Context { path, .. } => {
+            path.strip_prefix("child '").and_then(|rest| Some(rest.rsplit_once("' at ")?.0)).map(shown)
+        }
+        _ => None,
+    };
+    match member {
+        Some(member) => convert(error).within(member),
+        None => convert(error),
+    }
+}
+
+/// The error of the HDF5 reader as one of this crate's. The caller says where it was.
 pub(crate) fn convert(error: Hdf5Error) -> Error {
     match error {
-        Hdf5Error::Context { path, source } => convert(*source).within(shown(&path)),
+        Hdf5Error::Context { source, .. } => convert(*source),
         Hdf5Error::Io(error) => error.into(),
         Hdf5Error::ResourceLimit(message) => Error::limit(message),
         Hdf5Error::UnsupportedEncoding(message) => Error::unsupported(message),
         Hdf5Error::UnsupportedLayoutClass(3) => {
             Error::unsupported("a virtual dataset, whose elements lie in other datasets")
         }
-        Hdf5Error::UnsupportedFilter(filter) => Error::unsupported(format!(
-            "a dataset is compressed with a filter that is not known: {filter}"
-        )),
+        Hdf5Error::UnsupportedFilter(filter) => {
+            Error::unsupported(format!("a dataset is compressed with a filter that is not known: {filter}"))
+        }
         error => Error::malformed(format!("damaged HDF5: {error}")),
     }
 }
@@ -402,14 +217,47 @@ pub(crate) fn convert(error: Hdf5Error) -> Error {
 mod tests {
     use super::*;
     use crate::ErrorKind;
+    use crate::archive::hdf5_writer;
+
+    fn open(root: &hdf5_writer::Group) -> Hdf5 {
+        Hdf5::open(&Source::from_bytes("file", root.file()), &Limits::default()).unwrap()
+    }
+
+    #[track_caller]
+    fn check_error<T>(result: Result<T>, kind: ErrorKind, expected: &str) {
+        let error = result.err().unwrap();
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
 
     #[test]
-    fn padding_is_taken_off() {
-        assert_eq!(trim(b"ab\0c\0\0", StringPadding::NullTerminate), b"ab");
-        assert_eq!(trim(b"ab\0c\0\0", StringPadding::NullPad), b"ab\0c");
-        assert_eq!(trim(b"ab  ", StringPadding::SpacePad), b"ab");
-        assert_eq!(trim(b"\0\0", StringPadding::NullPad), b"");
-        assert_eq!(trim(b"full", StringPadding::NullTerminate), b"full");
+    fn links_stay_in_the_file() {
+        let inner = hdf5_writer::Group::default().strings("here", &["yes"]);
+        let root = hdf5_writer::Group::default()
+            .group("a", hdf5_writer::Group::default().group("b", inner))
+            .soft_link("short", "/a/b")
+            .soft_link("loop", "/loop")
+            .soft_link("loop_1", "/loop_2")
+            .soft_link("loop_2", "/loop_1/x")
+            .external_link("out", "other.h5");
+        let file = open(&root);
+        let root = file.root().unwrap();
+        assert!(file.group(&root, "/a//./b").unwrap().is_some());
+        assert!(file.group(&root, "short").unwrap().is_some());
+        assert!(file.group(&root, "a/c").unwrap().is_none());
+        for name in ["loop", "loop_1", "loop_2"] {
+            assert!(file.group(&root, name).unwrap().is_none());
+        }
+        check_error(file.group(&root, "out"), ErrorKind::Unsupported, "\"out\": an external link leads");
+        check_error(file.members(&root), ErrorKind::Unsupported, "another file, \"other.h5\"");
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_says_so() {
+        let mut bytes = hdf5_writer::Group::default().strings("a", &["b"]).file();
+        bytes.truncate(bytes.len() - 1);
+        let file = Hdf5::open(&Source::from_bytes("file", bytes), &Limits::default());
+        check_error(file, ErrorKind::Malformed, "cut off");
     }
 
     #[test]
@@ -420,14 +268,8 @@ mod tests {
             reads_left: Arc::new(AtomicU64::new(150)),
         };
         assert!(storage.read_range(0, 100).is_ok());
-        assert!(matches!(
-            storage.read_range(50, 51),
-            Err(Hdf5Error::UnexpectedEof { .. })
-        ));
-        assert!(matches!(
-            storage.read_range(u64::MAX, 2),
-            Err(Hdf5Error::UnexpectedEof { .. })
-        ));
+        assert!(matches!(storage.read_range(50, 51), Err(Hdf5Error::UnexpectedEof { .. })));
+        assert!(matches!(storage.read_range(u64::MAX, 2), Err(Hdf5Error::UnexpectedEof { .. })));
         let error = storage.read_range(0, 51).err().unwrap();
         assert_eq!(convert(error).kind(), ErrorKind::Limit);
         storage.reads_left.store(u64::MAX, Ordering::Relaxed);

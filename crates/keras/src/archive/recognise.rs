@@ -44,10 +44,8 @@ pub(crate) fn recognise(source: &Source) -> Result<Container> {
         return Ok(Container::Hdf5);
     }
     if HDF5.starts_with(&prefix) || b"PK\x03\x04".starts_with(prefix.as_slice()) {
-        return Err(
-            Error::malformed(format!("only {} bytes of the file are there", prefix.len()))
-                .help("the file was cut off: fetch or save it again"),
-        );
+        return Err(Error::malformed(format!("only {} bytes of the file are there", prefix.len()))
+            .help("the file was cut off: fetch or save it again"));
     }
     let text = prefix.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&prefix);
     if matches!(text.trim_ascii_start().first(), Some(b'{' | b'[')) {
@@ -103,10 +101,8 @@ pub(crate) fn check_members(names: &[String]) -> Result<()> {
         .help("unpack it, and give the folder that holds config.json"));
     }
     if let Some(model) = ends(".keras").or(ends(".h5")).or(ends(".hdf5")) {
-        return Err(
-            Error::unsupported(format!("this is a zip archive around a model: {}", shown(model)))
-                .help("unpack it, and give the file inside"),
-        );
+        return Err(Error::unsupported(format!("this is a zip archive around a model: {}", shown(model)))
+            .help("unpack it, and give the file inside"));
     }
     let message = format!("this zip archive is no Keras model: it holds {}", listed(names));
     Err(Error::unsupported(message).help(SAVE_WHOLE))
@@ -114,7 +110,8 @@ pub(crate) fn check_members(names: &[String]) -> Result<()> {
 
 fn other_weights(sharded: bool) -> Error {
     let message = match sharded {
-        true => format!("weights split over several files, {SHARDED_WEIGHTS}, cannot be read"),
+        true => "weights that are split over several files, which a .weights.json lists, cannot be read"
+            .to_owned(),
         false => format!("weights in NumPy's format, {NPZ_WEIGHTS}, cannot be read"),
     };
     Error::unsupported(message)
@@ -139,9 +136,9 @@ pub(crate) fn check_config(config: &Value) -> Result<()> {
     if config.get("class_name").is_some_and(Value::is_string) {
         return match config.get("config") {
             Some(Value::Object(_) | Value::Array(_)) => Ok(()),
-            _ => Err(Error::malformed(
-                "a model has a \"config\" beside its \"class_name\"; this one has none",
-            )),
+            _ => {
+                Err(Error::malformed("a model has a \"config\" beside its \"class_name\"; this one has none"))
+            }
         };
     }
     if has("modelTopology") || matches!(format, Some("layers-model" | "graph-model")) {
@@ -175,10 +172,7 @@ pub(crate) fn weights_without_config() -> Error {
 
 /// The error for HDF5 that Keras did not write.
 pub(crate) fn other_hdf5(names: &[String]) -> Error {
-    let message = format!(
-        "this HDF5 file was not written by Keras: it holds {}",
-        listed(names)
-    );
+    let message = format!("this HDF5 file was not written by Keras: it holds {}", listed(names));
     Error::unsupported(message).help(SAVE_WHOLE)
 }
 
@@ -200,10 +194,7 @@ pub fn describe_folder(names: &[&str]) -> Option<Error> {
     if has("model.json") && names.iter().any(|name| name.starts_with("group1-shard")) {
         return check_config(&serde_json::json!({"format": "layers-model"})).err();
     }
-    if names
-        .iter()
-        .any(|name| name.ends_with(".safetensors") || name.starts_with("pytorch_model"))
-    {
+    if names.iter().any(|name| name.ends_with(".safetensors") || name.starts_with("pytorch_model")) {
         return Some(refusal("a folder of Hugging Face's transformers", SAVE_WHOLE));
     }
     None
@@ -217,10 +208,7 @@ mod tests {
 
     #[track_caller]
     fn check_bytes(bytes: &[u8], expected: Container) {
-        assert_eq!(
-            recognise(&Source::from_bytes("file", bytes.to_vec())).unwrap(),
-            expected
-        );
+        assert_eq!(recognise(&Source::from_bytes("file", bytes.to_vec())).unwrap(), expected);
     }
 
     #[track_caller]
@@ -254,29 +242,13 @@ mod tests {
     fn zip_archives_are_told_by_their_members() {
         assert!(check_members(&[CONFIG.to_owned(), WEIGHTS.to_owned()]).is_ok());
         check_names(&[CONFIG, NPZ_WEIGHTS], ErrorKind::Unsupported, NPZ_WEIGHTS);
-        check_names(
-            &[CONFIG, SHARDED_WEIGHTS],
-            ErrorKind::Unsupported,
-            SHARDED_WEIGHTS,
-        );
-        check_names(
-            &[CONFIG, METADATA],
-            ErrorKind::Malformed,
-            "model.weights.h5 is missing",
-        );
-        check_names(
-            &[METADATA, WEIGHTS],
-            ErrorKind::Malformed,
-            "config.json is missing",
-        );
+        check_names(&[CONFIG, SHARDED_WEIGHTS], ErrorKind::Unsupported, "several files");
+        check_names(&[CONFIG, METADATA], ErrorKind::Malformed, "model.weights.h5 is missing");
+        check_names(&[METADATA, WEIGHTS], ErrorKind::Malformed, "config.json is missing");
         check_names(&["m/data.pkl", "m/version"], ErrorKind::Unsupported, "PyTorch");
         check_names(&["a.npy", "b.npy"], ErrorKind::Unsupported, "NumPy");
         check_names(&["m/saved_model.pb"], ErrorKind::Unsupported, "SavedModel");
-        check_names(
-            &["m/config.json", "m/model.weights.h5"],
-            ErrorKind::Unsupported,
-            "in a folder",
-        );
+        check_names(&["m/config.json", "m/model.weights.h5"], ErrorKind::Unsupported, "in a folder");
         check_names(&["x/model.keras"], ErrorKind::Unsupported, "around a model");
         check_names(&["a", "b", "c", "d", "e"], ErrorKind::Unsupported, "\"d\", ...");
         check_names(&[], ErrorKind::Unsupported, "holds nothing");
@@ -285,28 +257,12 @@ mod tests {
     #[test]
     fn configurations_are_told_by_their_keys() {
         assert!(check_config(&json!({"class_name": "Sequential", "config": []})).is_ok());
-        check_error(
-            check_config(&json!({"class_name": "Model"})),
-            ErrorKind::Malformed,
-            "this one has none",
-        );
-        check_error(
-            check_config(&json!({"modelTopology": {}})),
-            ErrorKind::Unsupported,
-            "TensorFlow.js",
-        );
-        check_error(
-            check_config(&json!({"weight_map": {}})),
-            ErrorKind::Unsupported,
-            "several files",
-        );
+        check_error(check_config(&json!({"class_name": "Model"})), ErrorKind::Malformed, "this one has none");
+        check_error(check_config(&json!({"modelTopology": {}})), ErrorKind::Unsupported, "TensorFlow.js");
+        check_error(check_config(&json!({"weight_map": {}})), ErrorKind::Unsupported, "several files");
         let metadata = json!({"keras_version": "3.0.0", "date_saved": ""});
         check_error(check_config(&metadata), ErrorKind::Unsupported, "metadata.json");
-        check_error(
-            check_config(&json!({"name": 1})),
-            ErrorKind::Unsupported,
-            "it has \"name\"",
-        );
+        check_error(check_config(&json!({"name": 1})), ErrorKind::Unsupported, "it has \"name\"");
         check_error(check_config(&json!([])), ErrorKind::Unsupported, "it has a list");
     }
 
@@ -318,10 +274,7 @@ mod tests {
         };
         check(&["assets", "saved_model.pb", "variables"], "SavedModel");
         check(&["checkpoint", "ckpt.index"], "TensorFlow checkpoint");
-        check(
-            &["ckpt.data-00000-of-00001", "ckpt.index"],
-            "TensorFlow checkpoint",
-        );
+        check(&["ckpt.data-00000-of-00001", "ckpt.index"], "TensorFlow checkpoint");
         check(&["model.json", "group1-shard1of1.bin"], "TensorFlow.js");
         check(&[CONFIG, SHARDED_WEIGHTS], "several files");
         check(&[CONFIG, "model.safetensors"], "Hugging Face");

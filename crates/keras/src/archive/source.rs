@@ -53,10 +53,7 @@ pub struct Source {
 impl Source {
     /// What `reader` reads, called `name` in messages.
     pub fn new(name: impl Into<String>, reader: Arc<dyn ReadAt>) -> Source {
-        Source {
-            name: name.into().into(),
-            reader,
-        }
+        Source { name: name.into().into(), reader }
     }
 
     /// Bytes in memory, called `name` in messages.
@@ -98,31 +95,18 @@ impl Source {
 
     /// The `len` bytes from `offset` on as a source of their own. They are not read yet.
     pub(crate) fn window(&self, name: &str, offset: u64, len: u64) -> Source {
-        Source::new(
-            name,
-            Arc::new(Window {
-                inner: self.reader.clone(),
-                offset,
-                len,
-            }),
-        )
+        Source::new(name, Arc::new(Window { inner: self.reader.clone(), offset, len }))
     }
 
     /// The bytes as a stream.
     pub(crate) fn stream(&self) -> Result<Stream> {
-        Ok(Stream {
-            source: self.clone(),
-            len: self.len()?,
-            position: 0,
-        })
+        Ok(Stream { source: self.clone(), len: self.len()?, position: 0 })
     }
 }
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -149,12 +133,9 @@ impl ReadAt for Window {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let end = offset
-            .checked_add(buf.len() as u64)
-            .filter(|&end| end <= self.len);
+        let end = offset.checked_add(buf.len() as u64).filter(|&end| end <= self.len);
         let start = end.and(self.offset.checked_add(offset));
-        self.inner
-            .read_at(start.ok_or(io::ErrorKind::UnexpectedEof)?, buf)
+        self.inner.read_at(start.ok_or(io::ErrorKind::UnexpectedEof)?, buf)
     }
 }
 

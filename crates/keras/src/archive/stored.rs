@@ -1,13 +1,14 @@
 //! One weight in a file: its shape and element type are known, its elements are read when they are needed.
 
-use super::hdf5::{Hdf5, convert, describe};
+use super::element_type::element_type;
+use super::hdf5::{Hdf5, convert};
 use super::source::{Source, zeros};
 use crate::archive::shown;
 use crate::{Error, ErrorKind, Result};
+use hdf5_reader::Dataset;
 use hdf5_reader::error::ByteOrder;
 use hdf5_reader::messages::HdfMessage;
 use hdf5_reader::messages::layout::DataLayout;
-use hdf5_reader::{Dataset, Datatype};
 use k2o_core::{DType, StoredTensor};
 use std::fmt;
 use std::sync::Arc;
@@ -56,20 +57,14 @@ impl StoredWeight {
         let count = element_count(&dataset)?;
         let sizes = dataset.shape().iter().map(|&size| usize::try_from(size).ok());
         let shape: Option<Vec<usize>> = sizes.collect();
-        let size = count
-            .checked_mul(dtype.size() as u64)
-            .filter(|&size| size <= isize::MAX as u64);
+        let size = count.checked_mul(dtype.size() as u64).filter(|&size| size <= isize::MAX as u64);
         let (Some(shape), Some(size)) = (shape, size) else {
             return Err(Error::limit(format!(
                 "a dataset of shape {:?} does not fit in memory",
                 dataset.shape()
             )));
         };
-        let elements = if size == 0 {
-            Elements::Empty
-        } else {
-            locate(file, dataset, size)?
-        };
+        let elements = if size == 0 { Elements::Empty } else { locate(file, dataset, size)? };
         Ok(StoredWeight(Arc::new(Inner {
             path,
             file: file.source().name().to_owned(),
@@ -83,15 +78,7 @@ impl StoredWeight {
     }
 
     fn read_bytes(&self) -> Result<Vec<u8>> {
-        let Inner {
-            shape,
-            dtype,
-            order,
-            size,
-            max_read,
-            elements,
-            ..
-        } = &*self.0;
+        let Inner { shape, dtype, order, size, max_read, elements, .. } = &*self.0;
         if size > max_read {
             return Err(Error::limit(format!(
                 "{dtype} {shape:?} takes {size} bytes; {max_read} bytes of memory are allowed"
@@ -139,11 +126,7 @@ impl StoredTensor for StoredWeight {
 
 impl fmt::Debug for StoredWeight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "StoredWeight({:?}, {} {:?})",
-            self.0.path, self.0.dtype, self.0.shape
-        )
+        write!(f, "StoredWeight({:?}, {} {:?})", self.0.path, self.0.dtype, self.0.shape)
     }
 }
 
@@ -159,10 +142,7 @@ pub(crate) fn element_count(dataset: &Dataset) -> Result<u64> {
 /// Where the elements lie, which take `size` bytes.
 fn locate(file: &Hdf5, dataset: Dataset, size: u64) -> Result<Elements> {
     let messages = file.messages(&dataset)?;
-    if messages
-        .iter()
-        .any(|message| matches!(message, HdfMessage::ExternalFiles(_)))
-    {
+    if messages.iter().any(|message| matches!(message, HdfMessage::ExternalFiles(_))) {
         return Err(Error::unsupported("the elements lie in another file"));
     }
     let missing = || Error::malformed("the elements were never written");
@@ -202,11 +182,8 @@ fn locate(file: &Hdf5, dataset: Dataset, size: u64) -> Result<Elements> {
 /// All elements in order. The reader would fill in chunks that are missing.
 fn read_chunks(dataset: &Dataset) -> Result<Vec<u8>> {
     let sides = dataset.chunks().unwrap_or_default();
-    let counts = dataset
-        .shape()
-        .iter()
-        .zip(&sides)
-        .map(|(&size, &side)| size.div_ceil(u64::from(side.max(1))));
+    let counts =
+        dataset.shape().iter().zip(&sides).map(|(&size, &side)| size.div_ceil(u64::from(side.max(1))));
     let expected = counts.fold(1u64, u64::saturating_mul);
     let mut given = 0u64;
     for chunk in dataset.iter_chunks().map_err(convert)? {
@@ -214,141 +191,129 @@ fn read_chunks(dataset: &Dataset) -> Result<Vec<u8>> {
         given += 1;
     }
     if given != expected {
-        return Err(Error::malformed(format!(
-            "the elements lie in {expected} chunks; {given} were written"
-        )));
+        return Err(Error::malformed(format!("the elements lie in {expected} chunks; {given} were written")));
     }
     dataset.read_raw_bytes().map_err(convert)
-}
-
-/// The type and byte order of the elements.
-fn element_type(file: &Hdf5, dataset: &Dataset) -> Result<(DType, ByteOrder)> {
-    let refused = || {
-        let given = describe(dataset.dtype());
-        Error::unsupported(format!("numbers of Keras's types were expected, not {given}"))
-    };
-    match dataset.dtype() {
-        Datatype::FixedPoint {
-            byte_order,
-            size,
-            signed,
-        } => {
-            let raw = dataset.raw_datatype().map_err(convert)?;
-            let whole = raw.get(8..12) == Some(&[0, 0, size.saturating_mul(8), 0]);
-            integer(*size, *signed)
-                .filter(|_| whole)
-                .map(|dtype| (dtype, *byte_order))
-                .ok_or_else(refused)
-        }
-        Datatype::FloatingPoint { byte_order, .. } => {
-            let raw = dataset.raw_datatype().map_err(convert)?;
-            float(&raw).map(|dtype| (dtype, *byte_order)).ok_or_else(refused)
-        }
-        Datatype::Enum { base, members } if matches!(**base, Datatype::FixedPoint { size: 1, .. }) => {
-            let value = |name: &str| {
-                let mut found = members.iter().filter(|member| member.name == name);
-                found.next().map(|member| member.value.as_slice())
-            };
-            let is_bool = members.len() == 2 && value("FALSE") == Some(&[0]) && value("TRUE") == Some(&[1]);
-            is_bool
-                .then_some((DType::Bool, ByteOrder::LittleEndian))
-                .ok_or_else(refused)
-        }
-        Datatype::Opaque { size: 2, .. } => {
-            let name = file.attributes_of_dataset(dataset)?.string("dtype")?;
-            let is_bfloat16 = name.as_deref() == Some("bfloat16");
-            is_bfloat16
-                .then_some((DType::BF16, ByteOrder::LittleEndian))
-                .ok_or_else(refused)
-        }
-        _ => Err(refused()),
-    }
-}
-
-fn integer(size: u8, signed: bool) -> Option<DType> {
-    Some(match (size, signed) {
-        (1, true) => DType::I8,
-        (1, false) => DType::U8,
-        (2, true) => DType::I16,
-        (2, false) => DType::U16,
-        (4, true) => DType::I32,
-        (4, false) => DType::U32,
-        (8, true) => DType::I64,
-        (8, false) => DType::U64,
-        _ => return None,
-    })
-}
-
-/// The floating-point type that an HDF5 datatype message lays out bit by bit.
-///
-/// The reader tells only the size, so that any other format of two bytes would pass for `float16`.
-fn float(raw: &[u8]) -> Option<DType> {
-    let [
-        _,
-        flags,
-        sign,
-        _,
-        size,
-        0,
-        0,
-        0,
-        0,
-        0,
-        precision,
-        0,
-        exponent,
-        exponent_size,
-        0,
-        mantissa,
-        b0,
-        b1,
-        b2,
-        b3,
-    ] = *raw.first_chunk::<20>()?
-    else {
-        return None;
-    };
-    // Bit 6 is set for the byte order of the VAX; bits 4 and 5 are 2 where the leading one is implied.
-    if flags & 0x70 != 0x20 || precision.checked_div(8) != Some(size) || sign != precision.checked_sub(1)? {
-        return None;
-    }
-    let bias = u32::from_le_bytes([b0, b1, b2, b3]);
-    match (size, exponent, exponent_size, mantissa, bias) {
-        (2, 10, 5, 10, 15) => Some(DType::F16),
-        (2, 7, 8, 7, 127) => Some(DType::BF16),
-        (4, 23, 8, 23, 127) => Some(DType::F32),
-        (8, 52, 11, 52, 1023) => Some(DType::F64),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::hdf5_writer::{self, enumeration, float32, integer, opaque, string_attribute};
+    use crate::archive::{Limits, source::ReadAt};
+    use k2o_core::Tensor;
+
+    fn stored(dataset: hdf5_writer::Dataset, limits: &Limits) -> Result<StoredWeight> {
+        let bytes = hdf5_writer::Group::default().dataset("w", dataset).file();
+        let file = Hdf5::open(&Source::from_bytes("model.h5", bytes), limits)?;
+        let dataset = file.dataset(&file.root()?, "w")?.unwrap();
+        StoredWeight::open(&file, dataset, "layers/x/vars/0".to_owned())
+    }
+
+    #[track_caller]
+    fn check(dataset: hdf5_writer::Dataset, dtype: DType, expected: &[u8]) {
+        let weight = stored(dataset, &Limits::default()).unwrap();
+        assert_eq!(weight.dtype(), dtype);
+        assert_eq!(weight.read().unwrap(), expected);
+    }
+
+    #[track_caller]
+    fn check_error(dataset: hdf5_writer::Dataset, kind: ErrorKind, expected: &str) {
+        let error = stored(dataset, &Limits::default()).unwrap_err();
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(error.problems()[0].place, "\"layers/x/vars/0\"");
+    }
 
     #[test]
-    fn floats_are_told_by_their_bits() {
-        let f32 = [
-            0x11, 0x20, 0x1f, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0,
-        ];
-        let f16 = [
-            0x11, 0x20, 0x0f, 0, 2, 0, 0, 0, 0, 0, 16, 0, 10, 5, 0, 10, 15, 0, 0, 0,
-        ];
-        let bf16 = [
-            0x11, 0x20, 0x0f, 0, 2, 0, 0, 0, 0, 0, 16, 0, 7, 8, 0, 7, 127, 0, 0, 0,
-        ];
-        assert_eq!(float(&f32), Some(DType::F32));
-        assert_eq!(float(&f16), Some(DType::F16));
-        assert_eq!(float(&bf16), Some(DType::BF16));
-        let with = |at: usize, value: u8| {
-            let mut changed = f32;
-            changed[at] = value;
-            float(&changed)
+    fn elements_come_out_little_endian() {
+        let weight = stored(hdf5_writer::Dataset::f32(&[2, 1], &[1.0, -2.5]), &Limits::default()).unwrap();
+        assert_eq!(weight.shape(), [2, 1]);
+        let tensor = Tensor::from_le_bytes(weight.shape(), weight.dtype(), &weight.read().unwrap()).unwrap();
+        assert_eq!(tensor.as_f64().unwrap(), [1.0, -2.5]);
+        let mut big = float32();
+        big[1] |= 1;
+        check(
+            hdf5_writer::Dataset::new(big, &[2], &[1, 2, 3, 4, 5, 6, 7, 8]),
+            DType::F32,
+            &[4, 3, 2, 1, 8, 7, 6, 5],
+        );
+        check(hdf5_writer::Dataset::new(integer(16), &[2], &[1, 2, 3, 4]), DType::I16, &[1, 2, 3, 4]);
+        check(hdf5_writer::Dataset::f32(&[], &[1.0]), DType::F32, &1f32.to_le_bytes());
+        check(hdf5_writer::Dataset::f32(&[0, 7], &[]), DType::F32, &[]);
+    }
+
+    #[test]
+    fn types_of_python_are_told_from_their_lookalikes() {
+        check(hdf5_writer::Dataset::new(enumeration(["FALSE", "TRUE"]), &[2], &[0, 1]), DType::Bool, &[0, 1]);
+        let enumeration = hdf5_writer::Dataset::new(enumeration(["RED", "BLUE"]), &[2], &[0, 1]);
+        check_error(enumeration, ErrorKind::Unsupported, "not an enumeration");
+        let mut brain = hdf5_writer::Dataset::new(opaque(), &[2], &[0x80, 0x3f, 0, 0xc0]);
+        check_error(brain.clone(), ErrorKind::Unsupported, "not opaque elements of 2 bytes");
+        brain.attributes.push(string_attribute("dtype", &["bfloat16"]));
+        check(brain, DType::BF16, &[0x80, 0x3f, 0, 0xc0]);
+        let mut narrow = integer(32);
+        narrow[10] = 24;
+        check_error(
+            hdf5_writer::Dataset::new(narrow, &[1], &[0; 4]),
+            ErrorKind::Unsupported,
+            "integers of 4 bytes",
+        );
+    }
+
+    #[test]
+    fn elements_that_are_not_there_are_errors() {
+        let whole = hdf5_writer::Dataset::f32(&[2], &[1.0, 2.0]);
+        let with_layout =
+            |layout: &[u8]| hdf5_writer::Dataset { layout: Some(layout.to_vec()), ..whole.clone() };
+        let contiguous = |address: u64, size: u64| {
+            with_layout(&[&[3, 1][..], &address.to_le_bytes(), &size.to_le_bytes()].concat())
         };
-        assert_eq!(with(1, 0x21), Some(DType::F32), "big-endian");
-        assert_eq!(with(1, 0x61), None, "the byte order of the VAX");
-        assert_eq!(with(2, 0x1e), None, "the sign elsewhere");
-        assert_eq!(with(16, 126), None, "another bias");
-        assert_eq!(float(&f32[..19]), None);
+        check_error(contiguous(48, 7), ErrorKind::Malformed, "take 8 bytes; 7 are stored");
+        check_error(contiguous(1 << 20, 8), ErrorKind::Malformed, "8 bytes from 1048576 on");
+        check_error(contiguous(u64::MAX - 1, 8), ErrorKind::Malformed, "the file ends at");
+        check_error(contiguous(u64::MAX, 8), ErrorKind::Malformed, "never written");
+        check_error(
+            with_layout(&[3, 0, 4, 0, 1, 2, 3, 4]),
+            ErrorKind::Malformed,
+            "take 8 bytes; 4 are stored",
+        );
+        check(with_layout(&[3, 0, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8]), DType::F32, &[1, 2, 3, 4, 5, 6, 7, 8]);
+        let huge = |shape: &[u64]| hdf5_writer::Dataset { shape: shape.to_vec(), ..whole.clone() };
+        check_error(huge(&[1 << 40, 1 << 40]), ErrorKind::Malformed, "overflows");
+        check_error(huge(&[1 << 62]), ErrorKind::Limit, "does not fit in memory");
+    }
+
+    #[test]
+    fn a_read_is_limited() {
+        let limits = Limits { max_memory: 1000, ..Limits::default() };
+        let weight = stored(hdf5_writer::Dataset::f32(&[300], &[0.0; 300]), &limits).unwrap();
+        let error = weight.read().unwrap_err();
+        assert_eq!(error.kind(), k2o_core::ErrorKind::Limit);
+        assert!(error.message().starts_with("model.h5: \"layers/x/vars/0\": float32 [300] takes 1200 bytes"));
+    }
+
+    #[test]
+    fn nothing_is_read_before_it_is_asked_for() {
+        struct Headers(Vec<u8>);
+        impl ReadAt for Headers {
+            fn len(&self) -> std::io::Result<u64> {
+                Ok(self.0.len() as u64)
+            }
+            fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+                // The elements are the first thing after the superblock.
+                if offset == 48 {
+                    Err(std::io::Error::other("no elements"))
+                } else {
+                    self.0.read_at(offset, buf)
+                }
+            }
+        }
+        let bytes =
+            hdf5_writer::Group::default().dataset("w", hdf5_writer::Dataset::f32(&[1], &[1.0])).file();
+        let file = Hdf5::open(&Source::from_bytes("file", Headers(bytes)), &Limits::default()).unwrap();
+        let dataset = file.dataset(&file.root().unwrap(), "w").unwrap().unwrap();
+        let weight = StoredWeight::open(&file, dataset, "w".to_owned()).unwrap();
+        assert_eq!(weight.read().unwrap_err().kind(), k2o_core::ErrorKind::Io);
     }
 }

@@ -1,6 +1,7 @@
 //! The weights in an HDF5 file, in either of the two ways in which Keras lays them out.
 
-use super::hdf5::{Attributes, Hdf5};
+use super::attributes::Attributes;
+use super::hdf5::Hdf5;
 use super::stored::{StoredWeight, element_count};
 use crate::archive::{Limits, shown};
 use crate::{Error, Result};
@@ -90,10 +91,7 @@ impl WeightStore {
 
     /// The weights in `file`; `None` if Keras did not write it.
     pub(crate) fn read(file: &Hdf5, limits: &Limits) -> Result<Option<WeightStore>> {
-        let mut reader = Reader {
-            file,
-            objects_left: limits.max_layers.saturating_mul(OBJECTS_PER_LAYER),
-        };
+        let mut reader = Reader { file, objects_left: limits.max_layers.saturating_mul(OBJECTS_PER_LAYER) };
         let root = file.root()?;
         if let Some(group) = file.group(&root, "model_weights")? {
             return reader
@@ -101,14 +99,10 @@ impl WeightStore {
                 .map_err(|error| error.within("model_weights"))
                 .map(Some);
         }
-        if file.attributes(&root)?.strings("layer_names")?.is_some() {
+        if Attributes::of_group(file, &root)?.strings("layer_names")?.is_some() {
             return reader.named(&root, &root, limits).map(Some);
         }
-        if is_tree(file, &root)? {
-            reader.tree(&root).map(Some)
-        } else {
-            Ok(None)
-        }
+        if is_tree(file, &root)? { reader.tree(&root).map(Some) } else { Ok(None) }
     }
 }
 
@@ -152,11 +146,7 @@ impl Reader<'_> {
         let mut seen = HashSet::from([top.address()]);
         let mut waiting = vec![(top.clone(), String::new(), 0)];
         while let Some((group, path, depth)) = waiting.pop() {
-            let place = if path.is_empty() {
-                "the root group".to_owned()
-            } else {
-                shown(&path)
-            };
+            let place = if path.is_empty() { "the root group".to_owned() } else { shown(&path) };
             let (groups, datasets) = self.file.members(&group).map_err(|error| error.within(&place))?;
             self.count(groups.len() + datasets.len())?;
             for dataset in datasets {
@@ -193,15 +183,10 @@ impl Reader<'_> {
                 return Ok(());
             }
             let name = dataset.name().to_owned();
-            let index = name
-                .parse()
-                .ok()
-                .filter(|index: &usize| index.to_string() == name);
+            let index = name.parse().ok().filter(|index: &usize| index.to_string() == name);
             let index = index.ok_or_else(|| {
-                let message = format!(
-                    "the datasets of a layer are numbered, this one is named {}",
-                    shown(&name)
-                );
+                let message =
+                    format!("the datasets of a layer are numbered, this one is named {}", shown(&name));
                 Error::unsupported(message).within(shown(group))
             })?;
             let weight = StoredWeight::open(file, dataset, join(group, &name))?;
@@ -209,10 +194,7 @@ impl Reader<'_> {
             let (tree, parts) = match parts.contains(&OLD_LAYERS) {
                 true => (
                     &mut old,
-                    parts
-                        .iter()
-                        .map(|&part| if part == OLD_LAYERS { "layers" } else { part })
-                        .collect(),
+                    parts.iter().map(|&part| if part == OLD_LAYERS { "layers" } else { part }).collect(),
                 ),
                 false => (&mut tree, parts),
             };
@@ -227,9 +209,7 @@ impl Reader<'_> {
             weights.sort_by_key(|(index, _)| *index);
         }
         let optimizer_elements = match file.group(root, "optimizer")? {
-            Some(optimizer) => self
-                .elements(&optimizer)
-                .map_err(|error| error.within("optimizer"))?,
+            Some(optimizer) => self.elements(&optimizer).map_err(|error| error.within("optimizer"))?,
             None => 0,
         };
         Ok(WeightStore(Arc::new(Inner {
@@ -254,14 +234,12 @@ impl Reader<'_> {
     }
 
     fn named(&mut self, root: &Group, group: &Group, limits: &Limits) -> Result<WeightStore> {
-        let attributes = self.file.attributes(group)?;
+        let attributes = Attributes::of_group(self.file, group)?;
         let names = attributes.strings("layer_names")?;
         let names = names.ok_or_else(|| Error::malformed("the attribute layer_names is missing"))?;
         if names.len() > limits.max_layers {
             let (given, allowed) = (names.len(), limits.max_layers);
-            return Err(Error::limit(format!(
-                "the file has {given} layers; {allowed} are allowed"
-            )));
+            return Err(Error::limit(format!("the file has {given} layers; {allowed} are allowed")));
         }
         let mut seen = HashSet::new();
         let mut named = Vec::new();
@@ -273,11 +251,9 @@ impl Reader<'_> {
                 )));
             };
             if !seen.insert(layer.address()) {
-                return Err(Error::malformed(format!(
-                    "the attribute layer_names names {place} twice"
-                )));
+                return Err(Error::malformed(format!("the attribute layer_names names {place} twice")));
             }
-            let weights = self.weights(&layer, &name).map_err(|error| error.within(place))?;
+            let weights = self.weights(&layer, &name)?;
             named.push(NamedLayer { name, weights });
         }
         let top_level = match self.file.group(group, "top_level_model_weights")? {
@@ -285,16 +261,15 @@ impl Reader<'_> {
             _ => Vec::new(),
         };
         let optimizer_elements = match self.file.group(root, "optimizer_weights")? {
-            Some(optimizer) => self
-                .elements(&optimizer)
-                .map_err(|error| error.within("optimizer_weights"))?,
+            Some(optimizer) => {
+                self.elements(&optimizer).map_err(|error| error.within("optimizer_weights"))?
+            }
             None => 0,
         };
-        let text = |attributes: &Attributes<'_>, name: &str| attributes.string(name);
         Ok(WeightStore(Arc::new(Inner {
             layout: Layout::Named,
-            keras_version: text(&attributes, "keras_version")?,
-            backend: text(&attributes, "backend")?,
+            keras_version: attributes.string("keras_version")?,
+            backend: attributes.string("backend")?,
             tree: BTreeMap::new(),
             named,
             top_level,
@@ -304,26 +279,21 @@ impl Reader<'_> {
 
     /// The weights that the attribute `weight_names` of a layer's group names.
     fn weights(&mut self, layer: &Group, path: &str) -> Result<Vec<(String, StoredWeight)>> {
-        let names = self
-            .file
-            .attributes(layer)?
-            .strings("weight_names")?
-            .unwrap_or_default();
+        let names =
+            Attributes::of_group(self.file, layer).and_then(|attributes| attributes.strings("weight_names"));
+        let names = names.map_err(|error| error.within(shown(path)))?.unwrap_or_default();
         self.count(names.len())?;
         let mut seen = HashSet::new();
         let mut weights = Vec::new();
         for name in names {
-            let Some(dataset) = self.file.dataset(layer, &name)? else {
-                let place = shown(&name);
-                return Err(Error::malformed(format!(
-                    "the attribute weight_names names {place}, but there is no such dataset"
-                )));
+            let wrong = |what: &str| {
+                let message = format!("the attribute weight_names names {}{what}", shown(&name));
+                Error::malformed(message).within(shown(path))
             };
+            let dataset = self.file.dataset(layer, &name).map_err(|error| error.within(shown(path)))?;
+            let dataset = dataset.ok_or_else(|| wrong(", but there is no such dataset"))?;
             if !seen.insert(dataset.address()) {
-                return Err(Error::malformed(format!(
-                    "the attribute weight_names names {} twice",
-                    shown(&name)
-                )));
+                return Err(wrong(" twice"));
             }
             let weight = StoredWeight::open(self.file, dataset, join(path, &name))?;
             weights.push((name, weight));
@@ -333,9 +303,174 @@ impl Reader<'_> {
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}/{name}")
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::archive::Source;
+    use crate::archive::hdf5_writer::{self, Dataset, integer};
+    use k2o_core::StoredTensor;
+
+    fn empty() -> hdf5_writer::Group {
+        hdf5_writer::Group::default()
+    }
+
+    /// A group `vars` with these datasets, each as long as its index plus one.
+    fn vars(indices: &[&str]) -> hdf5_writer::Group {
+        let add = |group: hdf5_writer::Group, name: &&str| {
+            let len = name.parse().unwrap_or(0) + 1;
+            group.dataset(name, Dataset::f32(&[len as u64], &vec![1.0; len]))
+        };
+        empty().group("vars", indices.iter().fold(empty(), add))
+    }
+
+    fn read_with(root: &hdf5_writer::Group, limits: &Limits) -> Result<Option<WeightStore>> {
+        let file = Hdf5::open(&Source::from_bytes("file", root.file()), limits)?;
+        WeightStore::read(&file, limits)
+    }
+
+    fn read(root: &hdf5_writer::Group) -> Result<Option<WeightStore>> {
+        read_with(root, &Limits::default())
+    }
+
+    #[track_caller]
+    fn check_error(result: Result<Option<WeightStore>>, kind: ErrorKind, expected: &str) {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+
+    #[track_caller]
+    fn check_tree(root: &hdf5_writer::Group, expected: &[(&str, &[usize])]) -> WeightStore {
+        let store = read(root).unwrap().unwrap();
+        assert_eq!(store.layout(), Layout::Tree);
+        let indices =
+            |weights: &Vec<(usize, StoredWeight)>| weights.iter().map(|(index, _)| *index).collect();
+        let found: Vec<(&str, Vec<usize>)> =
+            store.tree().iter().map(|(path, weights)| (path.as_str(), indices(weights))).collect();
+        let expected: Vec<(&str, Vec<usize>)> =
+            expected.iter().map(|(path, indices)| (*path, indices.to_vec())).collect();
+        assert_eq!(found, expected);
+        store
+    }
+
+    #[test]
+    fn a_tree_is_sorted_by_number_and_leaves_out_what_is_not_the_model() {
+        let inner = empty().group("layers", empty().group("dense", vars(&["0"])));
+        let layers = empty().group("conv1d", vars(&["10", "2", "0", "1", "9"])).group("model", inner);
+        let root = vars(&["0"])
+            .group("layers", layers.group("flatten", vars(&[])))
+            .group("optimizer", vars(&["0", "3"]).group("inner", vars(&["1"])))
+            .group("metrics", empty().group("mean", vars(&["0"])))
+            .dataset("stray", Dataset::new(integer(8), &[1], &[0]));
+        let expected: &[(&str, &[usize])] =
+            &[("", &[0]), ("layers/conv1d", &[0, 1, 2, 9, 10]), ("layers/model/layers/dense", &[0])];
+        let store = check_tree(&root, expected);
+        assert_eq!(store.optimizer_elements(), 1 + 4 + 2);
+        let (_, weight) = &store.tree()["layers/conv1d"][3];
+        assert_eq!((weight.path(), weight.shape()), ("layers/conv1d/vars/9", &[10][..]));
+    }
+
+    #[test]
+    fn the_old_name_of_layers_counts_where_the_new_one_has_nothing() {
+        let old = empty()
+            .group("dense", vars(&["0"]))
+            .group("model", empty().group(OLD_LAYERS, empty().group("dense", vars(&["1"]))));
+        let root = empty().group(OLD_LAYERS, old.clone());
+        check_tree(&root, &[("layers/dense", &[0]), ("layers/model/layers/dense", &[1])]);
+        let root = root.group("layers", empty().group("dense", vars(&["2"])).group("model", vars(&[])));
+        check_tree(&root, &[("layers/dense", &[2]), ("layers/model/layers/dense", &[1])]);
+    }
+
+    #[test]
+    fn a_model_class_of_ones_own_is_a_tree_without_layers() {
+        check_tree(&empty().group("encoder", vars(&["0"])), &[("encoder", &[0])]);
+        assert!(read(&empty().group("encoder", empty())).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_tree_that_is_none_is_an_error() {
+        let layers = |group: hdf5_writer::Group| empty().group("layers", group);
+        check_error(read(&layers(vars(&["kernel"]))), ErrorKind::Unsupported, "named \"kernel\"");
+        check_error(read(&layers(vars(&["00"]))), ErrorKind::Unsupported, "named \"00\"");
+        check_error(
+            read(&layers(empty().group("a", vars(&["0"])).alias("b"))),
+            ErrorKind::Unsupported,
+            "is linked to twice",
+        );
+        check_error(
+            read(&layers(empty().external_link("a", "o.h5"))),
+            ErrorKind::Unsupported,
+            "\"layers\": an external",
+        );
+        let deep = (0..=MAX_DEPTH).fold(vars(&["0"]), |group, _| empty().group("x", group));
+        check_error(read(&layers(deep)), ErrorKind::Limit, "more than 64 levels");
+        let limits = Limits { max_layers: 1, ..Limits::default() };
+        let names: Vec<String> = (0..20).map(|index| index.to_string()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        check_error(read_with(&layers(vars(&names)), &limits), ErrorKind::Limit, "more groups and datasets");
+    }
+
+    fn dense(names: &[&str]) -> hdf5_writer::Group {
+        let kernel = Dataset::f32(&[1, 2], &[1.0, 2.0]);
+        let inner = empty().dataset("kernel:0", kernel).dataset("bias:0", Dataset::f32(&[2], &[0.0; 2]));
+        empty().strings("weight_names", names).group("dense", inner)
+    }
+
+    #[test]
+    fn named_layers_and_weights_keep_the_order_of_the_attributes() {
+        let weights = empty()
+            .strings("layer_names", &["z", "flatten", "a"])
+            .strings("keras_version", &["2.4.0"])
+            .group("a", dense(&["dense/bias:0"]))
+            .group("flatten", empty().no_strings("weight_names"))
+            .group("top_level_model_weights", dense(&["dense/kernel:0"]))
+            .group("z", dense(&["dense/kernel:0", "dense/bias:0"]));
+        let optimizer = dense(&["dense/kernel:0"]);
+        let whole = empty().group("model_weights", weights.clone()).group("optimizer_weights", optimizer);
+        for root in [&weights, &whole] {
+            let store = read(root).unwrap().unwrap();
+            assert_eq!(store.layout(), Layout::Named);
+            let names: Vec<&str> = store.named().iter().map(|layer| layer.name.as_str()).collect();
+            assert_eq!(names, ["z", "flatten", "a"]);
+            let names: Vec<&str> = store.named()[0].weights.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, ["dense/kernel:0", "dense/bias:0"]);
+            assert_eq!(store.named()[2].weights[0].1.path(), "a/dense/bias:0");
+            assert_eq!(store.top_level().len(), 1);
+            assert_eq!(store.keras_version().as_deref(), Some("2.4.0"));
+        }
+        assert_eq!(read(&whole).unwrap().unwrap().optimizer_elements(), 4);
+        assert_eq!(read(&weights).unwrap().unwrap().optimizer_elements(), 0);
+    }
+
+    #[test]
+    fn names_that_lead_nowhere_or_twice_to_the_same_are_errors() {
+        let with =
+            |names: &[&str]| empty().strings("layer_names", names).group("a", dense(&["dense/kernel:0"]));
+        check_error(
+            read(&with(&["a", "b"])),
+            ErrorKind::Malformed,
+            "names \"b\", but there is no such group",
+        );
+        check_error(read(&with(&["a", "a"])), ErrorKind::Malformed, "names \"a\" twice");
+        let with = |names: &[&str]| empty().strings("layer_names", &["a"]).group("a", dense(names));
+        check_error(
+            read(&with(&["dense/x"])),
+            ErrorKind::Malformed,
+            "\"a\": the attribute weight_names names \"dense/x\"",
+        );
+        check_error(read(&with(&["dense"])), ErrorKind::Malformed, "no such dataset");
+        check_error(read(&with(&["dense/bias:0", "/dense/bias:0"])), ErrorKind::Malformed, "twice");
+        check_error(
+            read(&empty().group("model_weights", empty())),
+            ErrorKind::Malformed,
+            "layer_names is missing",
+        );
+        let limits = Limits { max_layers: 2, ..Limits::default() };
+        let many = empty().strings("layer_names", &["a", "b", "c"]);
+        check_error(read_with(&many, &limits), ErrorKind::Limit, "3 layers; 2 are allowed");
     }
 }

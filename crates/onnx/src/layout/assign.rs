@@ -105,8 +105,23 @@ impl Site<'_> {
     }
 
     /// Whether the output is in a region of the graph that is channels-first.
-    pub fn prefers_channels_first(&self) -> bool {
+    pub fn among_channels_first(&self) -> bool {
         self.node.outputs.first().is_some_and(|&id| self.hints.channels_first(id))
+    }
+
+    /// Whether the output will be needed channels-first.
+    pub fn feeds_channels_first(&self) -> bool {
+        self.node.outputs.first().is_some_and(|&id| self.hints.feeds_channels_first(id))
+    }
+
+    /// The layout in which an operator that takes any is best fed: channels-first if it is there already and will be
+    /// needed, else as the operand was made.
+    pub fn best_layout(&self, operand: usize) -> Result<Layout> {
+        let first = Layout::channels_first(self.input(operand)?.shape.rank());
+        match self.feeds_channels_first() && self.has(operand, &first) {
+            true => Ok(first),
+            false => self.layout(operand),
+        }
     }
 
     /// Whether all readers of the output can do with it flattened in another order.
@@ -187,7 +202,9 @@ impl Walk<'_> {
         let tensor = ops::emit(&node.op, &mut emit)?;
         match node.outputs.as_slice() {
             [id] => self.seats.set(*id, Seat { tensor, layout: output.clone() }),
-            _ => return Err(Error::unsupported(format!("{} with several outputs", ops::name(&node.op)))),
+            _ => {
+                return Err(Error::unsupported(format!("{} with several outputs", ops::name(&node.op))));
+            }
         }
         Ok(())
     }

@@ -7,17 +7,24 @@ use k2o_core::{Graph, ValueId};
 #[derive(Debug)]
 pub(crate) struct Hints {
     channels_first: Vec<bool>,
+    feeds_channels_first: Vec<bool>,
     flat: Vec<bool>,
 }
 
 impl Hints {
     pub fn new(graph: &Graph) -> Hints {
-        Hints { channels_first: channels_first(graph), flat: flat(graph) }
+        let feeds_channels_first = feeds_channels_first(graph);
+        Hints { channels_first: channels_first(graph), feeds_channels_first, flat: flat(graph) }
     }
 
     /// Whether a convolution or pooling reads or makes the value, or one that must have its layout.
     pub fn channels_first(&self, id: ValueId) -> bool {
         self.channels_first[id.0 as usize]
+    }
+
+    /// Whether a convolution or pooling reads the value, or what is made of it in the same layout.
+    pub fn feeds_channels_first(&self, id: ValueId) -> bool {
+        self.feeds_channels_first[id.0 as usize]
     }
 
     /// Whether every reader can do with the value flattened in another order of axes.
@@ -40,13 +47,16 @@ fn channels_first(graph: &Graph) -> Vec<bool> {
     let rank = |id: ValueId| graph.value(id).r#type.shape.rank();
     let mut anchors = Vec::new();
     for node in graph.nodes() {
-        let Some(&output) = node.outputs.first() else { continue };
+        let Some(&output) = node.outputs.first() else {
+            continue;
+        };
         let inputs = node.inputs.iter().filter_map(|operand| operand.value());
         match ops::tie(&node.op) {
             Tie::Anchor => anchors.extend(inputs.take(1).chain([output])),
             Tie::Same => {
                 for input in inputs.filter(|&input| rank(input) == rank(output) && rank(output) > 2) {
-                    let (a, b) = (root(&mut parents, input.0 as usize), root(&mut parents, output.0 as usize));
+                    let (a, b) =
+                        (root(&mut parents, input.0 as usize), root(&mut parents, output.0 as usize));
                     parents[a] = b;
                 }
             }
@@ -61,6 +71,21 @@ fn channels_first(graph: &Graph) -> Vec<bool> {
     (0..n).map(|at| anchored[root(&mut parents, at)]).collect()
 }
 
+/// From the last node to the first.
+fn feeds_channels_first(graph: &Graph) -> Vec<bool> {
+    let mut feeds = vec![false; graph.values().len()];
+    for node in graph.nodes().iter().rev() {
+        let inputs = node.inputs.iter().filter_map(|operand| operand.value());
+        let (wanted, count) = match ops::tie(&node.op) {
+            Tie::Anchor => (true, 1),
+            Tie::Same => (node.outputs.iter().any(|id| feeds[id.0 as usize]), usize::MAX),
+            Tie::Free => (false, 0),
+        };
+        inputs.take(count).for_each(|id| feeds[id.0 as usize] |= wanted);
+    }
+    feeds
+}
+
 /// From the last node to the first: a value may be flat if it has readers and each takes it flat.
 fn flat(graph: &Graph) -> Vec<bool> {
     let n = graph.values().len();
@@ -70,7 +95,8 @@ fn flat(graph: &Graph) -> Vec<bool> {
     }
     for node in graph.nodes().iter().rev() {
         let passes = node.outputs.iter().all(|id| read[id.0 as usize] && !refused[id.0 as usize]);
-        for (operand, id) in node.inputs.iter().enumerate().filter_map(|(i, input)| Some((i, input.value()?))) {
+        for (operand, id) in node.inputs.iter().enumerate().filter_map(|(i, input)| Some((i, input.value()?)))
+        {
             read[id.0 as usize] = true;
             refused[id.0 as usize] |= match ops::takes_flat(graph, node, operand) {
                 TakesFlat::Absorbs => false,

@@ -4,11 +4,11 @@
 //! `scale * (x - 0) / sqrt(1 + 0) + shift` is exact.
 
 use super::{Emit, Layouts, Lower, TakesFlat, Tie};
+use crate::Result;
 use crate::draft::{Arg, NodeSpec, TensorId};
 use crate::layout::Layout;
 use crate::layout::assign::Site;
 use crate::view::View;
-use crate::Result;
 use k2o_core::ops::Affine;
 use k2o_core::{Graph, Node};
 
@@ -48,14 +48,16 @@ impl Lower for Affine {
         let constant = is_constant(emit.node);
         match &layout {
             Layout::Flat(flat) => {
-                let view = || View::permuted(&flat.sizes, &flat.order).called(vec![flat.sizes.iter().product()]);
+                let view =
+                    || View::permuted(&flat.sizes, &flat.order).called(vec![flat.sizes.iter().product()]);
                 let (scale, shift) = (emit.weight(1, view())?, emit.weight(2, view())?);
                 Ok(multiply_add(emit, x, scale, shift))
             }
             Layout::Axes(order) if constant && order.get(1) == Some(&self.axis) => {
                 let (scale, shift) = (emit.input(1)?, emit.input(2)?);
                 let channels = emit.constant(1)?.shape().iter().product();
-                let (mean, variance) = (emit.filled("mean", channels, 0.0), emit.filled("variance", channels, 1.0));
+                let (mean, variance) =
+                    (emit.filled("mean", channels, 0.0), emit.filled("variance", channels, 1.0));
                 let node = NodeSpec::new("BatchNormalization", [x, scale, shift, mean, variance]);
                 Ok(emit.node(node.float("epsilon", 0.0)))
             }

@@ -2,11 +2,11 @@
 
 use super::concat::common_layout;
 use super::{Emit, Layouts, Lower, TakesFlat, Tie};
+use crate::Result;
 use crate::draft::{Arg, NodeSpec, TensorId};
 use crate::layout::Layout;
 use crate::layout::assign::Site;
 use crate::view::View;
-use crate::Result;
 use k2o_core::ops::{Binary, BinaryKind};
 use k2o_core::{Graph, Node, Operand};
 
@@ -19,7 +19,9 @@ impl Lower for Binary {
         // Against a weight per element or a single number, where neither adds an axis.
         let other = node.inputs.iter().enumerate().find(|&(i, _)| i != operand).map(|(_, other)| *other);
         match other {
-            Some(Operand::Constant(id)) if graph.constant(id).shape().iter().rev().skip(1).all(|&n| n == 1) => {
+            Some(Operand::Constant(id))
+                if graph.constant(id).shape().iter().rev().skip(1).all(|&n| n == 1) =>
+            {
                 let rank = graph.constant(id).shape().len();
                 if rank <= 2 { TakesFlat::Passes } else { TakesFlat::Refuses }
             }

@@ -1,16 +1,16 @@
 //! `Concat`: one node, all inputs in one layout.
 
 use super::{Emit, Layouts, Lower, Tie};
+use crate::Result;
 use crate::draft::{NodeSpec, TensorId};
 use crate::layout::Layout;
 use crate::layout::assign::Site;
-use crate::Result;
 use k2o_core::ops::Concat;
 
 /// The layout in which the fewest of `operands` need to be transposed, among those that the operands have.
 pub(super) fn common_layout(site: &Site<'_>, operands: &[usize], rank: usize) -> Result<Layout> {
     let mut candidates = Vec::new();
-    if site.prefers_channels_first() {
+    if site.feeds_channels_first() {
         candidates.push(Layout::channels_first(rank));
     }
     for &operand in operands {
@@ -35,7 +35,8 @@ impl Lower for Concat {
     }
 
     fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {
-        let inputs = (0..emit.node.inputs.len()).map(|operand| emit.input(operand)).collect::<Result<Vec<_>>>()?;
+        let inputs =
+            (0..emit.node.inputs.len()).map(|operand| emit.input(operand)).collect::<Result<Vec<_>>>()?;
         let axis = emit.layouts.output.position(self.axis);
         Ok(emit.node(NodeSpec::new("Concat", inputs).int("axis", axis as i64)))
     }

@@ -4,10 +4,10 @@
 
 use super::window::with_windows;
 use super::{Emit, Layouts, Lower, Tie};
+use crate::Result;
 use crate::draft::{Arg, NodeSpec, TensorId};
 use crate::layout::Layout;
 use crate::layout::assign::Site;
-use crate::Result;
 use k2o_core::ops::Conv;
 
 impl Lower for Conv {

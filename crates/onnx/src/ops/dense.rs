@@ -5,8 +5,8 @@
 
 use super::{Emit, Layouts, Lower, TakesFlat, Tie};
 use crate::draft::{Arg, NodeSpec, TensorId};
-use crate::layout::Layout;
 use crate::layout::assign::Site;
+use crate::layout::{Flat, Layout};
 use crate::view::View;
 use crate::{Error, Result};
 use k2o_core::ops::Dense;
@@ -14,6 +14,23 @@ use k2o_core::{Graph, Node};
 
 /// The ranks of tensors that runtimes convolve.
 const CONV_RANKS: std::ops::RangeInclusive<usize> = 3..=5;
+
+/// The node that the input's layout asks for.
+enum Form {
+    Gemm(Option<Flat>),
+    MatMul,
+    /// With a kernel of these sizes, all 1.
+    Conv(Vec<usize>),
+}
+
+fn form(layout: &Layout) -> Form {
+    match layout {
+        Layout::Flat(flat) => Form::Gemm(Some(flat.clone())),
+        Layout::Axes(order) if order.len() == 2 => Form::Gemm(None),
+        Layout::Axes(order) if order.last() == Some(&(order.len() - 1)) => Form::MatMul,
+        Layout::Axes(order) => Form::Conv(vec![1; order.len().saturating_sub(2)]),
+    }
+}
 
 impl Lower for Dense {
     fn tie(&self) -> Tie {
@@ -36,7 +53,7 @@ impl Lower for Dense {
         let convolves = CONV_RANKS.contains(&rank) && site.is_constant(1);
         let first = Layout::channels_first(rank);
         let x = match site.layout(0)? {
-            _ if convolves && site.prefers_channels_first() && site.has(0, &first) => first,
+            _ if convolves && site.feeds_channels_first() && site.has(0, &first) => first,
             Layout::Axes(order) if order.last() == Some(&(rank - 1)) && rank > 2 => Layout::Axes(order),
             Layout::Axes(order) if order.get(1) == Some(&(rank - 1)) && convolves => Layout::Axes(order),
             Layout::Flat(flat) => Layout::Flat(flat),
@@ -50,37 +67,33 @@ impl Lower for Dense {
 
     fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {
         let x = emit.input(0)?;
-        let bias = if emit.has(2) { emit.input(2)? } else { Arg::Absent };
-        let layout = emit.layouts.inputs[0].clone();
-        match &layout {
-            Layout::Flat(flat) => {
+        let form = form(&emit.layouts.inputs[0]);
+        let kernel = match &form {
+            Form::Gemm(None) | Form::MatMul => emit.input(1)?,
+            Form::Gemm(Some(flat)) => {
                 let [rows, units] = kernel_shape(emit)?;
                 let sizes = [flat.sizes.as_slice(), &[units]].concat();
                 let order = [flat.order.as_slice(), &[flat.sizes.len()]].concat();
-                let kernel = emit.weight(1, View::permuted(&sizes, &order).called(vec![rows, units]))?;
-                Ok(emit.node(NodeSpec::new("Gemm", [x, kernel, bias])))
+                emit.weight(1, View::permuted(&sizes, &order).called(vec![rows, units]))?
             }
-            Layout::Axes(order) if order.len() == 2 => {
-                let kernel = emit.input(1)?;
-                Ok(emit.node(NodeSpec::new("Gemm", [x, kernel, bias])))
-            }
-            Layout::Axes(order) if order.last() == Some(&(order.len() - 1)) => {
-                let kernel = emit.input(1)?;
-                let product = emit.node(NodeSpec::new("MatMul", [x, kernel]));
-                match bias {
-                    Arg::Absent => Ok(product),
-                    bias => Ok(emit.node(NodeSpec::new("Add", [Arg::Tensor(product), bias]))),
-                }
-            }
-            Layout::Axes(order) => {
+            Form::Conv(taps) => {
                 let [rows, units] = kernel_shape(emit)?;
-                let taps = vec![1; order.len() - 2];
-                let dims = [vec![units, rows], taps.clone()].concat();
-                let kernel = emit.weight(1, View::permuted(&[rows, units], &[1, 0]).called(dims))?;
-                let node = NodeSpec::new("Conv", [x, kernel, bias]);
-                Ok(emit.node(node.ints("kernel_shape", &super::ints(&taps)?)))
+                let dims = [&[units, rows], taps.as_slice()].concat();
+                emit.weight(1, View::permuted(&[rows, units], &[1, 0]).called(dims))?
             }
-        }
+        };
+        let bias = if emit.has(2) { emit.input(2)? } else { Arg::Absent };
+        Ok(match form {
+            Form::Gemm(_) => emit.node(NodeSpec::new("Gemm", [x, kernel, bias])),
+            Form::MatMul => match (emit.node(NodeSpec::new("MatMul", [x, kernel])), bias) {
+                (product, Arg::Absent) => product,
+                (product, bias) => emit.node(NodeSpec::new("Add", [Arg::Tensor(product), bias])),
+            },
+            Form::Conv(taps) => {
+                let node = NodeSpec::new("Conv", [x, kernel, bias]);
+                emit.node(node.ints("kernel_shape", &super::ints(&taps)?))
+            }
+        })
     }
 }
 

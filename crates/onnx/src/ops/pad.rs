@@ -18,7 +18,8 @@ impl Lower for Pad {
 
     fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {
         let x = emit.input(0)?;
-        let order = emit.layouts.output.axes().ok_or_else(|| Error::shape("padding of a flattened tensor"))?;
+        let order =
+            emit.layouts.output.axes().ok_or_else(|| Error::shape("padding of a flattened tensor"))?;
         let amounts = |end: fn(&(i64, i64)) -> i64| order.iter().map(move |&axis| end(&self.amounts[axis]));
         let amounts: Vec<i64> = amounts(|ends| ends.0).chain(amounts(|ends| ends.1)).collect();
         let pads = emit.ints("pads", &amounts);

@@ -24,7 +24,10 @@ impl Lower for Pool {
             PoolKind::Max => "MaxPool",
             PoolKind::Average => "AveragePool",
         };
-        if self.kind == PoolKind::Average && emit.opset() < 19 && self.windows.iter().any(|w| w.dilation() != 1) {
+        if self.kind == PoolKind::Average
+            && emit.opset() < 19
+            && self.windows.iter().any(|w| w.dilation() != 1)
+        {
             let opset = emit.opset();
             let text = format!("an average over a dilated window needs opset 19; {opset} was asked for");
             return Err(Error::unsupported(text));

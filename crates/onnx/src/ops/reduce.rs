@@ -3,9 +3,9 @@
 //! The axes are an input of `ReduceSum` from opset 13 on, of the others from 18 on, and an attribute before.
 
 use super::{Emit, Layouts, Lower, Tie, any_axes, ints};
+use crate::Result;
 use crate::draft::{Arg, NodeSpec, TensorId};
 use crate::layout::assign::Site;
-use crate::Result;
 use k2o_core::ops::{Reduce, ReduceKind};
 
 impl Lower for Reduce {

@@ -72,7 +72,7 @@ impl Lower for Reshape {
             }
             Form::Unsqueeze(axes) => {
                 let mut outputs = vec![Layout::keras(to.rank())];
-                if site.prefers_channels_first() {
+                if site.among_channels_first() {
                     outputs.insert(0, Layout::channels_first(to.rank()));
                 }
                 // A new axis can be put anywhere; what matters is the order of the old ones.
@@ -106,7 +106,9 @@ impl Lower for Reshape {
                     ReshapeDim::Keep => Ok(0),
                     ReshapeDim::Infer => Ok(-1),
                     ReshapeDim::Fixed(n) if *n > 0 => Ok(*n),
-                    ReshapeDim::Fixed(n) => Err(Error::unsupported(format!("a reshape to a dimension of {n}"))),
+                    ReshapeDim::Fixed(n) => {
+                        Err(Error::unsupported(format!("a reshape to a dimension of {n}")))
+                    }
                 });
                 let shape = emit.ints("shape", &dims.collect::<Result<Vec<i64>>>()?);
                 Ok(emit.node(NodeSpec::new("Reshape", [x, shape])))
@@ -118,7 +120,8 @@ impl Lower for Reshape {
 /// How a tensor of shape `from` in layout `input` is best flattened.
 fn flatten(site: &Site<'_>, from: &Shape, input: Layout) -> (Layout, Layout) {
     let keras = (Layout::keras(from.rank()), Layout::keras(2));
-    let Some((0, inner)) = input.axes().and_then(|order| order.split_first()).map(|(&first, rest)| (first, rest))
+    let Some((0, inner)) =
+        input.axes().and_then(|order| order.split_first()).map(|(&first, rest)| (first, rest))
     else {
         return keras;
     };

@@ -2,9 +2,9 @@
 
 use super::reduce::reduce;
 use super::{Emit, Layouts, Lower, Tie, any_axes};
+use crate::Result;
 use crate::draft::{Arg, NodeSpec, TensorId};
 use crate::layout::assign::Site;
-use crate::Result;
 use k2o_core::ops::{ReduceKind, Softmax};
 
 impl Lower for Softmax {

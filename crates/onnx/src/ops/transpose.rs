@@ -2,10 +2,10 @@
 //! needs the axes in their places has them moved, and two transpositions that cancel leave nothing.
 
 use super::{Emit, Layouts, Lower, Tie, any_axes};
+use crate::Result;
 use crate::draft::TensorId;
 use crate::layout::assign::Site;
 use crate::layout::{Layout, inverse};
-use crate::Result;
 use k2o_core::ops::Transpose;
 
 impl Lower for Transpose {

@@ -77,7 +77,13 @@ fn clip(emit: &mut Emit<'_>, x: Arg, min: f64, max: f64) -> Result<NodeSpec> {
 }
 
 /// `x` above the threshold, at most `max_value`, less `slope * max(threshold - x, 0)`.
-fn general_relu(emit: &mut Emit<'_>, x: Arg, slope: f64, max: Option<f64>, threshold: f64) -> Result<NodeSpec> {
+fn general_relu(
+    emit: &mut Emit<'_>,
+    x: Arg,
+    slope: f64,
+    max: Option<f64>,
+    threshold: f64,
+) -> Result<NodeSpec> {
     if threshold == 0.0 && max.is_none() {
         let node = if slope == 0.0 { "Relu" } else { "LeakyRelu" };
         let node = NodeSpec::new(node, [x]);

@@ -1,0 +1,305 @@
+//! Sizes of any value, zero, negative or near the limits of 64 bits, are right or an error: never a panic, a wrapped
+//! number, a long wait or a large allocation.
+
+use k2o_core::ops::{self, BinaryKind, Infer, Operator, PoolKind, ReduceKind, ReshapeDim, Unary};
+use k2o_core::{
+    Bindings, Constant, ConstantExpr, DType, Data, Dim, ErrorKind, GraphBuilder, Op, Padding, Shape, Tensor, TensorType,
+    ValueId, Window, run_reference,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+const EDGES: [i64; 12] =
+    [i64::MIN, i64::MIN + 1, -1, 0, 1, 1 << 31, 1 << 32, 1 << 53, 1 << 60, 1 << 62, i64::MAX - 1, i64::MAX];
+
+fn any_i64() -> impl Strategy<Value = i64> + Clone {
+    prop_oneof![2 => select(EDGES.to_vec()), 1 => any::<i64>(), 3 => -3..10i64]
+}
+
+fn any_usize() -> impl Strategy<Value = usize> {
+    prop_oneof![5 => 0..5usize, 1 => any_i64().prop_map(|n| n as usize)]
+}
+
+/// Numbers that a window may have, small ones more often.
+fn positive() -> impl Strategy<Value = i64> + Clone {
+    prop_oneof![3 => 1..8i64, 1 => any_i64().prop_map(|n| n.checked_abs().unwrap_or(i64::MAX).max(1))]
+}
+
+fn padding(pad: impl Strategy<Value = i64> + Clone) -> impl Strategy<Value = Padding> {
+    prop_oneof![
+        1 => Just(Padding::Same),
+        1 => Just(Padding::Explicit(0, 0)),
+        2 => (pad.clone(), pad).prop_map(|(before, after)| Padding::Explicit(before, after)),
+    ]
+}
+
+fn window() -> impl Strategy<Value = Window> {
+    let numbers = (positive(), positive(), positive(), padding(positive()));
+    numbers.prop_filter_map("a span past the limit", |(size, stride, dilation, padding)| {
+        Window::new(size, stride, dilation, padding).ok()
+    })
+}
+
+fn any_dim() -> impl Strategy<Value = Dim> {
+    let symbol = select(vec!["batch", "steps"]).prop_map(Dim::symbol);
+    let sum = (symbol.clone(), any_i64(), any_i64()).prop_filter_map("overflow", |(symbol, k, c)| {
+        symbol.mul_const(k).and_then(|dim| dim.add_const(c)).ok()
+    });
+    let quotient = (sum.clone(), positive()).prop_filter_map("overflow", |(sum, d)| sum.floor_div(d).ok());
+    prop_oneof![6 => any_i64().prop_map(Dim::fixed), 2 => symbol, 1 => sum, 1 => quotient]
+}
+
+fn any_op() -> BoxedStrategy<Op> {
+    let binary = select(vec![BinaryKind::Add, BinaryKind::Div, BinaryKind::Max]);
+    let reduce = (select(vec![ReduceKind::Max, ReduceKind::Sum, ReduceKind::Mean]), vec(any_usize(), 0..4));
+    let target = prop_oneof![Just(ReshapeDim::Keep), any_i64().prop_map(ReshapeDim::Fixed), Just(ReshapeDim::Infer)];
+    let pool = (any::<bool>(), vec(window(), 0..3));
+    prop_oneof![
+        any_usize().prop_map(|axis| ops::Affine { axis }.into()),
+        binary.prop_map(|kind| ops::Binary { kind }.into()),
+        any_usize().prop_map(|axis| ops::Concat { axis }.into()),
+        (vec(window(), 0..3), any_usize()).prop_map(|(windows, groups)| ops::Conv { windows, groups }.into()),
+        Just(ops::Dense.into()),
+        Just(ops::Identity.into()),
+        vec((any_i64(), any_i64()), 0..4).prop_map(|amounts| ops::Pad { amounts, value: 0.0 }.into()),
+        pool.prop_map(|(max, windows)| {
+            ops::Pool { kind: if max { PoolKind::Max } else { PoolKind::Average }, windows }.into()
+        }),
+        (reduce, any::<bool>())
+            .prop_map(|((kind, axes), keep_dims)| ops::Reduce { kind, axes, keep_dims }.into()),
+        vec(target, 0..5).prop_map(|target| ops::Reshape { target }.into()),
+        vec(any_usize(), 0..4).prop_map(|axes| ops::Softmax { axes }.into()),
+        vec(any_usize(), 0..4).prop_map(|permutation| ops::Transpose { permutation }.into()),
+        Just(Unary::Relu.into()),
+    ]
+    .boxed()
+}
+
+/// An operator and inputs, of the ranks that it takes more often than not.
+fn any_node() -> impl Strategy<Value = (Op, Vec<TensorType>)> {
+    let dims = vec(vec(any_dim(), 0..5), 0..4);
+    let dtype = prop_oneof![8 => Just(DType::F32), 1 => Just(DType::I32), 1 => Just(DType::Bool)];
+    (any_op(), dims, vec(any_dim(), 4), 0..8u8, vec(dtype, 4)).prop_map(|(op, mut dims, part, choice, dtypes)| {
+        let [a, b, c, d] = <[Dim; 4]>::try_from(part).unwrap();
+        if choice > 0 {
+            dims = match &op {
+                Op::Conv(conv) => {
+                    let (taps, steps): (Vec<Dim>, Vec<Dim>) =
+                        conv.windows.iter().map(|window| (Dim::fixed(window.size()), a.clone())).unzip();
+                    let groups = Dim::from_usize(conv.groups).unwrap_or(Dim::ONE);
+                    let x = [vec![b], steps, vec![c.mul(&groups).unwrap_or(Dim::ONE)]].concat();
+                    vec![x, [taps, vec![c, d.clone()]].concat(), vec![d]]
+                }
+                Op::Pool(pool) => vec![[vec![b], vec![a; pool.windows.len()], vec![c]].concat()],
+                Op::Dense(_) => vec![vec![a, b.clone()], vec![b, c.clone()], vec![c]],
+                Op::Affine(_) => vec![vec![a, b.clone(), c], vec![b.clone()], vec![b]],
+                Op::Concat(_) => vec![vec![a.clone(), b.clone(), c], vec![a, b, d]],
+                Op::Binary(_) => vec![vec![a.clone(), b.clone()], vec![a, b]],
+                Op::Pad(pad) => vec![vec![a; pad.amounts.len()]],
+                _ => vec![vec![a, b, c]],
+            };
+        }
+        let types = dims.into_iter().zip(dtypes);
+        (op, types.map(|(dims, dtype)| TensorType::new(Shape::new(dims), dtype)).collect())
+    })
+}
+
+/// The sizes of operators whose rule is a line, in arithmetic that cannot overflow.
+fn exact(op: &Op, inputs: &[TensorType]) -> Option<Vec<i128>> {
+    let sizes = |r#type: &TensorType| -> Option<Vec<i128>> {
+        r#type.shape.iter().map(|dim| dim.as_fixed().map(i128::from)).collect()
+    };
+    let first = sizes(inputs.first()?)?;
+    match op {
+        Op::Pad(op) => {
+            let padded = first.iter().zip(&op.amounts);
+            Some(padded.map(|(n, &(before, after))| n + i128::from(before) + i128::from(after)).collect())
+        }
+        Op::Concat(op) => {
+            let others = inputs.iter().map(|x| sizes(x)?.get(op.axis).copied());
+            let mut joined = first;
+            *joined.get_mut(op.axis)? = others.sum::<Option<i128>>()?;
+            Some(joined)
+        }
+        Op::Pool(op) => {
+            let slid = op.windows.iter().zip(&first[1..]).map(|(window, &n)| positions(window, n));
+            let ends = (vec![first[0]], vec![*first.last()?]);
+            Some([ends.0, slid.collect::<Option<Vec<_>>>()?, ends.1].concat())
+        }
+        _ => None,
+    }
+}
+
+/// How often a window fits, in arithmetic that cannot overflow.
+fn positions(window: &Window, n: i128) -> Option<i128> {
+    let [size, stride, dilation] = [window.size(), window.stride(), window.dilation()].map(i128::from);
+    let span = (size - 1) * dilation + 1;
+    match window.padding() {
+        Padding::Same => (n > 0).then_some((n + stride - 1) / stride),
+        Padding::Explicit(before, after) => {
+            let padded = n + i128::from(before) + i128::from(after);
+            (n >= 0 && padded >= span).then(|| (padded - span) / stride + 1)
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn windows_of_any_numbers_are_refused_or_exact(
+        size in any_i64(), stride in any_i64(), dilation in any_i64(), padding in padding(any_i64()), input in any_i64(),
+    ) {
+        let window = Window::new(size, stride, dilation, padding);
+        let span = (i128::from(size) - 1) * i128::from(dilation) + 1;
+        let fits = |n: i128| i64::try_from(n).is_ok();
+        let pads_fit = match padding {
+            Padding::Same => true,
+            Padding::Explicit(before, after) => {
+                before >= 0 && after >= 0 && fits(i128::from(before) + i128::from(after))
+            }
+        };
+        prop_assert_eq!(window.is_ok(), size.min(stride).min(dilation) > 0 && fits(span) && pads_fit, "{:?}", window);
+        let Ok(window) = window else { return Ok(()) };
+        prop_assert_eq!(i128::from(window.span()), span);
+        let counted = window.positions(&Dim::fixed(input), &mut Infer::default());
+        let expected = positions(&window, input.into());
+        let symbolic = window.positions(&Dim::symbol("n"), &mut Infer::default());
+        match counted {
+            Ok(given) => {
+                prop_assert_eq!(given.as_fixed().map(i128::from), expected);
+                if let Ok(Ok(later)) = symbolic.map(|dim| dim.eval(&Bindings::from_iter([("n".into(), input)]))) {
+                    prop_assert_eq!(Some(i128::from(later)), expected);
+                }
+            }
+            Err(error) => prop_assert!(expected.is_none() || error.kind() == ErrorKind::Limit, "{}", error),
+        }
+        if let Ok(extent) = usize::try_from(input).map_or_else(|_| window.extent(usize::MAX), |n| window.extent(n)) {
+            prop_assert_eq!(Some(extent.output as i128), expected);
+            // The last position reads no further than what is padded.
+            prop_assert_eq!(window.taps(&extent, extent.output - 1).take(9).count() as i64, window.size().min(9));
+        }
+    }
+
+    #[test]
+    fn shape_rules_bear_any_dimensions((op, inputs) in any_node(), batch in any_i64(), steps in any_i64()) {
+        let mut infer = Infer::default();
+        if let Ok(outputs) = op.infer(&inputs, &mut infer) {
+            if let (Some(expected), Some(given)) = (
+                exact(&op, &inputs),
+                outputs[0].shape.iter().map(|dim| dim.as_fixed().map(i128::from)).collect::<Option<Vec<_>>>(),
+            ) {
+                prop_assert_eq!(given, expected);
+            }
+            let _ = op.cost(&inputs, &outputs);
+            let bindings = Bindings::from_iter([("batch".into(), batch), ("steps".into(), steps)]);
+            for constraint in infer.into_constraints() {
+                if let Ok(holds) = constraint.holds(&bindings) {
+                    prop_assert!(holds.is_some(), "{}", constraint);
+                }
+                prop_assert!(constraint.violation(&bindings).message().contains(&constraint.rule));
+            }
+            if let Ok(sizes) = outputs[0].shape.eval(&bindings) {
+                prop_assert!(sizes.iter().all(|&n| i64::try_from(n).is_ok()));
+            }
+        }
+
+        let mut builder = GraphBuilder::new();
+        let values: Result<Vec<ValueId>, _> = inputs.into_iter().map(|x| builder.input("x", x)).collect();
+        let Ok(values) = values else { return Ok(()) };
+        if let Ok(y) = builder.add(op, values) {
+            let fixed = builder.type_of(y).shape.iter().filter_map(Dim::as_fixed).collect::<Vec<_>>();
+            let bytes = fixed.iter().try_fold(8i64, |bytes, &n| bytes.checked_mul(n.max(1)));
+            prop_assert!(bytes.is_some() && fixed.iter().all(|&n| n >= 0), "{:?}", fixed);
+            let graph = builder.finish();
+            let _ = graph.cost(&graph.nodes()[0]);
+            let sizes: Vec<Vec<usize>> = graph.inputs().iter().map(|port| {
+                let shape = &graph.value(port.value).r#type.shape;
+                shape.iter().map(|dim| dim.as_usize().unwrap_or(if batch < 0 { usize::MAX } else { steps as usize })).collect()
+            }).collect();
+            let _ = graph.bind(&sizes.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn tensors_without_elements_bear_any_sizes(shape in vec(prop_oneof![2 => Just(0usize), 2 => any_usize()], 1..5), axis in 0..5usize) {
+        let tensor = Tensor::new(shape.clone(), Data::F64(Vec::new()));
+        prop_assert!(tensor.is_err() || shape.contains(&0));
+        prop_assert_eq!(Tensor::from_le_bytes(shape.clone(), DType::F32, &[]).is_ok(), tensor.is_ok());
+        let Ok(tensor) = tensor else { return Ok(()) };
+        let moved = tensor.permute(&(0..shape.len()).rev().collect::<Vec<_>>()).unwrap();
+        prop_assert!(moved.shape().iter().eq(shape.iter().rev()));
+        let literal = ConstantExpr::literal(tensor);
+        prop_assert!(literal.add(&literal).unwrap().evaluate().is_ok());
+        prop_assert_eq!(literal.sum(axis).is_ok(), axis < shape.len());
+        let _ = literal.reshape(&shape[..axis.min(shape.len())]).map(|expr| expr.evaluate());
+    }
+
+    #[test]
+    fn constants_of_any_arguments_fail_when_made_or_not_at_all(
+        shape in vec(0..4usize, 0..4), permutation in vec(any_usize(), 0..4), target in vec(any_usize(), 0..4),
+        other in vec(0..3usize, 0..3), axis in any_usize(),
+    ) {
+        let filled = ConstantExpr::filled(&shape, 1.0).unwrap();
+        let made = [
+            filled.permute(&permutation),
+            filled.reshape(&target),
+            filled.sum(axis),
+            filled.add(&ConstantExpr::filled(&other, 2.0).unwrap()),
+        ];
+        for expr in made.into_iter().flatten() {
+            let tensor = expr.evaluate().unwrap();
+            prop_assert_eq!(tensor.shape(), expr.shape());
+        }
+    }
+}
+
+#[track_caller]
+fn check_sizes(sizes: &[i64], expected: Option<ErrorKind>) {
+    let dims: Vec<Dim> = sizes.iter().copied().map(Dim::fixed).collect();
+    let given = GraphBuilder::new().input("x", (DType::F32, dims).into());
+    assert_eq!(given.err().map(|error| error.kind()), expected, "{sizes:?}");
+}
+
+#[test]
+fn an_input_that_could_never_fit_memory_is_refused() {
+    check_sizes(&[0, 1 << 59], None);
+    check_sizes(&[2, 1 << 59], Some(ErrorKind::Limit));
+    check_sizes(&[0, 1 << 60], Some(ErrorKind::Limit));
+    check_sizes(&[i64::MAX], Some(ErrorKind::Limit));
+    check_sizes(&[-1], Some(ErrorKind::Shape));
+    check_sizes(&[i64::MIN, i64::MIN], Some(ErrorKind::Shape));
+}
+
+#[test]
+fn constants_are_held_to_the_same_limit() {
+    let expr = ConstantExpr::literal(Tensor::f64([0, 1 << 59], Vec::new()).unwrap());
+    let constant = |expr: &ConstantExpr| Constant { name: "w".into(), dtype: DType::F32, expr: expr.clone() };
+    let mut builder = GraphBuilder::new();
+    assert!(builder.constant(constant(&expr)).is_ok());
+    assert_eq!(ConstantExpr::filled(&[1 << 60, 8], 0.0).unwrap_err().kind(), ErrorKind::Limit);
+    assert_eq!(ConstantExpr::filled(&[usize::MAX, 0], 0.0).unwrap_err().kind(), ErrorKind::Limit);
+}
+
+// An array file of no elements may claim any sizes beside the zero.
+#[test]
+fn an_empty_batch_of_enormous_steps_is_refused() {
+    assert_eq!(Tensor::f64([0, 1 << 40, 1 << 40], Vec::new()).unwrap_err().kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn a_run_whose_padding_could_not_be_addressed_is_an_error() {
+    let mut builder = GraphBuilder::new();
+    let shape = vec![Dim::symbol("a"), Dim::symbol("b"), Dim::symbol("c")];
+    let x = builder.input("x", (DType::F32, shape).into()).unwrap();
+    let pad = ops::Pad { amounts: vec![(1 << 31, 0); 3], value: 0.0 };
+    let y = builder.add(pad, [x]).unwrap();
+    builder.output("y", y);
+    let x = Tensor::f64([1, 1, 1], vec![1.0]).unwrap();
+    assert_eq!(run_reference(&builder.finish(), &[x], &[]).unwrap_err().kind(), ErrorKind::Limit);
+}

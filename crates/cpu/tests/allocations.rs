@@ -1,0 +1,96 @@
+//! A session allocates nothing for sizes that it has seen.
+
+use k2o_core::ops::{self, BinaryKind, PoolKind, ReduceKind, ReshapeDim, Unary};
+use k2o_core::{
+    Constant, ConstantExpr, ConstantId, DType, Dim, Graph, GraphBuilder, Operand, Padding, Shape, TensorType, Window,
+};
+use k2o_cpu::{Plan, PlanOptions, TensorView};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+
+#[global_allocator]
+static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn weight(builder: &mut GraphBuilder, shape: &[usize]) -> ConstantId {
+    let expr = ConstantExpr::filled(shape, 0.25).unwrap();
+    builder.constant(Constant { name: "w".into(), dtype: DType::F32, expr }).unwrap()
+}
+
+/// Every operator at least once.
+fn graph() -> Graph {
+    let mut builder = GraphBuilder::new();
+    let b = &mut builder;
+    let batch = Dim::symbol("batch");
+    let image = Shape::new([batch.clone(), Dim::symbol("height"), 8.into(), 6.into()]);
+    let x = b.input("image", TensorType::new(image, DType::F32)).unwrap();
+    let ids = b.input("ids", TensorType::new(Shape::new([batch, 2.into()]), DType::I32)).unwrap();
+    let window = |stride, padding| Window::new(3, stride, 1, padding).unwrap();
+
+    let kernel = weight(b, &[3, 3, 6, 20]);
+    let windows = vec![window(1, Padding::Same); 2];
+    let y = b.add(ops::Conv { windows: windows.clone(), groups: 1 }, [Operand::from(x), kernel.into()]).unwrap();
+    let (scale, shift) = (weight(b, &[20]), weight(b, &[20]));
+    let y = b.add(ops::Affine { axis: 3 }, [Operand::from(y), scale.into(), shift.into()]).unwrap();
+    let y = b.add(Unary::Relu, [y]).unwrap();
+    let kernel = weight(b, &[3, 3, 1, 20]);
+    let z = b.add(ops::Conv { windows, groups: 20 }, [Operand::from(y), kernel.into()]).unwrap();
+    let kernel = weight(b, &[3, 3, 10, 20]);
+    let windows = vec![window(1, Padding::Same); 2];
+    let grouped = b.add(ops::Conv { windows, groups: 2 }, [Operand::from(y), kernel.into()]).unwrap();
+    let z = b.add(ops::Concat { axis: 3 }, [y, z, grouped]).unwrap();
+    let windows = vec![window(2, Padding::Explicit(1, 1)); 2];
+    let z = b.add(ops::Pool { kind: PoolKind::Average, windows: windows.clone() }, [z]).unwrap();
+    let z = b.add(ops::Pool { kind: PoolKind::Max, windows }, [z]).unwrap();
+    let z = b.add(ops::Pad { amounts: vec![(0, 0), (1, 1), (0, 0), (0, 0)], value: 0.0 }, [z]).unwrap();
+    let z = b.add(ops::Transpose { permutation: vec![0, 2, 1, 3] }, [z]).unwrap();
+    let mean = ops::Reduce { kind: ReduceKind::Mean, axes: vec![1, 2], keep_dims: true };
+    let mean = b.add(mean, [z]).unwrap();
+    let z = b.add(ops::Binary { kind: BinaryKind::Mul }, [z, mean]).unwrap();
+    let sum = ops::Reduce { kind: ReduceKind::Sum, axes: vec![1, 2], keep_dims: false };
+    let z = b.add(sum, [z]).unwrap();
+    let z = b.add(ops::Identity, [z]).unwrap();
+    let target = vec![ReshapeDim::Keep, ReshapeDim::Fixed(6), ReshapeDim::Infer];
+    let z = b.add(ops::Reshape { target }, [z]).unwrap();
+    let kernel = weight(b, &[10, 7]);
+    let z = b.add(ops::Dense, [Operand::from(z), kernel.into()]).unwrap();
+    let computed = weight(b, &[7, 3]);
+    let computed = b.add(ops::Reshape { target: vec![ReshapeDim::Fixed(7), ReshapeDim::Fixed(3)] }, [computed]);
+    let z = b.add(ops::Dense, [z, computed.unwrap()]).unwrap();
+    let z = b.add(ops::Softmax { axes: vec![2] }, [z]).unwrap();
+    b.output("scores", z);
+    let twice = b.add(ops::Concat { axis: 1 }, [ids, ids]).unwrap();
+    let twice = b.add(ops::Transpose { permutation: vec![1, 0] }, [twice]).unwrap();
+    b.output("twice", twice);
+    builder.finish()
+}
+
+// The counters are of the whole process, so this file has one test only.
+#[test]
+fn sizes_that_were_seen_cost_no_allocation() {
+    for keep_taps in [false, true] {
+        let plan = Plan::new(&graph(), &PlanOptions { keep_taps, ..PlanOptions::default() }).unwrap();
+        let mut session = plan.session();
+        let sizes = [(1, 9), (4, 9), (2, 30)];
+        let shapes = sizes.map(|(batch, height)| ([batch, height, 8, 6], [batch, 2]));
+        let data: Vec<(Vec<f32>, Vec<i32>)> =
+            sizes.iter().map(|(batch, height)| (vec![0.5; batch * height * 48], vec![7; batch * 2])).collect();
+        let views: Vec<[TensorView<'_>; 2]> = shapes
+            .iter()
+            .zip(&data)
+            .map(|((image, ids), (x, i))| [TensorView::f32(image, x).unwrap(), TensorView::i32(ids, i).unwrap()])
+            .collect();
+        for views in &views {
+            session.run(views).unwrap();
+        }
+        let region = Region::new(GLOBAL);
+        let mut sum = 0.0;
+        for views in views.iter().chain(&views) {
+            let outputs = session.run(views).unwrap();
+            sum += outputs.by_name("scores").unwrap().as_f32().unwrap().iter().sum::<f32>();
+            assert_eq!(outputs.get(1).unwrap().as_i64().unwrap()[0], 7);
+        }
+        let change = region.change();
+        assert_eq!((change.allocations, change.reallocations, change.deallocations), (0, 0, 0));
+        assert!(sum.is_finite());
+    }
+}

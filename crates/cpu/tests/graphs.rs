@@ -1,0 +1,289 @@
+//! Random graphs: the plan of the rewritten graph against the reference of the graph as it was.
+
+use k2o_core::ops::{self, BinaryKind, PoolKind, ReduceKind, ReshapeDim, Unary};
+use k2o_core::{
+    CallId, Constant, ConstantExpr, ConstantId, DType, Dim, Graph, GraphBuilder, Op, Operand, Padding, Shape, Tensor,
+    TensorType, ValueId, Window, rewrite, run_reference,
+};
+use k2o_cpu::{Plan, PlanOptions, Session, TensorView};
+use proptest::prelude::*;
+
+/// Numbers that follow from a seed.
+struct Source(u64);
+
+impl Source {
+    fn next(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % below.max(1)
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.next(from.len())]
+    }
+
+    /// A multiple of 1/512 between -1 and 1.
+    fn number(&mut self) -> f64 {
+        self.next(1024) as f64 / 512.0 - 1.0
+    }
+}
+
+/// A graph of up to `nodes` operators that treat every sample alone, each value of it a tap.
+fn random_graph(seed: u64, nodes: usize) -> Graph {
+    let mut source = Source(seed);
+    let mut builder = GraphBuilder::new();
+    let steps = match source.next(4) {
+        0 => Dim::symbol("steps"),
+        _ => Dim::fixed(9),
+    };
+    let mut values = Vec::new();
+    for (name, channels) in [("a", 4), ("b", source.pick(&[1, 4, 20]))] {
+        let shape = Shape::new([Dim::symbol("batch"), steps.clone(), channels.into()]);
+        values.push(builder.input(name, TensorType::new(shape, DType::F32)).unwrap());
+    }
+    for call in 0..nodes {
+        // Most nodes read the newest value, so that there are chains to join and fold.
+        let x = if source.next(3) > 0 { values[values.len() - 1] } else { source.pick(&values) };
+        let other = source.pick(&values);
+        builder.within(Some(CallId(call)));
+        let Some((op, operands)) = random_node(&mut source, &mut builder, x, other) else { continue };
+        if let Ok(outputs) = builder.add_all(op, operands) {
+            values.push(outputs[0]);
+        }
+    }
+    for (at, &value) in values.iter().enumerate() {
+        builder.tap(CallId(at), 0, Some(value));
+    }
+    builder.output("last", values[values.len() - 1]);
+    builder.output("other", source.pick(&values));
+    builder.finish()
+}
+
+fn weight(source: &mut Source, builder: &mut GraphBuilder, shape: &[usize], scale: f64) -> ConstantId {
+    let n = shape.iter().product();
+    let data = (0..n).map(|_| source.number() * scale).collect();
+    let expr = ConstantExpr::literal(Tensor::f64(shape, data).unwrap());
+    builder.constant(Constant { name: "layer/weight".into(), dtype: DType::F32, expr }).unwrap()
+}
+
+fn random_node(
+    source: &mut Source,
+    builder: &mut GraphBuilder,
+    x: ValueId,
+    other: ValueId,
+) -> Option<(Op, Vec<Operand>)> {
+    let shape = builder.type_of(x).shape;
+    let rank = shape.rank();
+    let channels = shape.last()?.as_usize()?;
+    let axis = 1 + source.next(rank - 1);
+    let windows = |source: &mut Source| -> Vec<Window> {
+        let padding = [Padding::Same, Padding::Explicit(0, 0), Padding::Explicit(1, 0)];
+        let mut window = || {
+            let (size, stride, dilation) = (source.pick(&[1, 2, 3]), source.pick(&[1, 1, 2]), source.pick(&[1, 1, 2]));
+            Window::new(size, stride, dilation, source.pick(&padding)).unwrap()
+        };
+        (0..rank - 2).map(|_| window()).collect()
+    };
+    let linear = |source: &mut Source, builder: &mut GraphBuilder, mut kernel: Vec<usize>| {
+        let filters = *kernel.last()?;
+        let depth: usize = kernel[..kernel.len() - 1].iter().product();
+        let mut operands: Vec<Operand> = vec![x.into()];
+        operands.push(weight(source, builder, &std::mem::take(&mut kernel), 1.5 / (depth as f64).sqrt()).into());
+        if source.next(2) == 0 {
+            operands.push(weight(source, builder, &[filters], 0.5).into());
+        }
+        Some(operands)
+    };
+    Some(match source.next(14) {
+        0 | 1 if rank > 2 => {
+            let windows = windows(source);
+            let groups = source.pick(&[1, 1, 1, 2, channels]);
+            let mut kernel: Vec<usize> = windows.iter().map(|window| window.size() as usize).collect();
+            kernel.extend([channels / groups, groups * source.pick(&[1, 3, 17])]);
+            (ops::Conv { windows, groups }.into(), linear(source, builder, kernel)?)
+        }
+        2 | 3 => {
+            let units = source.pick(&[1, 4, 5, 33]);
+            (ops::Dense.into(), linear(source, builder, vec![channels, units])?)
+        }
+        4 if rank > 2 => {
+            let kind = source.pick(&[PoolKind::Max, PoolKind::Average]);
+            (ops::Pool { kind, windows: windows(source) }.into(), vec![x.into()])
+        }
+        5 | 6 => {
+            let functions = [
+                Unary::Relu,
+                Unary::LeakyRelu { slope: 0.1 },
+                Unary::Clip { min: 0.0, max: 6.0 },
+                Unary::Elu { alpha: 1.0 },
+                Unary::Sigmoid,
+                Unary::Tanh,
+                Unary::Gelu { approximate: false },
+                Unary::Mish,
+            ];
+            (source.pick(&functions).into(), vec![x.into()])
+        }
+        7 | 8 => {
+            let n = shape[axis].as_usize()?;
+            let (scale, shift) = (weight(source, builder, &[n], 1.5), weight(source, builder, &[n], 0.5));
+            (ops::Affine { axis }.into(), vec![x.into(), scale.into(), shift.into()])
+        }
+        9 => {
+            let kind = source.pick(&[BinaryKind::Add, BinaryKind::Sub, BinaryKind::Mul, BinaryKind::Max]);
+            match source.next(3) {
+                0 => {
+                    let vector = weight(source, builder, &[channels], 1.0);
+                    (ops::Binary { kind }.into(), vec![vector.into(), x.into()])
+                }
+                // Of different ranks, one's samples would be another's steps.
+                _ if builder.type_of(other).shape.rank() != rank => return None,
+                _ => (ops::Binary { kind }.into(), vec![x.into(), other.into()]),
+            }
+        }
+        10 => (ops::Concat { axis }.into(), vec![x.into(), other.into(), x.into()]),
+        11 => {
+            let kind = source.pick(&[ReduceKind::Max, ReduceKind::Min, ReduceKind::Sum, ReduceKind::Mean]);
+            let keep_dims = source.next(2) == 0 || rank == 2;
+            (ops::Reduce { kind, axes: vec![axis], keep_dims }.into(), vec![x.into()])
+        }
+        12 => match source.next(4) {
+            0 => (ops::Softmax { axes: vec![axis] }.into(), vec![x.into()]),
+            1 => (ops::Identity.into(), vec![x.into()]),
+            2 => {
+                let mut permutation: Vec<usize> = (0..rank).collect();
+                permutation.swap(axis, rank - 1);
+                (ops::Transpose { permutation }.into(), vec![x.into()])
+            }
+            _ => {
+                let mut amounts = vec![(0, 0); rank];
+                amounts[axis] = (source.next(3) as i64, source.next(2) as i64);
+                (ops::Pad { amounts, value: 0.5 }.into(), vec![x.into()])
+            }
+        },
+        _ => {
+            let targets = [
+                vec![ReshapeDim::Keep, ReshapeDim::Infer],
+                vec![ReshapeDim::Keep, ReshapeDim::Infer, ReshapeDim::Fixed(4)],
+                vec![ReshapeDim::Keep, ReshapeDim::Infer, ReshapeDim::Fixed(3), ReshapeDim::Fixed(2)],
+            ];
+            (ops::Reshape { target: targets[source.next(3)].clone() }.into(), vec![x.into()])
+        }
+    })
+}
+
+type Array = (Vec<usize>, Vec<f32>);
+
+fn random_inputs(graph: &Graph, batch: usize, seed: u64) -> Vec<Array> {
+    let mut source = Source(seed ^ 0x5bd1_e995);
+    let bindings = [("batch".into(), batch as i64), ("steps".into(), 7)].into_iter().collect();
+    let inputs = graph.inputs().iter().map(|port| {
+        let shape = graph.value(port.value).r#type.shape.eval(&bindings).unwrap();
+        let n: usize = shape.iter().product();
+        (shape, (0..n).map(|_| source.number() as f32).collect())
+    });
+    inputs.collect()
+}
+
+fn run(session: &mut Session, inputs: &[Array]) -> Result<Vec<Array>, k2o_cpu::Error> {
+    let views: Vec<TensorView<'_>> =
+        inputs.iter().map(|(shape, data)| TensorView::f32(shape, data).unwrap()).collect();
+    let outputs = session.run(&views)?;
+    Ok(outputs.iter().map(|(_, view)| (view.shape().to_vec(), view.as_f32().unwrap().to_vec())).collect())
+}
+
+#[track_caller]
+fn assert_close(given: TensorView<'_>, exact: &Tensor, bound: f64) {
+    assert_eq!(given.shape(), exact.shape());
+    for (given, exact) in given.as_f32().unwrap().iter().zip(exact.as_f64().unwrap()) {
+        assert!((f64::from(*given) - exact).abs() <= bound, "{given}, exactly {exact}, bound {bound:e}");
+    }
+}
+
+fn bits(array: &Array) -> Vec<u32> {
+    array.1.iter().map(|x| x.to_bits()).collect()
+}
+
+fn check(seed: u64, nodes: usize) {
+    let graph = random_graph(seed, nodes);
+    let small = rewrite(&graph).unwrap();
+    let plan = Plan::new(&small, &PlanOptions::default()).unwrap();
+    let tapped = Plan::new(&small, &PlanOptions { keep_taps: true, ..PlanOptions::default() }).unwrap();
+    let (mut session, mut tapped) = (plan.session(), tapped.session());
+
+    let inputs = random_inputs(&graph, 3, seed);
+    let tensor = |(shape, data): &Array| {
+        Tensor::f64(shape.clone(), data.iter().map(|&x| f64::from(x)).collect()).unwrap()
+    };
+    let keep: Vec<ValueId> = graph.taps().iter().filter_map(|tap| tap.value).collect();
+    let reference = match run_reference(&graph, &inputs.iter().map(tensor).collect::<Vec<_>>(), &keep) {
+        Ok(reference) => reference,
+        Err(_) => {
+            run(&mut session, &inputs).unwrap_err();
+            return;
+        }
+    };
+    let magnitudes = reference.kept.values().flat_map(|tensor| tensor.as_f64().unwrap().iter().map(|x| x.abs()));
+    let bound = 2e-6 * nodes as f64 * magnitudes.fold(1.0, f64::max);
+
+    let outputs = run(&mut session, &inputs).unwrap();
+    for ((_, view), exact) in session.outputs().unwrap().iter().zip(&reference.outputs) {
+        assert_close(view, exact, bound);
+    }
+
+    // Keeping taps changes no bit, and every tap is the layer's output.
+    let with_taps = run(&mut tapped, &inputs).unwrap();
+    assert_eq!(outputs.iter().map(bits).collect::<Vec<_>>(), with_taps.iter().map(bits).collect::<Vec<_>>());
+    for (tap, old) in small.taps().iter().zip(graph.taps()) {
+        let view = tapped.tap(tap.call, tap.output);
+        assert_eq!(view.is_some(), tap.value.is_some());
+        if let Some(view) = view {
+            assert_close(view, &reference.kept[&old.value.unwrap()], bound);
+        }
+    }
+
+    // Every sample alone gives the same bits as in a batch; no samples give nothing.
+    for at in 0..3 {
+        let alone: Vec<Array> = inputs
+            .iter()
+            .map(|(shape, data)| {
+                let size = data.len() / 3;
+                let mut shape = shape.clone();
+                shape[0] = 1;
+                (shape, data[at * size..(at + 1) * size].to_vec())
+            })
+            .collect();
+        for (one, all) in run(&mut session, &alone).unwrap().iter().zip(&outputs) {
+            let size = all.1.len() / 3;
+            assert_eq!(bits(one), bits(all)[at * size..(at + 1) * size]);
+        }
+    }
+    for (shape, data) in run(&mut session, &random_inputs(&graph, 0, seed)).unwrap() {
+        assert_eq!((shape[0], data.len()), (0, 0));
+    }
+    assert_eq!(run(&mut session, &inputs).unwrap(), outputs);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn plans_compute_what_graphs_mean(seed: u64, nodes in 1usize..14) {
+        check(seed, nodes);
+    }
+}
+#[test]
+fn soak() {
+    use k2o_core::ops::Operator;
+    let mut counts = std::collections::BTreeMap::new();
+    let mut fails = 0;
+    for seed in 0..60000u64 {
+        let seed = seed.wrapping_mul(0x9e3779b97f4a7c15);
+        let n = 1 + (seed % 25) as usize;
+        let g = random_graph(seed, n);
+        for n in g.nodes() { *counts.entry(n.op.name()).or_insert(0) += 1; }
+        let p = Plan::new(&rewrite(&g).unwrap(), &PlanOptions::default()).unwrap();
+        for s in p.steps() { if s.name.contains('+') { *counts.entry("fused").or_insert(0) += 1; } }
+        if run(&mut p.session(), &random_inputs(&g, 3, seed)).is_err() { fails += 1 }
+        if let Err(e) = std::panic::catch_unwind(|| check(seed, n)) { println!("seed {seed} nodes {n}"); std::panic::resume_unwind(e) }
+    }
+    println!("{counts:?} {fails}");
+}

@@ -1,0 +1,10 @@
+//! Graphs exported and read again by another protobuf library.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic, and so may what it calls")]
+
+mod cases;
+mod decode;
+mod files;
+mod graphs;
+mod net;
+mod operators;
