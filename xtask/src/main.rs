@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod fuzz;
 mod readme;
 mod tidy;
 
@@ -24,6 +25,9 @@ commands of k2o (--help after each tells more):
 chores:
   tidy             check what the compiler cannot: documentation, dependencies between crates, the README's table
   readme           rewrite the parts of README.md that are generated
+  fuzz-models N [--seed S]
+                   run N random networks in real Keras and here, and compare; needs Python 3.11 and, the first time,
+                   the network; what differs is kept in target/fuzz-models
 ";
 
 fn main() -> ExitCode {
@@ -36,6 +40,10 @@ fn main() -> ExitCode {
         }
         "tidy" => report(tidy::check(&root())),
         "readme" => report(readme::rewrite(&root())),
+        "fuzz-models" => match fuzz::arguments(&args) {
+            Ok((count, seed)) => status(fuzz::command(&root(), count, seed)),
+            Err(error) => report(Err(error)),
+        },
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS
@@ -68,16 +76,21 @@ fn report(outcome: Result<String, String>) -> ExitCode {
 /// Runs a command of `k2o` built with tract, from the caller's folder.
 fn with_tract(args: &[OsString]) -> ExitCode {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    command
         .args(["run", "--quiet", "--release", "--package", "k2o-cli", "--features", "tract", "--manifest-path"])
         .arg(root().join("Cargo.toml"))
         .arg("--")
-        .args(args)
-        .status();
-    match status {
+        .args(args);
+    status(command)
+}
+
+/// Runs another program and exits as it does.
+fn status(mut command: Command) -> ExitCode {
+    match command.status() {
         Ok(status) => ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
         Err(error) => {
-            eprintln!("error: cargo: {error}");
+            eprintln!("error: {}: {error}", command.get_program().display());
             ExitCode::from(6)
         }
     }

@@ -4,7 +4,9 @@ use crate::{Error, Result};
 use std::ops::{Deref, DerefMut};
 
 /// The elements that values are made of: `f32`, and `i64` for integers of any width.
-pub(crate) trait Element: Copy + Default + PartialEq + Send + Sync + std::fmt::Debug + 'static {
+pub(crate) trait Element:
+    Copy + Default + PartialEq + Send + Sync + std::fmt::Debug + 'static
+{
     /// The arena's buffers of this type.
     fn buffers(arena: &Arena) -> &[Buffer<Self>];
     /// The arena's buffers of this type.

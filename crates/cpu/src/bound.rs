@@ -39,7 +39,9 @@ impl Bound {
         };
         let shapes = plan.types.iter().map(|r#type| &r#type.shape).zip(&plan.needed);
         let shapes = shapes.map(eval).collect::<Result<Vec<Vec<usize>>>>()?;
-        for ((shape, root), _) in shapes.iter().zip(&plan.roots).zip(&plan.needed).filter(|(_, needed)| **needed) {
+        for ((shape, root), _) in
+            shapes.iter().zip(&plan.roots).zip(&plan.needed).filter(|(_, needed)| **needed)
+        {
             let own = match root {
                 Operand::Value(id) => &shapes[id.0 as usize],
                 Operand::Constant(id) => &plan.constant_shapes[id],

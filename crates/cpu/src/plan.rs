@@ -118,7 +118,8 @@ impl Plan {
             let origin = graph.nodes()[draft.node].origin;
             built.push((draft.output, builder.build(draft).map_err(|error| error.at(origin))?));
         }
-        let kept: Vec<ValueId> = tapped.into_iter().chain(graph.outputs().iter().map(|port| port.value)).collect();
+        let kept: Vec<ValueId> =
+            tapped.into_iter().chain(graph.outputs().iter().map(|port| port.value)).collect();
         for id in kept.iter().copied().chain(built.iter().flat_map(|(_, built)| built.values())) {
             if let Operand::Constant(constant) = drafts.roots[id.0 as usize] {
                 builder.constant(constant)?;
@@ -141,7 +142,8 @@ impl Plan {
             let storage = layout.read(&builder, &drafts, value.into(), usize::MAX)?;
             Ok(Exit { name: name.to_string(), value, kind, storage })
         };
-        let outputs = graph.outputs().iter().map(|port| exit(&port.name, port.value)).collect::<Result<Vec<_>>>()?;
+        let outputs =
+            graph.outputs().iter().map(|port| exit(&port.name, port.value)).collect::<Result<Vec<_>>>()?;
         let mut taps = BTreeMap::new();
         for tap in graph.taps().iter().filter(|_| options.keep_taps) {
             if let Some(value) = tap.value {
@@ -244,7 +246,13 @@ impl Layout {
     }
 
     /// Where `operand` is; it is read at step `at`.
-    fn read(&mut self, builder: &build::Builder<'_>, drafts: &Drafts, operand: Operand, at: usize) -> Result<Storage> {
+    fn read(
+        &mut self,
+        builder: &build::Builder<'_>,
+        drafts: &Drafts,
+        operand: Operand,
+        at: usize,
+    ) -> Result<Storage> {
         let root = match operand {
             Operand::Value(id) => drafts.roots[id.0 as usize],
             constant => constant,

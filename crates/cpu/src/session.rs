@@ -94,7 +94,9 @@ impl Session {
         let bytes = self.arena.bytes_with(&bound.slots);
         if bytes > plan.memory_limit {
             let limit = plan.memory_limit;
-            return Err(Error::limit(format!("inputs of these sizes take {bytes} bytes; the limit is {limit}")));
+            return Err(Error::limit(format!(
+                "inputs of these sizes take {bytes} bytes; the limit is {limit}"
+            )));
         }
         for slot in &bound.slots {
             match slot.kind {

@@ -125,6 +125,9 @@ pub(crate) fn check_close(problem: &Problem, units: f64, magnitude: f64) {
         let bound = units * UNIT * (exact.abs() + magnitude * largest);
         let same = y == exact || y.is_nan() && exact.is_nan();
         let error = (y - exact).abs();
-        assert!(same || error <= bound, "element {i} is {y}, exactly {exact}: off by {error:e}, more than {bound:e}");
+        assert!(
+            same || error <= bound,
+            "element {i} is {y}, exactly {exact}: off by {error:e}, more than {bound:e}"
+        );
     }
 }

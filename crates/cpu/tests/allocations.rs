@@ -1,8 +1,11 @@
 //! A session allocates nothing for sizes that it has seen.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panic too")]
+
 use k2o_core::ops::{self, BinaryKind, PoolKind, ReduceKind, ReshapeDim, Unary};
 use k2o_core::{
-    Constant, ConstantExpr, ConstantId, DType, Dim, Graph, GraphBuilder, Operand, Padding, Shape, TensorType, Window,
+    Constant, ConstantExpr, ConstantId, DType, Dim, Graph, GraphBuilder, Operand, Padding, Shape, TensorType,
+    Window,
 };
 use k2o_cpu::{Plan, PlanOptions, TensorView};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -28,7 +31,8 @@ fn graph() -> Graph {
 
     let kernel = weight(b, &[3, 3, 6, 20]);
     let windows = vec![window(1, Padding::Same); 2];
-    let y = b.add(ops::Conv { windows: windows.clone(), groups: 1 }, [Operand::from(x), kernel.into()]).unwrap();
+    let y =
+        b.add(ops::Conv { windows: windows.clone(), groups: 1 }, [Operand::from(x), kernel.into()]).unwrap();
     let (scale, shift) = (weight(b, &[20]), weight(b, &[20]));
     let y = b.add(ops::Affine { axis: 3 }, [Operand::from(y), scale.into(), shift.into()]).unwrap();
     let y = b.add(Unary::Relu, [y]).unwrap();
@@ -54,7 +58,8 @@ fn graph() -> Graph {
     let kernel = weight(b, &[10, 7]);
     let z = b.add(ops::Dense, [Operand::from(z), kernel.into()]).unwrap();
     let computed = weight(b, &[7, 3]);
-    let computed = b.add(ops::Reshape { target: vec![ReshapeDim::Fixed(7), ReshapeDim::Fixed(3)] }, [computed]);
+    let computed =
+        b.add(ops::Reshape { target: vec![ReshapeDim::Fixed(7), ReshapeDim::Fixed(3)] }, [computed]);
     let z = b.add(ops::Dense, [z, computed.unwrap()]).unwrap();
     let z = b.add(ops::Softmax { axes: vec![2] }, [z]).unwrap();
     b.output("scores", z);
@@ -72,12 +77,16 @@ fn sizes_that_were_seen_cost_no_allocation() {
         let mut session = plan.session();
         let sizes = [(1, 9), (4, 9), (2, 30)];
         let shapes = sizes.map(|(batch, height)| ([batch, height, 8, 6], [batch, 2]));
-        let data: Vec<(Vec<f32>, Vec<i32>)> =
-            sizes.iter().map(|(batch, height)| (vec![0.5; batch * height * 48], vec![7; batch * 2])).collect();
+        let data: Vec<(Vec<f32>, Vec<i32>)> = sizes
+            .iter()
+            .map(|(batch, height)| (vec![0.5; batch * height * 48], vec![7; batch * 2]))
+            .collect();
         let views: Vec<[TensorView<'_>; 2]> = shapes
             .iter()
             .zip(&data)
-            .map(|((image, ids), (x, i))| [TensorView::f32(image, x).unwrap(), TensorView::i32(ids, i).unwrap()])
+            .map(|((image, ids), (x, i))| {
+                [TensorView::f32(image, x).unwrap(), TensorView::i32(ids, i).unwrap()]
+            })
             .collect();
         for views in &views {
             session.run(views).unwrap();

@@ -1,9 +1,11 @@
 //! Random graphs: the plan of the rewritten graph against the reference of the graph as it was.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panic too")]
+
 use k2o_core::ops::{self, BinaryKind, PoolKind, ReduceKind, ReshapeDim, Unary};
 use k2o_core::{
-    CallId, Constant, ConstantExpr, ConstantId, DType, Dim, Graph, GraphBuilder, Op, Operand, Padding, Shape, Tensor,
-    TensorType, ValueId, Window, rewrite, run_reference,
+    CallId, Constant, ConstantExpr, ConstantId, DType, Dim, Graph, GraphBuilder, Op, Operand, Padding, Shape,
+    Tensor, TensorType, ValueId, Window, rewrite, run_reference,
 };
 use k2o_cpu::{Plan, PlanOptions, Session, TensorView};
 use proptest::prelude::*;
@@ -78,7 +80,8 @@ fn random_node(
     let windows = |source: &mut Source| -> Vec<Window> {
         let padding = [Padding::Same, Padding::Explicit(0, 0), Padding::Explicit(1, 0)];
         let mut window = || {
-            let (size, stride, dilation) = (source.pick(&[1, 2, 3]), source.pick(&[1, 1, 2]), source.pick(&[1, 1, 2]));
+            let (size, stride, dilation) =
+                (source.pick(&[1, 2, 3]), source.pick(&[1, 1, 2]), source.pick(&[1, 1, 2]));
             Window::new(size, stride, dilation, source.pick(&padding)).unwrap()
         };
         (0..rank - 2).map(|_| window()).collect()
@@ -87,7 +90,8 @@ fn random_node(
         let filters = *kernel.last()?;
         let depth: usize = kernel[..kernel.len() - 1].iter().product();
         let mut operands: Vec<Operand> = vec![x.into()];
-        operands.push(weight(source, builder, &std::mem::take(&mut kernel), 1.5 / (depth as f64).sqrt()).into());
+        operands
+            .push(weight(source, builder, &std::mem::take(&mut kernel), 1.5 / (depth as f64).sqrt()).into());
         if source.next(2) == 0 {
             operands.push(weight(source, builder, &[filters], 0.5).into());
         }
@@ -221,11 +225,18 @@ fn check(seed: u64, nodes: usize) {
             return;
         }
     };
-    let magnitudes = reference.kept.values().flat_map(|tensor| tensor.as_f64().unwrap().iter().map(|x| x.abs()));
+    let magnitudes =
+        reference.kept.values().flat_map(|tensor| tensor.as_f64().unwrap().iter().map(|x| x.abs()));
     let bound = 2e-6 * nodes as f64 * magnitudes.fold(1.0, f64::max);
 
     let outputs = run(&mut session, &inputs).unwrap();
     for ((_, view), exact) in session.outputs().unwrap().iter().zip(&reference.outputs) {
+        assert_close(view, exact, bound);
+    }
+
+    let mut raw = Plan::new(&graph, &PlanOptions::default()).unwrap().session();
+    run(&mut raw, &inputs).unwrap();
+    for ((_, view), exact) in raw.outputs().unwrap().iter().zip(&reference.outputs) {
         assert_close(view, exact, bound);
     }
 
@@ -263,27 +274,10 @@ fn check(seed: u64, nodes: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn plans_compute_what_graphs_mean(seed: u64, nodes in 1usize..14) {
+    fn plans_compute_what_graphs_mean(seed: u64, nodes in 1usize..20) {
         check(seed, nodes);
     }
-}
-#[test]
-fn soak() {
-    use k2o_core::ops::Operator;
-    let mut counts = std::collections::BTreeMap::new();
-    let mut fails = 0;
-    for seed in 0..60000u64 {
-        let seed = seed.wrapping_mul(0x9e3779b97f4a7c15);
-        let n = 1 + (seed % 25) as usize;
-        let g = random_graph(seed, n);
-        for n in g.nodes() { *counts.entry(n.op.name()).or_insert(0) += 1; }
-        let p = Plan::new(&rewrite(&g).unwrap(), &PlanOptions::default()).unwrap();
-        for s in p.steps() { if s.name.contains('+') { *counts.entry("fused").or_insert(0) += 1; } }
-        if run(&mut p.session(), &random_inputs(&g, 3, seed)).is_err() { fails += 1 }
-        if let Err(e) = std::panic::catch_unwind(|| check(seed, n)) { println!("seed {seed} nodes {n}"); std::panic::resume_unwind(e) }
-    }
-    println!("{counts:?} {fails}");
 }

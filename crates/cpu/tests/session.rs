@@ -1,9 +1,11 @@
 //! What a session takes and gives, apart from the arithmetic.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panic too")]
+
 use k2o_core::ops::{self, BinaryKind, ReshapeDim, Unary};
 use k2o_core::{
-    CallId, Constant, ConstantExpr, DType, Dim, Graph, GraphBuilder, Operand, Padding, Shape, StoredTensor, Tensor,
-    TensorType, ValueId, Window,
+    CallId, Constant, ConstantExpr, DType, Dim, Graph, GraphBuilder, Operand, Padding, Shape, StoredTensor,
+    Tensor, TensorType, ValueId, Window,
 };
 use k2o_cpu::{ErrorKind, Plan, PlanOptions, Session, TensorView};
 use std::sync::Arc;
@@ -48,14 +50,17 @@ fn outputs_may_be_inputs_reshapes_and_constants() {
     let outputs = session.run(&[TensorView::f32(&[1, 4], &x).unwrap()]).unwrap();
     let given: Vec<_> = outputs.iter().map(|(name, y)| (name, y.shape(), y.as_f32().unwrap())).collect();
     let relu = [1., 0., 3., 0.].as_slice();
-    assert_eq!(given, [
-        ("x", &[1, 4][..], &x[..]),
-        ("folded", &[2, 2], &x),
-        ("flat", &[6], &[1., 2., 3., 4., 5., 6.]),
-        ("back", &[4], relu),
-        ("relu", &[2, 2], relu),
-        ("again", &[4], relu),
-    ]);
+    assert_eq!(
+        given,
+        [
+            ("x", &[1, 4][..], &x[..]),
+            ("folded", &[2, 2], &x),
+            ("flat", &[6], &[1., 2., 3., 4., 5., 6.]),
+            ("back", &[4], relu),
+            ("relu", &[2, 2], relu),
+            ("again", &[4], relu),
+        ]
+    );
     assert_eq!(session.plan().steps().map(|step| step.name.to_string()).collect::<Vec<_>>(), ["relu"]);
 }
 
@@ -99,7 +104,8 @@ impl StoredTensor for Unreadable {
 
 #[test]
 fn what_this_crate_cannot_compute_is_refused() {
-    let plan = |graph: &Graph| Plan::new(graph, &PlanOptions::default()).map(|_| ()).map_err(|error| error.kind());
+    let plan =
+        |graph: &Graph| Plan::new(graph, &PlanOptions::default()).map(|_| ()).map_err(|error| error.kind());
     let unsupported = Err(ErrorKind::Unsupported);
     assert_eq!(plan(&build(DType::Bool, 2, |b, x| b.output("y", x))), unsupported);
     let function_of_integers = build(DType::I64, 2, |b, x| {

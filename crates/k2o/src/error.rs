@@ -47,10 +47,14 @@ impl Error {
         self.kind
     }
 
-    /// The same error with the file it is about in front, where there are several problems on a line of its own.
+    /// The same error with the file it is about in front, on a line of its own where there are several problems.
     pub fn in_file(mut self, path: &Path) -> Error {
-        let separator = if self.message.lines().filter(|line| !line.starts_with(' ')).count() > 1 { "\n" } else { " " };
-        self.message = format!("{}:{separator}{}", path.display(), self.message);
+        let problems = self.message.lines().filter(|line| !line.starts_with(' ')).count();
+        let separator = if problems > 1 { "\n" } else { " " };
+        // Where the file itself is the place, its name is there already.
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let message = self.message.strip_prefix(&format!("{name}: ")).unwrap_or(&self.message);
+        self.message = format!("{}:{separator}{message}", path.display());
         self
     }
 

@@ -51,9 +51,10 @@ fn find_step(graph: &Graph) -> Result<Option<Step>> {
         let kind = match (&before.op, &node.op) {
             (Op::Conv(_) | Op::Dense(_), Op::Affine(affine)) => {
                 let rank = graph.value(input).r#type.shape.rank();
-                (affine.axis + 1 == rank && weights_are_constant(before)).then_some(StepKind::Back)
+                let constant = weights_are_constant(before) && weights_are_constant(node);
+                (affine.axis + 1 == rank && constant).then_some(StepKind::Back)
             }
-            (Op::Affine(affine), _) => after_affine(graph, affine, before, node)?,
+            (Op::Affine(affine), _) if weights_are_constant(before) => after_affine(graph, affine, before, node)?,
             _ => None,
         };
         if let Some(kind) = kind {
@@ -86,7 +87,7 @@ fn after_affine(graph: &Graph, affine: &Affine, before: &Node, node: &Node) -> R
             legal.then_some(StepKind::Sink { axis: affine.axis - dropped, repeat: 1 })
         }
         // Only if the longer vectors can then be folded: a map by itself is cheaper before.
-        Op::Reshape(reshape) if last && reshape.is_flatten() && feeds_dense(graph, node) => {
+        Op::Reshape(reshape) if last && affine.axis > 0 && reshape.is_flatten() && feeds_dense(graph, node) => {
             let inner = shape[1..affine.axis].iter().try_fold(1usize, |n, dim| n.checked_mul(dim.as_usize()?));
             inner.map(|repeat| StepKind::Sink { axis: 1, repeat })
         }
@@ -103,8 +104,9 @@ fn feeds_dense(graph: &Graph, node: &Node) -> bool {
     let output = node.outputs[0];
     let reads = |other: &&Node| other.inputs.contains(&output.into());
     let readers: Vec<&Node> = graph.nodes().iter().filter(reads).collect();
+    // A graph's output has no reader and is used all the same.
     graph.uses()[output.0 as usize] == 1
-        && readers.iter().all(|node| matches!(node.op, Op::Dense(_)) && weights_are_constant(node))
+        && matches!(readers.as_slice(), [node] if matches!(node.op, Op::Dense(_)) && weights_are_constant(node))
 }
 
 /// Whether every scale of an affine map is above zero; unknown weights count as not.

@@ -68,8 +68,14 @@ mod tests {
     use k2o_core::ops::{Binary, BinaryKind};
     use proptest::prelude::*;
 
-    const KINDS: [BinaryKind; 6] =
-        [BinaryKind::Add, BinaryKind::Sub, BinaryKind::Mul, BinaryKind::Div, BinaryKind::Max, BinaryKind::Min];
+    const KINDS: [BinaryKind; 6] = [
+        BinaryKind::Add,
+        BinaryKind::Sub,
+        BinaryKind::Mul,
+        BinaryKind::Div,
+        BinaryKind::Max,
+        BinaryKind::Min,
+    ];
 
     proptest! {
         #[test]

@@ -9,7 +9,10 @@ use crate::Result;
 pub(crate) enum Pointwise {
     Function(Function),
     /// Times the channel's element of one operand, plus that of another.
-    Affine { scale: usize, shift: usize },
+    Affine {
+        scale: usize,
+        shift: usize,
+    },
 }
 
 /// Functions of single elements, one after the other.

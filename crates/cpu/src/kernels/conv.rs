@@ -126,8 +126,7 @@ impl Kernel for Conv {
     fn run(&self, bound: &ConvBound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [f32]) {
         let layout = &bound.layout;
         let weights = self.weights.get(layout, operands, scratch);
-        let finish =
-            Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
+        let finish = Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
         let x = operands.get::<f32>(0);
         bound.sliding.cells(|cell| {
             let taps = Taps { cell, per_group: bound.per_group, contiguous: bound.contiguous };
@@ -221,7 +220,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(96))]
+        #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
         fn one_dimension_is_the_reference(case in cases(1..2, 40, 1..2, 1..70)) {
             if let Some(problem) = case.problem() {
@@ -264,10 +263,13 @@ mod tests {
     fn padding_is_left_out_even_where_weights_are_infinite() {
         let window = Window::new(3, 1, 1, Padding::Same).unwrap();
         let op = ops::Conv { windows: vec![window], groups: 1 };
-        let problem = Problem::new(op, [
-            (vec![1, 4, 1], vec![1.0, f32::NAN, 3.0, 4.0]),
-            (vec![3, 1, 2], vec![f32::INFINITY, 1.0, 1.0, 1.0, 1.0, f32::INFINITY]),
-        ]);
+        let problem = Problem::new(
+            op,
+            [
+                (vec![1, 4, 1], vec![1.0, f32::NAN, 3.0, 4.0]),
+                (vec![3, 1, 2], vec![f32::INFINITY, 1.0, 1.0, 1.0, 1.0, f32::INFINITY]),
+            ],
+        );
         let y = problem.run();
         let reference = problem.reference();
         for (y, expected) in y.iter().zip(reference.as_f64().unwrap()) {

@@ -35,8 +35,7 @@ impl Kernel for Dense {
     fn run(&self, bound: &DenseBound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [f32]) {
         let layout = &bound.layout;
         let weights = self.weights.get(layout, operands, scratch);
-        let finish =
-            Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
+        let finish = Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
         let x = operands.get::<f32>(0);
         let mut rows = [Row::default(); ROW_CHUNK];
         for first in (0..bound.rows).step_by(ROW_CHUNK) {

@@ -55,7 +55,11 @@ impl<const N: usize> Grid<N> {
     }
 }
 
-fn walk<const N: usize>(axes: &[(usize, [usize; N])], mut at: [usize; N], visit: &mut impl FnMut([usize; N])) {
+fn walk<const N: usize>(
+    axes: &[(usize, [usize; N])],
+    mut at: [usize; N],
+    visit: &mut impl FnMut([usize; N]),
+) {
     let Some(((size, steps), inner)) = axes.split_first() else { return visit(at) };
     for _ in 0..*size {
         walk(inner, at, visit);

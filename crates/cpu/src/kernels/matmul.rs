@@ -120,7 +120,9 @@ impl Finish<'_> {
             let bias = &bias[channel..];
             match bias.first_chunk::<LANES>() {
                 Some(bias) => sums.iter_mut().for_each(|row| add(row, bias)),
-                None => sums.iter_mut().for_each(|row| row.iter_mut().zip(bias).for_each(|(sum, b)| *sum += b)),
+                None => {
+                    sums.iter_mut().for_each(|row| row.iter_mut().zip(bias).for_each(|(sum, b)| *sum += b))
+                }
             }
         }
         if !self.chain.links.is_empty() {
@@ -163,7 +165,9 @@ pub(crate) fn multiply(
     while at < count {
         let first = at * LANES;
         if rows.len() == 1 && count - at >= PANELS {
-            for (i, sums) in one_row::<PANELS>(x, rows[0].x, terms, &panels[at * panel..], panel).iter_mut().enumerate() {
+            for (i, sums) in
+                one_row::<PANELS>(x, rows[0].x, terms, &panels[at * panel..], panel).iter_mut().enumerate()
+            {
                 store(y, rows, std::slice::from_mut(sums), first + i * LANES);
             }
             at += PANELS;
@@ -183,10 +187,17 @@ pub(crate) fn multiply(
 
 /// One row by `P` panels.
 #[inline(always)]
-fn one_row<const P: usize>(x: &[f32], start: usize, terms: &impl Terms, panels: &[f32], panel: usize) -> Tile<P> {
+fn one_row<const P: usize>(
+    x: &[f32],
+    start: usize,
+    terms: &impl Terms,
+    panels: &[f32],
+    panel: usize,
+) -> Tile<P> {
     blocked(terms, |sums: &mut Tile<P>, offset, k, len| {
         let x = &x[start + offset..][..len];
-        let w: [&[[f32; LANES]]; P] = std::array::from_fn(|p| &lanes_of(&panels[p * panel..][..panel], k, len)[..len]);
+        let w: [&[[f32; LANES]]; P] =
+            std::array::from_fn(|p| &lanes_of(&panels[p * panel..][..panel], k, len)[..len]);
         let mut local = *sums;
         for i in 0..len {
             for p in 0..P {

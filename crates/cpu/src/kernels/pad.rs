@@ -27,7 +27,8 @@ impl Kernel for Pad {
         let run = rows.split_run();
         let mut first = 0;
         for (&(before, _), step) in self.0.amounts.iter().zip(&steps) {
-            first += usize::try_from(before).map_err(|_| Error::limit("the padding does not fit memory"))? * step;
+            first +=
+                usize::try_from(before).map_err(|_| Error::limit("the padding does not fit memory"))? * step;
         }
         Ok(PadBound { rows, run, first })
     }

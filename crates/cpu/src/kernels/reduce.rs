@@ -165,7 +165,11 @@ mod tests {
                     let reduce = |axis| {
                         let op = Reduce { kind, axes: vec![axis], keep_dims: false };
                         let shape = if axis == 1 { vec![2, n] } else { vec![n, 2] };
-                        Problem::new(op, [(shape, x.clone())]).run().iter().map(|y| y.is_nan()).collect::<Vec<_>>()
+                        Problem::new(op, [(shape, x.clone())])
+                            .run()
+                            .iter()
+                            .map(|y| y.is_nan())
+                            .collect::<Vec<_>>()
                     };
                     assert_eq!(reduce(1), [true, false], "{kind:?}");
                     assert_eq!(reduce(0), [at % 2 == 0, at % 2 == 1], "{kind:?}");

@@ -141,7 +141,9 @@ impl Function {
             }
             Function::Exp => map(values, f32::exp),
             Function::Silu => map(values, |x| weighted(x, sigmoid)),
-            Function::HardSilu => map(values, |x| weighted(x, |x| at_most(at_least(x + 3.0, 0.0), 6.0) / 6.0)),
+            Function::HardSilu => {
+                map(values, |x| weighted(x, |x| at_most(at_least(x + 3.0, 0.0), 6.0) / 6.0))
+            }
             Function::Gelu => map(values, |x| weighted(x, normal_cdf)),
             Function::GeluTanh => map(values, |x| weighted(x, cubic_cdf)),
             Function::Mish => map(values, |x| weighted(x, |x| softplus(x).tanh())),

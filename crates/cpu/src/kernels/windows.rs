@@ -208,7 +208,10 @@ mod tests {
     fn windows_of_padding_only_read_nothing() {
         let window = Window::new(2, 1, 1, Padding::Explicit(3, 0)).unwrap();
         let runs = runs(&window, &window.extent(2).unwrap()).unwrap();
-        assert_eq!(runs.iter().map(|run| (run.positions, run.taps)).collect::<Vec<_>>(), [(2, 0), (1, 1), (1, 2)]);
+        assert_eq!(
+            runs.iter().map(|run| (run.positions, run.taps)).collect::<Vec<_>>(),
+            [(2, 0), (1, 1), (1, 2)]
+        );
     }
 
     proptest! {

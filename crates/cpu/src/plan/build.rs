@@ -130,7 +130,11 @@ impl<'a> Builder<'a> {
         for &operand in &node.inputs {
             if self.kind(operand)? != Kind::Float {
                 let r#type = self.graph.type_of(operand);
-                return Err(Error::unsupported(format!("{} of an array of type {}", node.op.name(), r#type.dtype)));
+                return Err(Error::unsupported(format!(
+                    "{} of an array of type {}",
+                    node.op.name(),
+                    r#type.dtype
+                )));
             }
         }
         Ok(())

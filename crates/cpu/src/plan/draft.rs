@@ -87,7 +87,8 @@ fn joinable(graph: &Graph, node: &Node) -> Option<ValueId> {
     let joins = match &node.op {
         Op::Unary(_) => true,
         Op::Affine(affine) => {
-            affine.axis + 1 == r#type.shape.rank() && node.inputs[1..].iter().all(|other| other.constant().is_some())
+            affine.axis + 1 == r#type.shape.rank()
+                && node.inputs[1..].iter().all(|other| other.constant().is_some())
         }
         _ => false,
     };
@@ -113,7 +114,8 @@ mod tests {
     #[track_caller]
     fn check(graph: &Graph, kept: &[ValueId], expected: &[(usize, &[usize])]) {
         let drafts = Drafts::new(graph, &kept.iter().copied().collect()).drafts;
-        let given: Vec<(usize, &[usize])> = drafts.iter().map(|draft| (draft.node, draft.links.as_slice())).collect();
+        let given: Vec<(usize, &[usize])> =
+            drafts.iter().map(|draft| (draft.node, draft.links.as_slice())).collect();
         assert_eq!(given, expected);
     }
 

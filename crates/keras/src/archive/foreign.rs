@@ -41,6 +41,7 @@ const SIGNATURES: &[(usize, &[u8], &str, &str)] = &[
     (0, b"\x28\xb5\x2f\xfd", "a zstd archive", UNPACK),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
     (0, b"Rar!\x1a\x07", "a RAR archive", UNPACK),
+    (0, b"\xff\xfe", "text in UTF-16", "write it in UTF-8, as JSON is"),
     (0, b"\x89PNG\r\n", "a PNG image", SAVE),
     (0, b"\xff\xd8\xff", "a JPEG image", SAVE),
     (0, b"GIF8", "a GIF image", SAVE),

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Attributes lie in object headers, at most 64 KiB each; Keras splits longer lists.
 const MAX_OBJECT_HEADER: usize = 16 << 20;
 /// How much may be read to open a file, beside 16 times its length: parts of a file may overlap.
-const METADATA_READS: u64 = 1 << 30;
+const METADATA_READS: u64 = 256 << 20;
 
 /// An HDF5 file that is being opened.
 pub(crate) struct Hdf5 {
@@ -206,10 +206,13 @@ pub(crate) fn convert(error: Hdf5Error) -> Error {
         Hdf5Error::UnsupportedLayoutClass(3) => {
             Error::unsupported("a virtual dataset, whose elements lie in other datasets")
         }
-        Hdf5Error::UnsupportedFilter(filter) => {
-            Error::unsupported(format!("a dataset is compressed with a filter that is not known: {filter}"))
-        }
-        error => Error::malformed(format!("damaged HDF5: {error}")),
+        Hdf5Error::UnsupportedFilter(filter) => Error::unsupported(format!(
+            "the elements are compressed with a filter that is not known: {filter}"
+        )),
+        error => match error.to_string() {
+            reason if reason.starts_with("unsupported") => Error::unsupported(format!("HDF5: {reason}")),
+            reason => Error::malformed(format!("damaged HDF5: {reason}")),
+        },
     }
 }
 

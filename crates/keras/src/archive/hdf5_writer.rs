@@ -206,7 +206,7 @@ pub(crate) fn opaque() -> Vec<u8> {
     vec![0x15, 0, 0, 0, 2, 0, 0, 0]
 }
 
-/// An enumeration of bytes, such as h5py makes of truth values.
+/// An enumeration of the bytes 0 and 1, such as h5py makes of truth values.
 pub(crate) fn enumeration(names: [&str; 2]) -> Vec<u8> {
     let names: Vec<u8> = names.iter().flat_map(|name| [name.as_bytes(), &[0]].concat()).collect();
     [&[0x38, 2, 0, 0, 1, 0, 0, 0][..], &integer(8), &names, &[0, 1]].concat()

@@ -264,6 +264,18 @@ mod tests {
     }
 
     #[test]
+    fn a_stored_member_has_one_size() {
+        let sizes = |compressed: u32, size: u32| [compressed, size].map(u32::to_le_bytes).concat();
+        let honest = archive(&[("a", stored(), &[7; 1000])]);
+        let lying = replace(honest, &sizes(1000, 1000), &sizes(1000, 2000));
+        check_error(
+            open(lying).unwrap().source("a", 5000),
+            ErrorKind::Malformed,
+            "2000 bytes long and to take 1000",
+        );
+    }
+
+    #[test]
     fn a_changed_byte_is_found_by_the_checksum() {
         let bytes = replace(archive(&[("a", stored(), b"abcdef")]), b"abcdef", b"abcdeg");
         check_error(open(bytes).unwrap().read("a", 100), ErrorKind::Malformed, "damaged zip archive");

@@ -246,8 +246,10 @@ mod tests {
     #[test]
     fn types_of_python_are_told_from_their_lookalikes() {
         check(hdf5_writer::Dataset::new(enumeration(["FALSE", "TRUE"]), &[2], &[0, 1]), DType::Bool, &[0, 1]);
-        let enumeration = hdf5_writer::Dataset::new(enumeration(["RED", "BLUE"]), &[2], &[0, 1]);
-        check_error(enumeration, ErrorKind::Unsupported, "not an enumeration");
+        let colours = hdf5_writer::Dataset::new(enumeration(["RED", "BLUE"]), &[2], &[0, 1]);
+        check_error(colours, ErrorKind::Unsupported, "not an enumeration");
+        let swapped = hdf5_writer::Dataset::new(enumeration(["TRUE", "FALSE"]), &[2], &[0, 1]);
+        check_error(swapped, ErrorKind::Unsupported, "not an enumeration");
         let mut brain = hdf5_writer::Dataset::new(opaque(), &[2], &[0x80, 0x3f, 0, 0xc0]);
         check_error(brain.clone(), ErrorKind::Unsupported, "not opaque elements of 2 bytes");
         brain.attributes.push(string_attribute("dtype", &["bfloat16"]));
@@ -282,6 +284,41 @@ mod tests {
         let huge = |shape: &[u64]| hdf5_writer::Dataset { shape: shape.to_vec(), ..whole.clone() };
         check_error(huge(&[1 << 40, 1 << 40]), ErrorKind::Malformed, "overflows");
         check_error(huge(&[1 << 62]), ErrorKind::Limit, "does not fit in memory");
+    }
+
+    #[test]
+    fn addresses_count_from_the_superblock() {
+        let file = hdf5_writer::Group::default().dataset("w", hdf5_writer::Dataset::f32(&[1], &[2.0])).file();
+        let bytes = [vec![7; 1024], file].concat();
+        let file = Hdf5::open(&Source::from_bytes("file", bytes), &Limits::default()).unwrap();
+        let dataset = file.dataset(&file.root().unwrap(), "w").unwrap().unwrap();
+        let weight = StoredWeight::open(&file, dataset, "w".to_owned()).unwrap();
+        assert_eq!(weight.read().unwrap(), 2f32.to_le_bytes());
+    }
+
+    /// Four elements in chunks of two, of which `count` are listed; the elements begin at 48.
+    fn chunked(count: u8) -> hdf5_writer::Dataset {
+        let mut tree = b"TREE\x01\0".to_vec();
+        tree.extend([count, 0]);
+        tree.extend([0xff; 16]);
+        for chunk in 0..u64::from(count) {
+            tree.extend([8, 0, 0, 0, 0, 0, 0, 0]);
+            tree.extend([chunk * 2, 0, 48 + chunk * 8].map(u64::to_le_bytes).concat());
+        }
+        tree.extend([0; 24]);
+        let whole = hdf5_writer::Dataset::f32(&[4], &[1.0, 2.0, 3.0, 4.0]);
+        let layout = [&[3, 2, 2][..], &(48u64 + 16).to_le_bytes(), &[2, 0, 0, 0, 4, 0, 0, 0]].concat();
+        let elements = [&whole.elements[..], &tree].concat();
+        hdf5_writer::Dataset { elements, layout: Some(layout), ..whole }
+    }
+
+    #[test]
+    fn chunks_are_put_together_and_none_may_be_missing() {
+        check(chunked(2), DType::F32, &[1f32, 2.0, 3.0, 4.0].map(f32::to_le_bytes).concat());
+        let weight = stored(chunked(1), &Limits::default()).unwrap();
+        let error = weight.read().unwrap_err();
+        assert_eq!(error.kind(), k2o_core::ErrorKind::Malformed);
+        assert!(error.message().contains("lie in 2 chunks; 1 were written"), "{}", error.message());
     }
 
     #[test]

@@ -137,7 +137,7 @@ pub fn causal_dilated() -> Case {
 
 pub fn concat() -> Case {
     let mut net = Net::new();
-    let x = net.input("x", "batch 10 3");
+    let x = net.input("x", "2 10 3");
     let a = net.conv("narrow", x, 2, &[window(1, 1, 1, VALID)], RELU);
     let b = net.conv("wide", x, 4, &[window(5, 1, 1, Padding::Same)], RELU);
     let c = net.op("channels", "Concatenate", Concat { axis: 2 }, [a, x, b]);

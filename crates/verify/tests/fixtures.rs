@@ -1,0 +1,54 @@
+//! Every form of every model: the runtime, the reference and, where it is built in, tract running the exported file
+//! compute what Keras computed, layer by layer and at the outputs.
+
+use k2o::{Array, Model, OpenOptions};
+use k2o_fixtures::{Case, Form, cases};
+use k2o_verify::{Finding, Options, verify};
+
+fn options(case: &Case, form: &Form) -> Options {
+    let mut options = Options::default();
+    options.inputs = Some(case.inputs().into_iter().map(|(_, array)| Array::from(array)).collect());
+    options.expected =
+        Some(case.outputs(form.keras).into_iter().map(|(_, array)| array.mapv(f64::from)).collect());
+    options
+}
+
+#[test]
+fn everything_agrees_with_keras() {
+    for case in cases() {
+        for form in case.forms() {
+            let what = format!("{} {}", case.name, form.label());
+            let mut open = OpenOptions::default();
+            open.weights = form.weights.clone();
+            let model = Model::open_with(&form.model, &open).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let report = verify(&model, &options(&case, &form)).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert!(report.passed(), "{what}: {report:#?}");
+            assert!(report.outputs.iter().all(|row| row.cpu_keras.is_some() && row.reference_keras.is_some()));
+            let has_tract = cfg!(feature = "tract");
+            assert!(report.outputs.iter().all(|row| row.tract_keras.is_some() == has_tract), "{what}");
+            assert!(report.layers.iter().all(|row| row.tract.is_some() == has_tract), "{what}");
+            let compared = report.layers.iter().filter(|row| row.cpu != Finding::Folded);
+            assert!(compared.count() > 1, "{what}: nothing was compared");
+        }
+    }
+}
+
+#[test]
+fn a_folded_layer_is_said_to_be_folded() {
+    let case = k2o_fixtures::case("narrow_advanced");
+    let model = Model::open(case.path("keras3.keras")).unwrap();
+    let report = verify(&model, &Options::default()).unwrap();
+    let row = |name: &str| report.layers.iter().find(|row| row.name == name).unwrap();
+    assert_eq!(row("batch_normalization").cpu, Finding::Folded);
+    assert_ne!(row("conv1d").cpu, Finding::Folded);
+    assert_ne!(row("dense_1").cpu, Finding::Folded);
+}
+
+#[test]
+fn random_inputs_are_the_same_for_the_same_seed() {
+    let model = Model::open(k2o_fixtures::case("symbolic_time").path("keras3.keras")).unwrap();
+    let inputs = |seed| k2o_verify::random_inputs(&model, 3, seed).unwrap();
+    assert_eq!(inputs(1), inputs(1));
+    assert_ne!(inputs(1), inputs(2));
+    assert_eq!(inputs(1)[0].shape()[0], 3);
+}
