@@ -48,7 +48,11 @@ impl Contest {
         let onnx = model.to_onnx(&ExportOptions::default()).unwrap().to_bytes().unwrap();
         let tract = TractModel::load(&onnx, &inputs).unwrap();
         let contest = Contest { model, inputs, tract };
-        assert_agree(name, &contest.model.predict(&contest.inputs).unwrap(), &contest.tract.run(&contest.inputs).unwrap());
+        assert_agree(
+            name,
+            &contest.model.predict(&contest.inputs).unwrap(),
+            &contest.tract.run(&contest.inputs).unwrap(),
+        );
         contest
     }
 }

@@ -78,7 +78,16 @@ fn with_tract(args: &[OsString]) -> ExitCode {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args(["run", "--quiet", "--release", "--package", "k2o-cli", "--features", "tract", "--manifest-path"])
+        .args([
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "k2o-cli",
+            "--features",
+            "tract",
+            "--manifest-path",
+        ])
         .arg(root().join("Cargo.toml"))
         .arg("--")
         .args(args);

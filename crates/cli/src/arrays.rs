@@ -20,7 +20,10 @@ pub(crate) fn read_inputs(path: &Path, model: &Model) -> Result<Vec<Array>, Fail
     let convert = |(array, port): (Numbers, &k2o::Port)| {
         array.into_array(port.r#type.dtype).ok_or_else(|| {
             let (name, dtype) = (&port.name, port.r#type.dtype);
-            Failure::Usage(format!("{}: input {name:?} takes {dtype}; the array has numbers that are none", path.display()))
+            Failure::Usage(format!(
+                "{}: input {name:?} takes {dtype}; the array has numbers that are none",
+                path.display()
+            ))
         })
     };
     arrays.into_iter().zip(&ports).map(convert).collect()
@@ -83,14 +86,16 @@ fn read(path: &Path, names: &[&str]) -> Result<Vec<Numbers>, Failure> {
     file.seek(SeekFrom::Start(0)).map_err(|error| Failure::io(path, error))?;
     if !is_zip {
         if names.len() != 1 {
-            let message = format!("the model has {} of them ({}): give an .npz", names.len(), names.join(", "));
+            let message =
+                format!("the model has {} of them ({}): give an .npz", names.len(), names.join(", "));
             return Err(Failure::Usage(format!("{}: one array, but {message}", path.display())));
         }
         let mut bytes = Vec::new();
         BufReader::new(file).read_to_end(&mut bytes).map_err(|error| Failure::io(path, error))?;
         return Ok(vec![parse(path, "the file", &bytes)?]);
     }
-    let malformed = |error: &dyn std::fmt::Display| Failure::Malformed(format!("{}: {error}", path.display()));
+    let malformed =
+        |error: &dyn std::fmt::Display| Failure::Malformed(format!("{}: {error}", path.display()));
     let mut npz = NpzReader::new(file).map_err(|error| malformed(&error))?;
     let given = npz.names().map_err(|error| malformed(&error))?;
     let mut arrays = Vec::new();
@@ -100,7 +105,10 @@ fn read(path: &Path, names: &[&str]) -> Result<Vec<Numbers>, Failure> {
             (None, [only], 1) => only.clone(),
             _ => {
                 let given = given.join(", ");
-                return Err(Failure::Usage(format!("{}: no array is called {name:?}; there are: {given}", path.display())));
+                return Err(Failure::Usage(format!(
+                    "{}: no array is called {name:?}; there are: {given}",
+                    path.display()
+                )));
             }
         };
         arrays.push(by_name(path, &mut npz, &found)?);
@@ -141,7 +149,9 @@ fn parse(path: &Path, what: &str, bytes: &[u8]) -> Result<Numbers, Failure> {
     with_each_type!(attempt);
     match ArrayD::<bool>::read_npy(Cursor::new(bytes)) {
         Ok(array) => Ok(Numbers(array.mapv(|x| f64::from(u8::from(x))))),
-        Err(error) => Err(Failure::Malformed(format!("{}: {what} is no NumPy array: {error}", path.display()))),
+        Err(error) => {
+            Err(Failure::Malformed(format!("{}: {what} is no NumPy array: {error}", path.display())))
+        }
     }
 }
 

@@ -55,9 +55,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Model(error) => write!(f, "{error}"),
-            Failure::Usage(text) | Failure::Io(text) | Failure::Malformed(text) | Failure::Verification(text) => {
-                f.write_str(text)
-            }
+            Failure::Usage(text)
+            | Failure::Io(text)
+            | Failure::Malformed(text)
+            | Failure::Verification(text) => f.write_str(text),
         }
     }
 }

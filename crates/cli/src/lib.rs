@@ -19,7 +19,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
-#[command(name = "k2o", version, about = "Keras models without Python: look at them, run them, write them as ONNX")]
+#[command(
+    name = "k2o",
+    version,
+    about = "Keras models without Python: look at them, run them, write them as ONNX"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

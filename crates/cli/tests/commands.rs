@@ -1,5 +1,12 @@
 //! The commands as users run them, over every fixture: exit status, what is printed, what is written.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot run must fail"
+)]
+
 use assert_cmd::Command;
 use k2o_fixtures::{Case, Form, case, cases, other};
 use ndarray::ArrayD;
@@ -37,9 +44,14 @@ impl Run {
     }
 
     fn k2o(&self, args: &[&str]) -> Outcome {
-        let output = Command::cargo_bin("k2o").unwrap().current_dir(self.folder.path()).args(args).output().unwrap();
+        let output =
+            Command::cargo_bin("k2o").unwrap().current_dir(self.folder.path()).args(args).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Outcome { status: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Outcome {
+            status: output.status.code().unwrap(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 }
 
@@ -114,7 +126,8 @@ fn convert_writes_beside_nothing_else_and_says_what_it_did() {
     assert_eq!(run.files(), ["net.keras", "net.onnx"]);
     assert_eq!(outcome.stderr, "");
     let size = std::fs::metadata(run.path("net.onnx")).unwrap().len() as f64 / 1e3;
-    let start = "net.keras (.keras archive, Keras 3.15.1): 7 layers, 195,009 parameters -> net.onnx (opset 17, ";
+    let start =
+        "net.keras (.keras archive, Keras 3.15.1): 7 layers, 195,009 parameters -> net.onnx (opset 17, ";
     assert!(outcome.stdout.starts_with(start), "{}", outcome.stdout);
     assert!(outcome.stdout.contains(&format!("12 nodes, {size:.1} kB) in ")), "{}", outcome.stdout);
     assert_eq!(outcome.stdout.lines().count(), 1);

@@ -64,6 +64,7 @@ pub struct ConstantExpr(Arc<Inner>);
 struct Inner {
     shape: Vec<usize>,
     kind: ExprKind,
+    depth: usize,
 }
 
 /// What a [`ConstantExpr`] computes. Only `+ - x ÷ √` round, so that results are the same on every machine.
@@ -101,7 +102,14 @@ pub enum Arithmetic {
 
 impl ConstantExpr {
     fn new(shape: Vec<usize>, kind: ExprKind) -> ConstantExpr {
-        ConstantExpr(Arc::new(Inner { shape, kind }))
+        let operands = match &kind {
+            ExprKind::Stored(_) | ExprKind::Literal(_) => 0,
+            ExprKind::Permute(a, _) | ExprKind::Reshape(a) | ExprKind::Sqrt(a) | ExprKind::Sum(a, _) => {
+                a.depth()
+            }
+            ExprKind::Arithmetic(_, a, b) => a.depth().max(b.depth()),
+        };
+        ConstantExpr(Arc::new(Inner { shape, kind, depth: operands + 1 }))
     }
 
     /// The elements in `stored`.
@@ -190,6 +198,11 @@ impl ConstantExpr {
         &self.0.kind
     }
 
+    /// How many operations are nested in it. Evaluation recurses as deep.
+    pub fn depth(&self) -> usize {
+        self.0.depth
+    }
+
     /// Whether the elements can be had, that is, every stored part of it [is bound](StoredTensor::is_bound).
     pub fn is_bound(&self) -> bool {
         match self.kind() {
@@ -258,7 +271,8 @@ fn read_checked(stored: &dyn StoredTensor) -> Result<Vec<u8>> {
     let expected = element_count(stored.shape())?.saturating_mul(stored.dtype().size());
     if bytes.len() != expected {
         let given = bytes.len();
-        let text = format!("a stored tensor of {:?} takes {expected} bytes; {given} were read", stored.shape());
+        let text =
+            format!("a stored tensor of {:?} takes {expected} bytes; {given} were read", stored.shape());
         return Err(Error::new(ErrorKind::Malformed, text));
     }
     Ok(bytes)
@@ -267,9 +281,8 @@ fn read_checked(stored: &dyn StoredTensor) -> Result<Vec<u8>> {
 /// NumPy's broadcast of two shapes of numbers.
 pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
     let rank = a.len().max(b.len());
-    let size = |shape: &[usize], axis: usize| {
-        (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at])
-    };
+    let size =
+        |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
     (0..rank)
         .map(|axis| match (size(a, axis), size(b, axis)) {
             (x, y) if x == y || y == 1 => Ok(x),
@@ -302,7 +315,10 @@ mod tests {
     fn expressions_compute_what_they_say() {
         let a = literal(&[2, 3], &[1., 2., 3., 4., 5., 6.]);
         let row = literal(&[3], &[10., 20., 30.]);
-        assert_eq!(a.add(&row).unwrap().evaluate().unwrap().as_f64().unwrap(), [11., 22., 33., 14., 25., 36.]);
+        assert_eq!(
+            a.add(&row).unwrap().evaluate().unwrap().as_f64().unwrap(),
+            [11., 22., 33., 14., 25., 36.]
+        );
         assert_eq!(row.div(&a).unwrap().evaluate().unwrap().as_f64().unwrap(), [10., 10., 10., 2.5, 4., 5.]);
         assert_eq!(a.sum(0).unwrap().evaluate().unwrap().as_f64().unwrap(), [5., 7., 9.]);
         assert_eq!(a.sum(1).unwrap().evaluate().unwrap().as_f64().unwrap(), [6., 15.]);

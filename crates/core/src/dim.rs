@@ -312,6 +312,12 @@ impl fmt::Display for Dim {
             Repr::Fixed(n) => return write!(f, "{n}"),
             Repr::Polynomial(terms) => terms,
         };
+        // floor(x / a) + c is written floor((x + c·a) / a).
+        if let Some((inner, a, c)) = self.as_single_division()
+            && let Some(Ok(dividend)) = c.checked_mul(a).map(|shift| inner.add_const(shift))
+        {
+            return write!(f, "{}", Atom::FloorDiv(dividend, a));
+        }
         // The constant sorts first and is written last.
         let constant = terms.iter().filter(|(monomial, _)| monomial.is_empty());
         let others = terms.iter().filter(|(monomial, _)| !monomial.is_empty());

@@ -230,7 +230,10 @@ impl Graph {
         for (port, given) in self.inputs.iter().zip(sizes) {
             let shape = &self.value(port.value).r#type.shape;
             let misfit = || {
-                error(format!("input {:?} has shape {shape}; an array of shape {given:?} was given", port.name))
+                error(format!(
+                    "input {:?} has shape {shape}; an array of shape {given:?} was given",
+                    port.name
+                ))
             };
             if shape.rank() != given.len() {
                 return Err(misfit());
@@ -322,7 +325,9 @@ impl GraphBuilder {
         let outputs = self.add_all(op.into(), inputs.into_iter().map(Into::into).collect())?;
         match outputs.as_slice() {
             [output] => Ok(*output),
-            _ => Err(Error::shape(format!("an operator of {} outputs where one was expected", outputs.len()))),
+            _ => {
+                Err(Error::shape(format!("an operator of {} outputs where one was expected", outputs.len())))
+            }
         }
     }
 
@@ -342,7 +347,8 @@ impl GraphBuilder {
             }
         }
         let node = NodeId(index(self.graph.nodes.len()));
-        let outputs: Vec<ValueId> = outputs.into_iter().map(|r#type| self.new_value(r#type, Some(node))).collect();
+        let outputs: Vec<ValueId> =
+            outputs.into_iter().map(|r#type| self.new_value(r#type, Some(node))).collect();
         self.graph.nodes.push(Node { op, inputs, outputs: outputs.clone(), origin });
         Ok(outputs)
     }
@@ -389,7 +395,9 @@ impl GraphBuilder {
     fn check_size(&self, r#type: &TensorType) -> Result<()> {
         if let Some(dim) = r#type.shape.iter().find(|dim| dim.as_fixed().is_some_and(|n| n < 0)) {
             let shape = &r#type.shape;
-            return Err(Error::shape(format!("the shape {shape} has a negative dimension {dim}")).at(self.origin));
+            return Err(
+                Error::shape(format!("the shape {shape} has a negative dimension {dim}")).at(self.origin)
+            );
         }
         let mut fixed = r#type.shape.iter().filter_map(Dim::as_usize);
         let bytes = fixed.try_fold(8usize, |bytes, n| bytes.checked_mul(n.max(1)));

@@ -48,9 +48,9 @@ impl Window {
         }
         let too_large = || Error::limit("the window's span does not fit a 64-bit integer");
         let span = (size - 1).checked_mul(dilation).and_then(|n| n.checked_add(1)).ok_or_else(too_large)?;
-        // Same padding with stride 1 does not depend on the input, so it has one form only.
+        // Same padding with stride 1 or of a single step does not depend on the input, so it has one form only.
         let padding = match padding {
-            Padding::Same if stride == 1 => {
+            Padding::Same if stride == 1 || span == 1 => {
                 let total = span - 1;
                 Padding::Explicit(total / 2, total - total / 2)
             }
@@ -198,7 +198,10 @@ mod tests {
     #[test]
     fn meaningless_windows_are_refused() {
         for (size, stride, dilation) in [(0, 1, 1), (1, 0, 1), (1, 1, 0), (-3, 1, 1), (i64::MAX, 1, 3)] {
-            assert!(Window::new(size, stride, dilation, Padding::Same).is_err(), "{size} {stride} {dilation}");
+            assert!(
+                Window::new(size, stride, dilation, Padding::Same).is_err(),
+                "{size} {stride} {dilation}"
+            );
         }
         assert!(Window::new(3, 1, 1, Padding::Explicit(-1, 0)).is_err());
         assert!(Window::new(3, 1, 1, Padding::Explicit(i64::MAX, 1)).is_err());

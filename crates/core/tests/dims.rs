@@ -1,5 +1,7 @@
 //! Dimensions are what their expressions say: a random tree of operations is built as a [`Dim`] and computed directly.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of tests fail by panic too")]
+
 use k2o_core::{Bindings, Dim, ErrorKind, Result};
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -79,7 +81,17 @@ fn enormous() -> BoxedStrategy<Expr> {
 }
 
 fn any_i64() -> BoxedStrategy<i64> {
-    let edge = prop::sample::select(vec![i64::MIN, i64::MIN + 1, -1, 0, 1, 1 << 32, 1 << 62, i64::MAX - 1, i64::MAX]);
+    let edge = prop::sample::select(vec![
+        i64::MIN,
+        i64::MIN + 1,
+        -1,
+        0,
+        1,
+        1 << 32,
+        1 << 62,
+        i64::MAX - 1,
+        i64::MAX,
+    ]);
     prop_oneof![edge, any::<i64>(), -9..10i64].boxed()
 }
 
@@ -91,7 +103,8 @@ fn bindings(numbers: &[i64; 3], which: [bool; 3]) -> Bindings {
 /// What a dimension's text means by the usual rules: `*` and `/` before `+` and `-`, from left to right, `/`
 /// rounding down, a sign before a product negating its first factor.
 fn read(text: &str, numbers: &[i64; 3]) -> i64 {
-    let spaced = ["(", ")", "*", "/", "+", "-"].iter().fold(text.to_string(), |t, s| t.replace(s, &format!(" {s} ")));
+    let spaced =
+        ["(", ")", "*", "/", "+", "-"].iter().fold(text.to_string(), |t, s| t.replace(s, &format!(" {s} ")));
     let tokens: Vec<&str> = spaced.split_whitespace().collect();
     let mut rest = tokens.as_slice();
     let value = read_sum(&mut rest, numbers);
@@ -274,6 +287,16 @@ fn a_negated_division_keeps_its_parentheses() {
     assert_eq!(half.mul_const(-1).unwrap().to_string(), "-(n / 2)");
     assert_eq!(Dim::symbol("n").sub(&half).unwrap().to_string(), "n - n / 2");
     assert_eq!(Dim::symbol("n").mul_const(-1).unwrap().floor_div(2).unwrap().to_string(), "(-n) / 2");
+}
+
+#[test]
+fn a_constant_beside_a_division_is_written_into_it() {
+    let half = |n| Dim::symbol("n").add_const(n).unwrap().floor_div(2).unwrap();
+    assert_eq!(half(-3).add_const(1).unwrap().to_string(), "(n - 1) / 2");
+    assert_eq!(half(7).to_string(), "(n + 7) / 2");
+    assert_eq!(half(7).mul_const(2).unwrap().to_string(), "2*((n + 1) / 2) + 6");
+    let largest = half(0).add_const(i64::MAX).unwrap();
+    assert_eq!(largest.to_string(), format!("n / 2 + {}", i64::MAX));
 }
 
 #[test]

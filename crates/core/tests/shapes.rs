@@ -1,6 +1,8 @@
 //! Shapes are what counting gives: every operator's shape rule against a model that counts window positions one by
 //! one, against the shape of what its reference computes, and against itself with symbols in place of numbers.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panic too")]
+
 use k2o_core::ops::{self, BinaryKind, Infer, PoolKind, ReduceKind, ReshapeDim, Unary};
 use k2o_core::{
     Bindings, DType, Dim, ErrorKind, Graph, GraphBuilder, Op, Padding, Result, Shape, Tensor, Window,
@@ -100,7 +102,11 @@ impl Problem {
                 let rank = a.len().max(b.len());
                 let long = |x: &[i64]| [vec![1; rank - x.len()], x.to_vec()].concat();
                 let pairs = long(a).into_iter().zip(long(b));
-                pairs.map(|(a, b)| [(a, b), (b, a)].into_iter().find(|(a, b)| a == b || *b == 1).map(|(a, _)| a)).collect()
+                pairs
+                    .map(|(a, b)| {
+                        [(a, b), (b, a)].into_iter().find(|(a, b)| a == b || *b == 1).map(|(a, _)| a)
+                    })
+                    .collect()
             }
             (Op::Concat(op), [first, ..]) => {
                 let mut joined = first.to_vec();
@@ -118,7 +124,9 @@ impl Problem {
                 fits.then(|| [outer, &[*units]].concat())
             }
             (Op::Conv(op), [x, kernel, bias @ ..]) if bias.len() < 2 => {
-                let ([batch, steps @ .., channels], [taps @ .., rows, filters]) = (x, kernel) else { return None };
+                let ([batch, steps @ .., channels], [taps @ .., rows, filters]) = (x, kernel) else {
+                    return None;
+                };
                 let groups = op.groups as i64;
                 let fits = steps.len() == self.slides.len()
                     && taps.iter().copied().eq(self.slides.iter().map(|slide| slide.size))
@@ -126,7 +134,9 @@ impl Problem {
                     && filters % groups == 0
                     && bias.iter().all(|bias| *bias == [*filters]);
                 let positions = self.slides.iter().zip(steps).map(|(slide, &n)| slide.count(n));
-                fits.then_some([&[*batch], positions.collect::<Option<Vec<_>>>()?.as_slice(), &[*filters]].concat())
+                fits.then_some(
+                    [&[*batch], positions.collect::<Option<Vec<_>>>()?.as_slice(), &[*filters]].concat(),
+                )
             }
             (Op::Pool(_), [x]) => {
                 let [batch, steps @ .., channels] = x else { return None };
@@ -139,7 +149,8 @@ impl Problem {
                     slide.count(n).filter(|_| meets && before < span && after < span)
                 });
                 let positions = positions.collect::<Option<Vec<_>>>()?;
-                (steps.len() == self.slides.len()).then(|| [&[*batch], positions.as_slice(), &[*channels]].concat())
+                (steps.len() == self.slides.len())
+                    .then(|| [&[*batch], positions.as_slice(), &[*channels]].concat())
             }
             (Op::Pad(op), [x]) if op.amounts.len() == x.len() => {
                 Some(x.iter().zip(&op.amounts).map(|(n, (before, after))| before + n + after).collect())
@@ -171,10 +182,14 @@ impl Problem {
                 });
                 dims.collect()
             }
-            (Op::Softmax(op), [x]) => (!op.axes.is_empty() && increasing(&op.axes, x.len())).then(|| x.to_vec()),
+            (Op::Softmax(op), [x]) => {
+                (!op.axes.is_empty() && increasing(&op.axes, x.len())).then(|| x.to_vec())
+            }
             (Op::Transpose(op), [x]) => {
-                let once = (0..x.len()).all(|axis| op.permutation.iter().filter(|&&p| p == axis).count() == 1);
-                (once && op.permutation.len() == x.len()).then(|| op.permutation.iter().map(|&axis| x[axis]).collect())
+                let once =
+                    (0..x.len()).all(|axis| op.permutation.iter().filter(|&&p| p == axis).count() == 1);
+                (once && op.permutation.len() == x.len())
+                    .then(|| op.permutation.iter().map(|&axis| x[axis]).collect())
             }
             _ => None,
         }
@@ -232,7 +247,8 @@ fn reshape() -> impl Strategy<Value = Problem> {
             if unknown > 0 && !factors.is_empty() {
                 target[kept.len() + at.index(factors.len())] = ReshapeDim::Infer;
             }
-            let rest = if joined { vec![factors.iter().product()] } else { factors.into_iter().rev().collect() };
+            let rest =
+                if joined { vec![factors.iter().product()] } else { factors.into_iter().rev().collect() };
             Problem::new(ops::Reshape { target }, [[kept, rest].concat()])
         },
     );
@@ -241,7 +257,8 @@ fn reshape() -> impl Strategy<Value = Problem> {
         2 => (-1..13i64).prop_map(ReshapeDim::Fixed),
         2 => Just(ReshapeDim::Infer),
     ];
-    let any = (vec(dim, 0..4), sizes(0..4)).prop_map(|(target, x)| Problem::new(ops::Reshape { target }, [x]));
+    let any =
+        (vec(dim, 0..4), sizes(0..4)).prop_map(|(target, x)| Problem::new(ops::Reshape { target }, [x]));
     prop_oneof![3 => fitting, 1 => any.prop_filter("negative targets never fit", |problem| match &problem.op {
         Op::Reshape(op) => !op.target.contains(&ReshapeDim::Fixed(-1)),
         _ => true,
@@ -265,22 +282,24 @@ fn problem() -> impl Strategy<Value = Problem> {
     });
     let binary = (sizes(0..4), vec((any::<bool>(), 0..3usize), 4), 0..3usize).prop_map(|(x, ones, cut)| {
         let part = |which: usize| {
-            let repeated = x.iter().zip(&ones).map(move |(&n, (one, of))| if *one && *of == which { 1 } else { n });
+            let repeated =
+                x.iter().zip(&ones).map(move |(&n, (one, of))| if *one && *of == which { 1 } else { n });
             repeated.collect::<Vec<i64>>()
         };
         let short = part(1).split_off(cut.min(x.len()));
         Problem::new(ops::Binary { kind: BinaryKind::Add }, [part(0), short])
     });
-    let concat = (sizes(1..4), any::<prop::sample::Index>(), vec(size(), 0..3)).prop_map(|(first, axis, more)| {
-        let axis = axis.index(first.len());
-        let mut inputs = vec![first.clone()];
-        inputs.extend(more.into_iter().map(|n| {
-            let mut other = first.clone();
-            other[axis] = n;
-            other
-        }));
-        Problem::new(ops::Concat { axis }, inputs)
-    });
+    let concat =
+        (sizes(1..4), any::<prop::sample::Index>(), vec(size(), 0..3)).prop_map(|(first, axis, more)| {
+            let axis = axis.index(first.len());
+            let mut inputs = vec![first.clone()];
+            inputs.extend(more.into_iter().map(|n| {
+                let mut other = first.clone();
+                other[axis] = n;
+                other
+            }));
+            Problem::new(ops::Concat { axis }, inputs)
+        });
     let dense = (sizes(1..4), size(), size(), any::<bool>()).prop_map(|(outer, rows, units, with_bias)| {
         let mut inputs = vec![[outer, vec![rows]].concat(), vec![rows, units]];
         inputs.extend(with_bias.then(|| vec![units]));
@@ -290,7 +309,8 @@ fn problem() -> impl Strategy<Value = Problem> {
         amounts.truncate(x.len());
         Problem::new(ops::Pad { amounts, value: 0.5 }, [x])
     });
-    let kind = prop::sample::select(vec![ReduceKind::Max, ReduceKind::Min, ReduceKind::Sum, ReduceKind::Mean]);
+    let kind =
+        prop::sample::select(vec![ReduceKind::Max, ReduceKind::Min, ReduceKind::Sum, ReduceKind::Mean]);
     let reduce = (sizes(0..5), kind, axes(), any::<bool>())
         .prop_map(|(x, kind, axes, keep_dims)| Problem::new(ops::Reduce { kind, axes, keep_dims }, [x]));
     let softmax = (sizes(1..5), axes()).prop_map(|(x, axes)| Problem::new(ops::Softmax { axes }, [x]));
@@ -416,7 +436,8 @@ fn tensor(sizes: &[i64]) -> Tensor {
 
 fn check(problem: &Problem, forms: &[Form]) {
     let expected = problem.count();
-    let numbers: Vec<Vec<Dim>> = problem.inputs.iter().map(|x| x.iter().map(|&n| n.into()).collect()).collect();
+    let numbers: Vec<Vec<Dim>> =
+        problem.inputs.iter().map(|x| x.iter().map(|&n| n.into()).collect()).collect();
     let fixed = graph(&problem.op, &numbers, &Bindings::new());
     let given = fixed.as_ref().ok().map(|graph| Shape::new(output_shape(graph).to_vec()));
     assert_eq!(given, expected.clone().map(|dims| dims.into_iter().map(Dim::fixed).collect()), "{fixed:?}");

@@ -126,20 +126,20 @@ impl Plan {
             }
         }
 
-        let mut layout = Layout::new(graph, &drafts, &kept)?;
+        let mut places = Places::new(graph, &drafts, &kept)?;
         let mut steps = Vec::with_capacity(built.len());
         for (at, (output, built)) in built.into_iter().enumerate() {
             let mut operands = Vec::with_capacity(built.operands.len());
             for operand in built.operands {
-                operands.push((operand, layout.read(&builder, &drafts, operand, at + 1)?));
+                operands.push((operand, places.read(&builder, &drafts, operand, at + 1)?));
             }
-            let buffer = layout.write(graph, output, at + 1)?;
+            let buffer = places.write(graph, output, at + 1)?;
             let (name, kernel, origin) = (built.name, built.kernel, built.origin);
             steps.push(Step { name, kernel, operands, output, buffer, origin });
         }
         let mut exit = |name: &str, value: ValueId| -> Result<Exit> {
             let kind = Kind::of(graph.value(value).r#type.dtype)?;
-            let storage = layout.read(&builder, &drafts, value.into(), usize::MAX)?;
+            let storage = places.read(&builder, &drafts, value.into(), usize::MAX)?;
             Ok(Exit { name: name.to_string(), value, kind, storage })
         };
         let outputs =
@@ -151,7 +151,7 @@ impl Plan {
             }
         }
 
-        let Layout { buffers, loads, .. } = layout;
+        let Places { buffers, loads, .. } = places;
         let (constants, constant_shapes) = builder.finish();
         let Drafts { roots, needed, .. } = drafts;
         let types = graph.values().iter().map(|value| value.r#type.clone()).collect();
@@ -221,28 +221,28 @@ fn binder(graph: &Graph) -> Result<Graph> {
 }
 
 /// Where values are, while steps are added.
-struct Layout {
+struct Places {
     storages: BTreeMap<ValueId, Storage>,
     buffers: Vec<BufferInfo>,
     loads: Vec<(usize, usize)>,
 }
 
-impl Layout {
+impl Places {
     /// The inputs: float arrays are read where they are, but those that can be read after the run are copied, and
     /// integers become 64-bit.
-    fn new(graph: &Graph, drafts: &Drafts, kept: &[ValueId]) -> Result<Layout> {
-        let mut layout = Layout { storages: BTreeMap::new(), buffers: Vec::new(), loads: Vec::new() };
+    fn new(graph: &Graph, drafts: &Drafts, kept: &[ValueId]) -> Result<Places> {
+        let mut places = Places { storages: BTreeMap::new(), buffers: Vec::new(), loads: Vec::new() };
         let kept: BTreeSet<Operand> = kept.iter().map(|id| drafts.roots[id.0 as usize]).collect();
         for (index, port) in graph.inputs().iter().enumerate() {
             let kind = Kind::of(graph.value(port.value).r#type.dtype)?;
             if kind == Kind::Float && !kept.contains(&port.value.into()) {
-                layout.storages.insert(port.value, Storage::Input(index));
+                places.storages.insert(port.value, Storage::Input(index));
             } else {
-                let buffer = layout.write(graph, port.value, 0)?;
-                layout.loads.push((index, buffer));
+                let buffer = places.write(graph, port.value, 0)?;
+                places.loads.push((index, buffer));
             }
         }
-        Ok(layout)
+        Ok(places)
     }
 
     /// Where `operand` is; it is read at step `at`.

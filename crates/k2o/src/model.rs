@@ -114,17 +114,18 @@ impl Model {
         let mut options = ImportOptions::default();
         options.limits = limits.clone();
         let imported = k2o_keras::import(archive, &options)?;
-        let rewritten = k2o_core::rewrite(&imported.graph)
-            .map_err(|error| Error::core(&error, &imported.outline))?;
+        let rewritten =
+            k2o_core::rewrite(&imported.graph).map_err(|error| Error::core(&error, &imported.outline))?;
         Ok(Model(Arc::new(Inner {
             graph: imported.graph,
             rewritten,
             outline: imported.outline,
             provenance: Provenance {
                 format: archive.format.to_string(),
-                keras_version: archive.keras_version.clone().or_else(|| {
-                    (imported.version == KerasVersion::V3).then(|| "3".to_string())
-                }),
+                keras_version: archive
+                    .keras_version
+                    .clone()
+                    .or_else(|| (imported.version == KerasVersion::V3).then(|| "3".to_string())),
                 has_weights: archive.weights.is_some(),
             },
             optimizer_parameters: archive.weights.as_ref().map_or(0, |store| store.optimizer_elements()),
@@ -184,7 +185,8 @@ impl Model {
         if let Some(plan) = self.0.plan.get() {
             return Ok(plan);
         }
-        let plan = Plan::new(&self.0.rewritten, &PlanOptions::default()).map_err(|error| self.cpu_error(&error))?;
+        let plan =
+            Plan::new(&self.0.rewritten, &PlanOptions::default()).map_err(|error| self.cpu_error(&error))?;
         Ok(self.0.plan.get_or_init(|| plan))
     }
 
@@ -300,12 +302,15 @@ fn read_archive(path: &Path, options: &OpenOptions) -> Result<Archive> {
         if has("config.json") && has("model.weights.h5") {
             let config = file::open(&path.join("config.json"))?;
             let weights = file::open(&path.join("model.weights.h5"))?;
-            let metadata = has("metadata.json").then(|| file::open(&path.join("metadata.json"))).transpose()?;
+            let metadata =
+                has("metadata.json").then(|| file::open(&path.join("metadata.json"))).transpose()?;
             return Ok(Archive::read_parts(&config, metadata.as_ref(), Some(&weights), limits)?);
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let error = k2o_keras::describe_folder(&names).unwrap_or_else(|| {
-            k2o_keras::Error::unsupported("a folder that is no Keras model: it has no config.json and model.weights.h5")
+            k2o_keras::Error::unsupported(
+                "a folder that is no Keras model: it has no config.json and model.weights.h5",
+            )
         });
         return Err(error.into());
     }

@@ -184,9 +184,11 @@ fn read_hdf5(source: &Source, limits: &Limits) -> Result<Archive> {
     let attributes = Attributes::of_group(&file, &root)?;
     let config_part = format!("attribute {MODEL_CONFIG}");
     let Some(config) = attributes.string(MODEL_CONFIG)? else {
+        let names = file.names(&root)?;
         return Err(match WeightStore::read(&file, limits)? {
+            Some(_) if names.iter().any(|name| name == "model_weights") => recognise::model_without_config(),
             Some(_) => recognise::weights_without_config(),
-            None => recognise::other_hdf5(&file.names(&root)?),
+            None => recognise::other_hdf5(&names),
         });
     };
     let config = parse_config(config.as_bytes(), limits).map_err(|error| error.within(&config_part))?;

@@ -65,7 +65,9 @@ impl Build {
     ) -> Result<(Kind, String)> {
         if let Some(module) = description.get("module").and_then(Value::as_str) {
             if module.starts_with("keras.src.ops") || module.starts_with("keras.ops") {
-                return Err(Error::unsupported("operator nodes (`keras.ops` on Keras tensors) are not supported"));
+                return Err(Error::unsupported(
+                    "operator nodes (`keras.ops` on Keras tensors) are not supported",
+                ));
             }
             let own = ["keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras"];
             if !own.iter().any(|name| module == *name || module.starts_with(&format!("{name}."))) {
@@ -80,7 +82,11 @@ impl Build {
             return Err(match class {
                 "Lambda" => Error::unsupported("a Lambda layer holds Python code, which is never run here")
                     .help("replace it by Keras layers that compute the same, and save the model again"),
-                _ if description.get("registered_name").and_then(Value::as_str).is_some_and(|name| name.contains('>')) => {
+                _ if description
+                    .get("registered_name")
+                    .and_then(Value::as_str)
+                    .is_some_and(|name| name.contains('>')) =>
+                {
                     Error::unsupported("this is a custom class registered by the model's author")
                 }
                 _ => Error::unsupported("this layer class is not supported"),

@@ -82,7 +82,9 @@ impl<'a, 'b> Fields<'a, 'b> {
     /// A whole number.
     pub fn int(&mut self, keys: &[&'static str]) -> Result<Option<i64>> {
         let key = keys[0];
-        self.take(keys).map(|value| as_int(value).ok_or_else(|| expected(key, "a whole number", value))).transpose()
+        self.take(keys)
+            .map(|value| as_int(value).ok_or_else(|| expected(key, "a whole number", value)))
+            .transpose()
     }
 
     /// A whole number that must be there and above zero.
@@ -109,7 +111,9 @@ impl<'a, 'b> Fields<'a, 'b> {
     /// A number.
     pub fn float(&mut self, keys: &[&'static str]) -> Result<Option<f64>> {
         let key = keys[0];
-        self.take(keys).map(|value| as_float(value).ok_or_else(|| expected(key, "a number", value))).transpose()
+        self.take(keys)
+            .map(|value| as_float(value).ok_or_else(|| expected(key, "a number", value)))
+            .transpose()
     }
 
     /// `true` or `false`; `default` where the key is missing.
@@ -131,12 +135,7 @@ impl<'a, 'b> Fields<'a, 'b> {
     }
 
     /// A choice of words; the error lists them.
-    pub fn choice<T: Copy>(
-        &mut self,
-        keys: &[&'static str],
-        choices: &[(&str, T)],
-        default: T,
-    ) -> Result<T> {
+    pub fn choice<T: Copy>(&mut self, keys: &[&'static str], choices: &[(&str, T)], default: T) -> Result<T> {
         let Some(text) = self.text(keys)? else { return Ok(default) };
         let found = choices.iter().find(|(word, _)| text.eq_ignore_ascii_case(word));
         found.map(|(_, choice)| *choice).ok_or_else(|| {

@@ -73,7 +73,7 @@ pub fn import(archive: &Archive, options: &ImportOptions) -> Result<Imported> {
     };
     // Weights that were not asked for because a layer failed would only hide what is wrong.
     if let Some(store) = &archive.weights {
-        let problems = bind(&requests, store, &mut outline);
+        let problems = bind(&requests, &model.layer_names(), store, &mut outline);
         if errors.is_empty() {
             errors = problems;
         }

@@ -79,7 +79,8 @@ impl DataFormat {
 
 /// The axis counted from the front, of a tensor of `rank`; Keras counts negative axes from the back.
 fn axis_from_front(axis: i64, rank: usize) -> Result<usize> {
-    let from_front = if axis < 0 { i64::try_from(rank).ok().and_then(|rank| axis.checked_add(rank)) } else { Some(axis) };
+    let from_front =
+        if axis < 0 { i64::try_from(rank).ok().and_then(|rank| axis.checked_add(rank)) } else { Some(axis) };
     let found = from_front.and_then(|axis| usize::try_from(axis).ok()).filter(|&axis| axis < rank);
     found.ok_or_else(|| crate::Error::malformed(format!("axis {axis} of a tensor of rank {rank}")))
 }
@@ -97,7 +98,8 @@ mod tests {
     fn the_list_is_alphabetical_and_names_are_unique() {
         let names: Vec<&str> = LAYERS.iter().map(|layer| layer.class).collect();
         assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
-        let mut all: Vec<&str> = LAYERS.iter().flat_map(|layer| layer.aliases).chain(&names).copied().collect();
+        let mut all: Vec<&str> =
+            LAYERS.iter().flat_map(|layer| layer.aliases).chain(&names).copied().collect();
         all.sort_unstable();
         assert!(all.windows(2).all(|pair| pair[0] != pair[1]));
     }

@@ -4,8 +4,8 @@ use crate::layer::{Kind, LayerObject};
 use crate::weights::{LateBound, Request, Weight, WeightSpec};
 use crate::{Error, KerasVersion, Result};
 use k2o_core::{
-    CallId, Constant, ConstantExpr, DType, Dim, GraphBuilder, LayerCall, Op, Operand, Outline, Shape, TensorType,
-    ValueId, WeightInfo, ops,
+    CallId, Constant, ConstantExpr, DType, Dim, GraphBuilder, LayerCall, Op, Operand, Outline, Shape,
+    TensorType, ValueId, WeightInfo, ops,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -116,7 +116,9 @@ impl Outputs {
         match self.tensors.get(index) {
             Some(tensor) => Ok(*tensor),
             None if !self.complete => Ok(Tensor::UNKNOWN),
-            None => Err(Error::malformed(format!("output {index} of a layer that has {}", self.tensors.len()))),
+            None => {
+                Err(Error::malformed(format!("output {index} of a layer that has {}", self.tensors.len())))
+            }
         }
     }
 }
@@ -181,9 +183,7 @@ impl Lowering {
             Kind::Leaf(_) if inputs.iter().any(Tensor::is_unknown) => {
                 Ok(Outputs { tensors: Vec::new(), complete: false })
             }
-            Kind::Leaf(layer) => {
-                layer.lower(self, call).map(|tensors| Outputs { tensors, complete: true })
-            }
+            Kind::Leaf(layer) => layer.lower(self, call).map(|tensors| Outputs { tensors, complete: true }),
         };
         let outputs = outcome.unwrap_or_else(|error| {
             let place = self.place();
@@ -222,7 +222,8 @@ impl Lowering {
             inputs: inputs.iter().filter_map(|tensor| tensor.from).collect(),
             weights: Vec::new(),
         });
-        let input = inputs.first().and_then(|tensor| tensor.value).map(|value| self.builder.type_of(value).shape);
+        let input =
+            inputs.first().and_then(|tensor| tensor.value).map(|value| self.builder.type_of(value).shape);
         self.stack.push(Frame {
             call: id,
             object: object.id,

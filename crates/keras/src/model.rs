@@ -40,13 +40,24 @@ impl Model {
     ) -> Result<Model> {
         let config = config.unwrap_or(&Value::Null);
         match class {
-            "Sequential" => Ok(Model::Sequential(Sequential::from_config(config, description, build, store)?)),
+            "Sequential" => {
+                Ok(Model::Sequential(Sequential::from_config(config, description, build, store)?))
+            }
             _ if config.get("layers").is_some() => {
                 Ok(Model::Functional(Functional::from_config(config, build, store)?))
             }
             _ => Err(Error::unsupported("a subclassed model keeps its graph in Python code")
                 .help("rebuild it with the functional API, or export it from Keras")),
         }
+    }
+
+    /// The names of the model's layers, in the config's order.
+    pub fn layer_names(&self) -> Vec<&str> {
+        let layers = match self {
+            Model::Sequential(model) => model.layers(),
+            Model::Functional(model) => model.layers(),
+        };
+        layers.iter().map(|layer| layer.name.as_str()).collect()
     }
 
     /// Calls the model inside another.
@@ -62,7 +73,10 @@ impl Model {
             }
             Model::Functional(model) => {
                 let outputs = model.lower(cx, &inputs)?;
-                Ok(Outputs { tensors: outputs.into_iter().map(|(_, tensor)| tensor).collect(), complete: true })
+                Ok(Outputs {
+                    tensors: outputs.into_iter().map(|(_, tensor)| tensor).collect(),
+                    complete: true,
+                })
             }
         }
     }
@@ -112,7 +126,9 @@ impl Symbols {
                 Some(DType::Bool) => DType::Bool,
                 Some(_) => DType::I32,
                 None if name.starts_with("mixed_") => DType::F32,
-                None => return Err(Error::unsupported(format!("inputs of dtype {name:?} are not supported"))),
+                None => {
+                    return Err(Error::unsupported(format!("inputs of dtype {name:?} are not supported")));
+                }
             },
         };
         for flag in ["sparse", "ragged"] {

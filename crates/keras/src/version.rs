@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn a_named_version_wins_over_the_spelling() {
-        let keras3 = json!({"class_name": "Sequential", "config": {"layers": [{"config": {"batch_shape": [null]}}]}});
+        let keras3 =
+            json!({"class_name": "Sequential", "config": {"layers": [{"config": {"batch_shape": [null]}}]}});
         assert_eq!(KerasVersion::detect(Some("2.15.0"), &keras3), KerasVersion::V2);
         assert_eq!(KerasVersion::detect(None, &keras3), KerasVersion::V3);
         assert_eq!(KerasVersion::detect(None, &json!({"class_name": "Sequential"})), KerasVersion::V2);

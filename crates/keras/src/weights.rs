@@ -1,6 +1,6 @@
 //! Weights as layers ask for them, and the rules that find them in a file.
 
-use crate::archive::{Layout, StoredWeight, WeightStore};
+use crate::archive::{Layout, NamedLayer, StoredWeight, WeightStore};
 use crate::{Error, ErrorKind, Result};
 use k2o_core::{CallId, ConstantExpr, DType, Dim, Outline, Shape, StoredTensor};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,10 +80,9 @@ impl StoredTensor for LateBound {
     fn read(&self) -> k2o_core::Result<Vec<u8>> {
         match self.stored.get() {
             Some(stored) => stored.read(),
-            None => Err(k2o_core::Error::new(
-                k2o_core::ErrorKind::Input,
-                "the model was opened without weights",
-            )),
+            None => {
+                Err(k2o_core::Error::new(k2o_core::ErrorKind::Input, "the model was opened without weights"))
+            }
         }
     }
 }
@@ -151,11 +150,17 @@ impl Request {
     }
 }
 
-/// Finds every requested weight, and everything that is wrong with the file's.
-pub(crate) fn bind(requests: &[Request], store: &WeightStore, outline: &mut Outline) -> Vec<Error> {
+/// Finds every requested weight, and everything that is wrong with the file's. `order` names the outermost model's
+/// layers.
+pub(crate) fn bind(
+    requests: &[Request],
+    order: &[&str],
+    store: &WeightStore,
+    outline: &mut Outline,
+) -> Vec<Error> {
     let errors = match store.layout() {
         Layout::Tree => bind_tree(requests, store),
-        Layout::Named => bind_named(requests, store),
+        Layout::Named => bind_named(requests, order, store),
     };
     for request in requests {
         if let Some(call) = outline.calls.get_mut(request.call.0) {
@@ -185,7 +190,7 @@ fn bind_tree(requests: &[Request], store: &WeightStore) -> Vec<Error> {
             errors.extend(outcome.err());
         }
     }
-    for (path, group) in store.tree() {
+    for (path, group) in store.tree().iter().filter(|(path, _)| !is_seed_generator(path)) {
         let taken = used.get(path.as_str()).copied().unwrap_or(0);
         let left = group.iter().filter(|(i, _)| *i >= taken);
         errors.extend(left.map(|(i, weight)| left_over(&format!("{path}/vars/{i}"), weight)));
@@ -193,34 +198,46 @@ fn bind_tree(requests: &[Request], store: &WeightStore) -> Vec<Error> {
     errors
 }
 
+/// Whether a group keeps the state of a layer's random numbers, which inference does not draw.
+fn is_seed_generator(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|name| name == "seed_generator")
+}
+
 fn left_over(path: &str, weight: &StoredWeight) -> Error {
-    Error::malformed(format!("the file has a weight {path} of shape {:?} that no layer asks for", weight.shape()))
+    Error::malformed(format!(
+        "the file has a weight {path} of shape {:?} that no layer asks for",
+        weight.shape()
+    ))
 }
 
 /// The legacy rule: a group for each layer of the outermost model, weights in order within it.
-fn bind_named(requests: &[Request], store: &WeightStore) -> Vec<Error> {
+///
+/// Keras pairs groups and layers by their order. Where every group with weights bears a layer's name, names say the
+/// same more safely; where none does, as with a config and weights of two models built alike, the order decides.
+fn bind_named(requests: &[Request], order: &[&str], store: &WeightStore) -> Vec<Error> {
     let mut errors = Vec::new();
-    // The outermost layers that have weights, with the requests of the layers inside them.
-    let mut layers: Vec<(&str, Vec<&Request>)> = Vec::new();
+    let mut inside: BTreeMap<&str, Vec<&Request>> = BTreeMap::new();
     for request in requests.iter().filter(|request| !request.specs.is_empty()) {
-        let name = request.names.first().map_or("", String::as_str);
-        match layers.iter_mut().find(|(other, _)| *other == name) {
-            Some((_, inside)) => inside.push(request),
-            None => layers.push((name, vec![request])),
+        inside.entry(request.names.first().map_or("", String::as_str)).or_default().push(request);
+    }
+    let layers: Vec<&str> = order.iter().copied().filter(|name| inside.contains_key(name)).collect();
+    let groups: Vec<&NamedLayer> = store.named().iter().filter(|group| !group.weights.is_empty()).collect();
+    let has_names = groups.iter().any(|group| inside.contains_key(group.name.as_str()));
+    let by_order = !has_names && groups.len() == layers.len();
+    let mut taken = BTreeSet::new();
+    for (position, name) in layers.iter().enumerate() {
+        let found =
+            if by_order { Some(position) } else { groups.iter().position(|group| group.name == *name) };
+        let group = found.and_then(|at| groups.get(at)).map_or(&[][..], |group| &group.weights);
+        taken.extend(found);
+        match inside.get(name).map(Vec::as_slice) {
+            Some([request]) => errors.extend(bind_in_order(request, group)),
+            Some(requests) => errors.extend(bind_by_name(requests, group)),
+            None => {}
         }
     }
-    let groups: BTreeMap<&str, &[(String, StoredWeight)]> =
-        store.named().iter().map(|layer| (layer.name.as_str(), layer.weights.as_slice())).collect();
-    for (name, inside) in &layers {
-        let group = groups.get(name).copied().unwrap_or_default();
-        match inside.as_slice() {
-            [request] => errors.extend(bind_in_order(request, group)),
-            requests => errors.extend(bind_by_name(requests, group)),
-        }
-    }
-    let asked: BTreeSet<&str> = layers.iter().map(|(name, _)| *name).collect();
-    for layer in store.named().iter().filter(|layer| !asked.contains(layer.name.as_str())) {
-        errors.extend(layer.weights.iter().map(|(path, weight)| left_over(path, weight)));
+    for (_, group) in groups.iter().enumerate().filter(|(at, _)| !taken.contains(at)) {
+        errors.extend(group.weights.iter().map(|(path, weight)| left_over(path, weight)));
     }
     errors
 }

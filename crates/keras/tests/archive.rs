@@ -169,7 +169,7 @@ fn files_that_are_no_models_are_named() {
         ("image.png", Unsupported, "a PNG image"),
         ("measurements.h5", Unsupported, "not written by Keras: it holds \"measurements\""),
         ("no_config.keras", Malformed, "config.json is missing"),
-        ("no_model_config.h5", Unsupported, "model.to_json()"),
+        ("no_model_config.h5", Malformed, "no attribute model_config"),
         ("numpy.npz", Unsupported, "a NumPy .npz archive"),
         (
             "package.json",

@@ -1,6 +1,13 @@
 //! Every form of every model that Keras wrote: the reference run of the imported graph gives Keras's outputs, and the
 //! outline has the layers, shapes and parameters of Keras's own summary.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot run must fail"
+)]
+
 use k2o_core::{Dim, Tensor, run_reference};
 use k2o_fixtures::{Case, Form, cases};
 use k2o_keras::{Archive, ErrorKind, ImportOptions, Imported, KerasVersion, Limits, Source, import};
@@ -17,7 +24,9 @@ fn open(form: &Form) -> Imported {
         Some(weights) => Archive::read_parts(&source(&form.model), None, Some(&source(weights)), &limits),
         None => Archive::read(&source(&form.model), &limits),
     };
-    archive.and_then(|archive| import(&archive, &ImportOptions::default())).unwrap_or_else(|error| panic!("{error}"))
+    archive
+        .and_then(|archive| import(&archive, &ImportOptions::default()))
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// `|ours - expected| <= 1e-5 * max(1, max|expected|)`
@@ -50,10 +59,13 @@ fn the_reference_gives_keras_outputs() {
             Tensor::f64(array.shape(), data).unwrap()
         };
         let inputs: Vec<Tensor> = case.inputs().into_iter().map(input).collect();
-        let run = run_reference(&imported.graph, &inputs, &[]).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let run =
+            run_reference(&imported.graph, &inputs, &[]).unwrap_or_else(|error| panic!("{what}: {error}"));
         let expected = case.outputs(form.keras);
         assert_eq!(imported.graph.outputs().len(), expected.len(), "{what}");
-        for ((port, ours), (name, expected)) in imported.graph.outputs().iter().zip(&run.outputs).zip(&expected) {
+        for ((port, ours), (name, expected)) in
+            imported.graph.outputs().iter().zip(&run.outputs).zip(&expected)
+        {
             assert_eq!(&port.name, name, "{what}");
             assert_eq!(ours.shape(), expected.shape(), "{what}");
             assert_close(ours.as_f64().unwrap(), expected.as_slice().unwrap(), &what);
@@ -66,7 +78,8 @@ fn the_outline_has_the_rows_of_keras_summary() {
     for_each_form(|case, form, imported| {
         let what = format!("{} {}", case.name, form.label());
         // Keras 2 gives its models and inputs other names than Keras 3, whose summary was recorded.
-        let name = |name: &str, class: &str| if class == "InputLayer" { "input".into() } else { name.to_string() };
+        let name =
+            |name: &str, class: &str| if class == "InputLayer" { "input".into() } else { name.to_string() };
         let rows: Vec<Value> = imported
             .outline
             .calls
@@ -103,7 +116,10 @@ fn the_version_is_recognised_in_every_form() {
 
 /// Imports a config given as JSON, without weights.
 fn import_config(config: &Value) -> Result<Imported, k2o_keras::Error> {
-    let archive = Archive::read(&Source::from_bytes("model.json", config.to_string().into_bytes()), &Limits::default())?;
+    let archive = Archive::read(
+        &Source::from_bytes("model.json", config.to_string().into_bytes()),
+        &Limits::default(),
+    )?;
     import(&archive, &ImportOptions::default())
 }
 
@@ -160,9 +176,7 @@ fn shapes_that_do_not_fit_are_explained() {
 
 #[test]
 fn graphs_that_cannot_be_are_refused() {
-    let layer = |name: &str, inbound: Value| {
-        json!({"class_name": "ReLU", "config": {"name": name}, "name": name, "inbound_nodes": inbound})
-    };
+    let layer = |name: &str, inbound: Value| json!({"class_name": "ReLU", "config": {"name": name}, "name": name, "inbound_nodes": inbound});
     let functional = |layers: Value, output: &str| {
         json!({"class_name": "Functional", "config": {
             "name": "f", "layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [[output, 0, 0]]}})

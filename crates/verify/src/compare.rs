@@ -87,8 +87,12 @@ impl Finding {
 impl Report {
     /// Whether every difference is within the bound.
     pub fn passed(&self) -> bool {
-        let layers = self.layers.iter().all(|row| row.cpu.is_within() && row.tract.is_none_or(|found| found.is_within()));
-        let outputs = self.outputs.iter().flat_map(OutputRow::differences).all(|(_, found)| found.is_within());
+        let layers = self
+            .layers
+            .iter()
+            .all(|row| row.cpu.is_within() && row.tract.is_none_or(|found| found.is_within()));
+        let outputs =
+            self.outputs.iter().flat_map(OutputRow::differences).all(|(_, found)| found.is_within());
         layers && outputs
     }
 }
@@ -139,7 +143,8 @@ pub fn verify(model: &Model, options: &Options) -> Result<Report> {
     let mut outputs = Vec::new();
     for (index, port) in model.outputs().into_iter().enumerate() {
         let expected = &reference.outputs[index];
-        let keras = options.expected.as_ref().map(|arrays| keras_output(arrays, index, &port.name, expected.shape()));
+        let keras =
+            options.expected.as_ref().map(|arrays| keras_output(arrays, index, &port.name, expected.shape()));
         let keras = keras.transpose()?;
         let tract = tract.as_ref().and_then(|run| run.outputs.get(index));
         let to_keras = |ours: &Vec<f32>| keras.as_ref().map(|keras| Difference::between(widen(ours), keras));
@@ -192,7 +197,8 @@ struct Reference {
 impl Reference {
     fn run(model: &Model, inputs: &[Array]) -> Result<Reference> {
         let graph = model.graph();
-        let is_layer = |tap: &&Tap| model.outline().get(tap.call).is_some_and(|call| call.class != "InputLayer");
+        let is_layer =
+            |tap: &&Tap| model.outline().get(tap.call).is_some_and(|call| call.class != "InputLayer");
         let taps: Vec<&Tap> = graph.taps().iter().filter(is_layer).collect();
         let keep: Vec<ValueId> = taps.iter().filter_map(|tap| tap.value).collect();
         let tensors = inputs.iter().map(tensor).collect::<Result<Vec<_>>>()?;

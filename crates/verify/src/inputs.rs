@@ -15,12 +15,17 @@ pub fn random_inputs(model: &Model, batch: usize, seed: u64) -> Result<Vec<Array
     let inputs = model.inputs();
     let mut problem = Error::new(ErrorKind::Input, "no input length was tried");
     for length in LENGTHS {
-        let shapes = inputs.iter().map(|port| shape(&port.r#type, batch, length)).collect::<Result<Vec<_>>>()?;
+        let shapes =
+            inputs.iter().map(|port| shape(&port.r#type, batch, length)).collect::<Result<Vec<_>>>()?;
         let sizes: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
         match model.graph().bind(&sizes) {
             Ok(_) => {
                 let types = inputs.iter().map(|port| port.r#type.dtype);
-                return shapes.iter().zip(types).map(|(shape, dtype)| array(shape, dtype, &mut random)).collect();
+                return shapes
+                    .iter()
+                    .zip(types)
+                    .map(|(shape, dtype)| array(shape, dtype, &mut random))
+                    .collect();
             }
             Err(error) => problem = Error::new(ErrorKind::Input, error.to_string()),
         }

@@ -33,7 +33,8 @@ impl TractModel {
             model = model.with_input_fact(index, fact).map_err(error)?;
         }
         let names = model.output_outlets().map_err(error)?.to_vec();
-        let names = names.iter().map(|outlet| model.outlet_label(*outlet).unwrap_or_default().to_string()).collect();
+        let names =
+            names.iter().map(|outlet| model.outlet_label(*outlet).unwrap_or_default().to_string()).collect();
         let runnable = model.into_optimized().and_then(|model| model.into_runnable()).map_err(error)?;
         Ok(TractModel { runnable, names })
     }
@@ -58,9 +59,15 @@ impl TractModel {
 
 fn value(array: &Array) -> Result<TValue> {
     let tensor = match array {
-        Array::F32(array) => tract_onnx::prelude::Tensor::from_shape(array.shape(), array.as_slice().unwrap_or_default()),
-        Array::I32(array) => tract_onnx::prelude::Tensor::from_shape(array.shape(), array.as_slice().unwrap_or_default()),
-        Array::I64(array) => tract_onnx::prelude::Tensor::from_shape(array.shape(), array.as_slice().unwrap_or_default()),
+        Array::F32(array) => {
+            tract_onnx::prelude::Tensor::from_shape(array.shape(), array.as_slice().unwrap_or_default())
+        }
+        Array::I32(array) => {
+            tract_onnx::prelude::Tensor::from_shape(array.shape(), array.as_slice().unwrap_or_default())
+        }
+        Array::I64(array) => {
+            tract_onnx::prelude::Tensor::from_shape(array.shape(), array.as_slice().unwrap_or_default())
+        }
     };
     Ok(tensor.map_err(error)?.into())
 }
@@ -76,7 +83,8 @@ pub(crate) fn tapped(model: &Model, inputs: &[Array]) -> Result<TractRun> {
     let bytes = export.to_bytes().map_err(|error| model.onnx_error(&error))?;
     let loaded = TractModel::load(&bytes, inputs)?;
     let outputs = loaded.run(inputs)?;
-    let named: BTreeMap<&str, &ArrayD<f32>> = loaded.names().iter().map(String::as_str).zip(&outputs).collect();
+    let named: BTreeMap<&str, &ArrayD<f32>> =
+        loaded.names().iter().map(String::as_str).zip(&outputs).collect();
     let mut layers = BTreeMap::new();
     for layer in export.layer_names() {
         let Place::Named { name, permutation } = &layer.place else { continue };

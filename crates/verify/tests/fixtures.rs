@@ -1,6 +1,13 @@
 //! Every form of every model: the runtime, the reference and, where it is built in, tract running the exported file
 //! compute what Keras computed, layer by layer and at the outputs.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot run must fail"
+)]
+
 use k2o::{Array, Model, OpenOptions};
 use k2o_fixtures::{Case, Form, cases};
 use k2o_verify::{Finding, Options, verify};
@@ -20,10 +27,14 @@ fn everything_agrees_with_keras() {
             let what = format!("{} {}", case.name, form.label());
             let mut open = OpenOptions::default();
             open.weights = form.weights.clone();
-            let model = Model::open_with(&form.model, &open).unwrap_or_else(|error| panic!("{what}: {error}"));
-            let report = verify(&model, &options(&case, &form)).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let model =
+                Model::open_with(&form.model, &open).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let report =
+                verify(&model, &options(&case, &form)).unwrap_or_else(|error| panic!("{what}: {error}"));
             assert!(report.passed(), "{what}: {report:#?}");
-            assert!(report.outputs.iter().all(|row| row.cpu_keras.is_some() && row.reference_keras.is_some()));
+            assert!(
+                report.outputs.iter().all(|row| row.cpu_keras.is_some() && row.reference_keras.is_some())
+            );
             let has_tract = cfg!(feature = "tract");
             assert!(report.outputs.iter().all(|row| row.tract_keras.is_some() == has_tract), "{what}");
             assert!(report.layers.iter().all(|row| row.tract.is_some() == has_tract), "{what}");

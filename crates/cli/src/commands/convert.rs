@@ -32,7 +32,8 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     })?;
     let summary = model.summary();
     let provenance = model.provenance();
-    let version = provenance.keras_version.as_ref().map_or_else(String::new, |version| format!(", Keras {version}"));
+    let version =
+        provenance.keras_version.as_ref().map_or_else(String::new, |version| format!(", Keras {version}"));
     Ok(format!(
         "{} ({}{version}): {} layers, {} parameters -> {} (opset {}, {} nodes, {}) in {:.1} ms\n",
         args.model.model.display(),

@@ -23,7 +23,8 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let model = args.model.open()?;
     let names: Vec<String> = model.outputs().into_iter().map(|port| port.name).collect();
     if names.len() != 1 && !arrays::is_npz(&args.output) {
-        let text = format!("the model has {} outputs ({}): --output must be an .npz", names.len(), names.join(", "));
+        let text =
+            format!("the model has {} outputs ({}): --output must be an .npz", names.len(), names.join(", "));
         return Err(Failure::Usage(text));
     }
     let inputs = arrays::read_inputs(&args.input, &model)?;

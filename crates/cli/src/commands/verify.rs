@@ -70,7 +70,11 @@ fn text(report: &Report) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let verdict = if report.passed() { "all differences are within the bound" } else { "a difference is past the bound" };
+    let verdict = if report.passed() {
+        "all differences are within the bound"
+    } else {
+        "a difference is past the bound"
+    };
     format!("{layers}\n{outputs}\n{verdict}\n")
 }
 

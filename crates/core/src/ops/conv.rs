@@ -155,8 +155,7 @@ mod tests {
     #[test]
     fn channels_and_groups_must_fit() {
         let infer = |x: &[usize], kernel: &[usize], groups| {
-            let types =
-                [x, kernel].map(|sizes| TensorType::new(Shape::of(sizes).unwrap(), DType::F32));
+            let types = [x, kernel].map(|sizes| TensorType::new(Shape::of(sizes).unwrap(), DType::F32));
             let conv = conv(kernel[0] as i64, 1, Padding::Explicit(0, 0), groups);
             conv.infer(&types, &mut Infer::default()).map(|types| types[0].shape.as_fixed().unwrap())
         };

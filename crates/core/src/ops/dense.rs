@@ -21,7 +21,10 @@ impl Operator for Dense {
         };
         let [rows, units] = exactly::<Dim, 2>("the shape of a dense kernel", &kernel.shape)?;
         let Some(last) = x.shape.rank().checked_sub(1).filter(|&last| last > 0) else {
-            return Err(Error::shape(format!("dense needs an input of rank 2 or more; {} was given", x.shape)));
+            return Err(Error::shape(format!(
+                "dense needs an input of rank 2 or more; {} was given",
+                x.shape
+            )));
         };
         infer.require_equal(&x.shape[last], rows, || {
             format!("an input {} for a kernel {}: {} and {rows} differ", x.shape, kernel.shape, x.shape[last])

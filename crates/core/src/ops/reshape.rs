@@ -131,8 +131,16 @@ mod tests {
         let steps = Dim::symbol("steps");
         check(vec![batch.clone(), 23.into(), 64.into()], &[Keep, Unknown], Ok("[batch, 1472]"));
         check(vec![batch.clone(), 40.into()], &[Keep, Fixed(10), Fixed(4)], Ok("[batch, 10, 4]"));
-        check(vec![batch.clone(), steps.clone(), 6.into()], &[Keep, Unknown, Fixed(2)], Ok("[batch, 3*steps, 2]"));
-        check(vec![batch.clone(), steps, 3.into()], &[Keep, Unknown, Fixed(2)], Ok("[batch, (3*steps) / 2, 2]"));
+        check(
+            vec![batch.clone(), steps.clone(), 6.into()],
+            &[Keep, Unknown, Fixed(2)],
+            Ok("[batch, 3*steps, 2]"),
+        );
+        check(
+            vec![batch.clone(), steps, 3.into()],
+            &[Keep, Unknown, Fixed(2)],
+            Ok("[batch, (3*steps) / 2, 2]"),
+        );
         check(vec![0.into(), 6.into()], &[Keep, Unknown, Fixed(2)], Ok("[0, 3, 2]"));
     }
 
@@ -148,10 +156,6 @@ mod tests {
             &[Keep, Fixed(7), Unknown],
             Err("an input [batch, 40] cannot be reshaped to [same, 7, -1]: 40 elements do not divide by 7"),
         );
-        check(
-            vec![3.into()],
-            &[Unknown, Unknown],
-            Err("an input [3] cannot be reshaped to [-1, -1]"),
-        );
+        check(vec![3.into()], &[Unknown, Unknown], Err("an input [3] cannot be reshaped to [-1, -1]"));
     }
 }

@@ -5,7 +5,6 @@ use crate::{Cost, Result, Tensor, TensorType};
 
 /// The functions of one element. NaN in, NaN out.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Unary {
     /// `max(x, 0)`
     Relu,
@@ -79,7 +78,13 @@ impl Unary {
         match self {
             _ if x.is_nan() => x,
             Unary::Relu => x.max(0.0),
-            Unary::LeakyRelu { slope } => if x > 0.0 { x } else { slope * x },
+            Unary::LeakyRelu { slope } => {
+                if x > 0.0 {
+                    x
+                } else {
+                    slope * x
+                }
+            }
             Unary::Clip { min, max } => x.max(min).min(max),
             Unary::GeneralRelu { negative_slope, max_value, threshold } => {
                 let above = match threshold {
@@ -90,20 +95,42 @@ impl Unary {
                 let below = if negative_slope == 0.0 { 0.0 } else { (threshold - x).max(0.0) };
                 max_value.map_or(above, |max| above.max(0.0).min(max)) - negative_slope * below
             }
-            Unary::Elu { alpha } => if x > 0.0 { x } else { alpha * x.exp_m1() },
+            Unary::Elu { alpha } => {
+                if x > 0.0 {
+                    x
+                } else {
+                    alpha * x.exp_m1()
+                }
+            }
             Unary::Selu => SELU_SCALE * Unary::Elu { alpha: SELU_ALPHA }.apply(x),
             Unary::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             Unary::HardSigmoid { slope, offset } => (slope * x + offset).clamp(0.0, 1.0),
             Unary::Tanh => x.tanh(),
             Unary::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
-            Unary::Softsign => if x.is_infinite() { x.signum() } else { x / (1.0 + x.abs()) },
-            Unary::Exp => x.exp(),
-            Unary::Silu => if x == f64::NEG_INFINITY { 0.0 } else { x * Unary::Sigmoid.apply(x) },
-            Unary::HardSilu => if x <= -3.0 { 0.0 } else { x * (x + 3.0).min(6.0) / 6.0 },
-            _ if x == f64::NEG_INFINITY => 0.0,
-            Unary::Gelu { approximate: false } => {
-                0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
+            Unary::Softsign => {
+                if x.is_infinite() {
+                    x.signum()
+                } else {
+                    x / (1.0 + x.abs())
+                }
             }
+            Unary::Exp => x.exp(),
+            Unary::Silu => {
+                if x == f64::NEG_INFINITY {
+                    0.0
+                } else {
+                    x * Unary::Sigmoid.apply(x)
+                }
+            }
+            Unary::HardSilu => {
+                if x <= -3.0 {
+                    0.0
+                } else {
+                    x * (x + 3.0).min(6.0) / 6.0
+                }
+            }
+            _ if x == f64::NEG_INFINITY => 0.0,
+            Unary::Gelu { approximate: false } => 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2),
             Unary::Gelu { approximate: true } => {
                 let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
                 0.5 * x * (1.0 + inner.tanh())
@@ -115,7 +142,9 @@ impl Unary {
     /// Whether `f(x)` is never smaller for a larger `x`, so that it may change places with a maximum.
     pub fn is_monotonic(self) -> bool {
         match self {
-            Unary::Silu | Unary::HardSilu | Unary::Gelu { .. } | Unary::Mish | Unary::GeneralRelu { .. } => false,
+            Unary::Silu | Unary::HardSilu | Unary::Gelu { .. } | Unary::Mish | Unary::GeneralRelu { .. } => {
+                false
+            }
             Unary::LeakyRelu { slope } => slope >= 0.0,
             Unary::Elu { alpha } => alpha >= 0.0,
             Unary::HardSigmoid { slope, .. } => slope >= 0.0,

@@ -51,10 +51,12 @@ fn find_step(graph: &Graph) -> Result<Option<Step>> {
         let kind = match (&before.op, &node.op) {
             (Op::Conv(_) | Op::Dense(_), Op::Affine(affine)) => {
                 let rank = graph.value(input).r#type.shape.rank();
-                let constant = weights_are_constant(before) && weights_are_constant(node);
+                let constant = weights_are_constant(graph, before) && weights_are_constant(graph, node);
                 (affine.axis + 1 == rank && constant).then_some(StepKind::Back)
             }
-            (Op::Affine(affine), _) if weights_are_constant(before) => after_affine(graph, affine, before, node)?,
+            (Op::Affine(affine), _) if weights_are_constant(graph, before) => {
+                after_affine(graph, affine, before, node)?
+            }
             _ => None,
         };
         if let Some(kind) = kind {
@@ -69,10 +71,10 @@ fn after_affine(graph: &Graph, affine: &Affine, before: &Node, node: &Node) -> R
     let shape = &graph.value(before.outputs[0]).r#type.shape;
     let last = affine.axis + 1 == shape.rank();
     Ok(match &node.op {
-        Op::Dense(_) => (last && weights_are_constant(node)).then_some(StepKind::Forward),
+        Op::Dense(_) => (last && weights_are_constant(graph, node)).then_some(StepKind::Forward),
         Op::Conv(conv) => {
             let unpadded = conv.windows.iter().all(|window| window.is_unpadded());
-            (last && unpadded && weights_are_constant(node)).then_some(StepKind::Forward)
+            (last && unpadded && weights_are_constant(graph, node)).then_some(StepKind::Forward)
         }
         Op::Pool(pool) if last && (pool.kind == PoolKind::Average || is_positive(graph, before)?) => {
             Some(StepKind::Sink { axis: affine.axis, repeat: 1 })
@@ -83,20 +85,33 @@ fn after_affine(graph: &Graph, affine: &Affine, before: &Node, node: &Node) -> R
                 ReduceKind::Max | ReduceKind::Min => is_positive(graph, before)?,
                 ReduceKind::Sum => false,
             };
-            let dropped = if reduce.keep_dims { 0 } else { reduce.axes.iter().filter(|&&axis| axis < affine.axis).count() };
+            let dropped = if reduce.keep_dims {
+                0
+            } else {
+                reduce.axes.iter().filter(|&&axis| axis < affine.axis).count()
+            };
             legal.then_some(StepKind::Sink { axis: affine.axis - dropped, repeat: 1 })
         }
         // Only if the longer vectors can then be folded: a map by itself is cheaper before.
-        Op::Reshape(reshape) if last && affine.axis > 0 && reshape.is_flatten() && feeds_dense(graph, node) => {
-            let inner = shape[1..affine.axis].iter().try_fold(1usize, |n, dim| n.checked_mul(dim.as_usize()?));
+        Op::Reshape(reshape)
+            if last && affine.axis > 0 && reshape.is_flatten() && feeds_dense(graph, node) =>
+        {
+            let inner =
+                shape[1..affine.axis].iter().try_fold(1usize, |n, dim| n.checked_mul(dim.as_usize()?));
             inner.map(|repeat| StepKind::Sink { axis: 1, repeat })
         }
         _ => None,
     })
 }
 
-fn weights_are_constant(node: &Node) -> bool {
-    node.inputs[1..].iter().all(|operand| operand.constant().is_some())
+/// How deep folded weights may be nested: evaluating them recurses, and a file may have any number of maps in a row.
+const MAX_DEPTH: usize = 64;
+
+/// Whether the node's weights can be folded into: constants, and not yet folded too often.
+fn weights_are_constant(graph: &Graph, node: &Node) -> bool {
+    node.inputs[1..]
+        .iter()
+        .all(|operand| operand.constant().is_some_and(|id| graph.constant(id).expr.depth() <= MAX_DEPTH))
 }
 
 /// Whether the only reader of the node's output is a dense layer.
@@ -106,7 +121,7 @@ fn feeds_dense(graph: &Graph, node: &Node) -> bool {
     let readers: Vec<&Node> = graph.nodes().iter().filter(reads).collect();
     // A graph's output has no reader and is used all the same.
     graph.uses()[output.0 as usize] == 1
-        && matches!(readers.as_slice(), [node] if matches!(node.op, Op::Dense(_)) && weights_are_constant(node))
+        && matches!(readers.as_slice(), [node] if matches!(node.op, Op::Dense(_)) && weights_are_constant(graph, node))
 }
 
 /// Whether every scale of an affine map is above zero; unknown weights count as not.
@@ -161,7 +176,10 @@ fn apply(graph: &Graph, step: &Step) -> Result<Graph> {
                     let tiled = ones.mul(expr)?.reshape(&[repeat * n])?;
                     let constant = operand.constant().map(|id| graph.constant(id));
                     let name = constant.map_or_else(String::new, |constant| constant.name.clone());
-                    rebuild.new.constant(Constant { name, dtype: crate::DType::F32, expr: tiled }).map(Operand::from)
+                    rebuild
+                        .new
+                        .constant(Constant { name, dtype: crate::DType::F32, expr: tiled })
+                        .map(Operand::from)
                 };
                 let scale = tile(&mut rebuild, &scale, first.inputs[1])?;
                 let shift = tile(&mut rebuild, &shift, first.inputs[2])?;
@@ -191,7 +209,11 @@ fn weights_of(graph: &Graph, node: &Node) -> Result<(Constant, Option<Constant>)
 }
 
 /// The weights of `affine(linear(x))` as a linear node: kernel columns times scale, bias times scale plus shift.
-fn scaled_columns(graph: &Graph, linear: &Node, (scale, shift): &(ConstantExpr, ConstantExpr)) -> Result<Weights> {
+fn scaled_columns(
+    graph: &Graph,
+    linear: &Node,
+    (scale, shift): &(ConstantExpr, ConstantExpr),
+) -> Result<Weights> {
     let (kernel, bias) = weights_of(graph, linear)?;
     let folded = match &bias {
         Some(bias) => bias.expr.mul(scale)?.add(shift)?,
@@ -202,7 +224,11 @@ fn scaled_columns(graph: &Graph, linear: &Node, (scale, shift): &(ConstantExpr, 
 }
 
 /// The weights of `linear(affine(x))` as a linear node: kernel rows times scale, bias plus shift times kernel.
-fn scaled_rows(graph: &Graph, linear: &Node, (scale, shift): &(ConstantExpr, ConstantExpr)) -> Result<Weights> {
+fn scaled_rows(
+    graph: &Graph,
+    linear: &Node,
+    (scale, shift): &(ConstantExpr, ConstantExpr),
+) -> Result<Weights> {
     let (kernel, bias) = weights_of(graph, linear)?;
     let shape = kernel.shape().to_vec();
     let groups = match &linear.op {
@@ -233,7 +259,12 @@ fn bias_name(kernel: &Constant, bias: Option<Constant>) -> String {
     )
 }
 
-fn linear(rebuild: &mut Rebuild<'_>, node: &Node, input: Operand, weights: Weights) -> Result<crate::ValueId> {
+fn linear(
+    rebuild: &mut Rebuild<'_>,
+    node: &Node,
+    input: Operand,
+    weights: Weights,
+) -> Result<crate::ValueId> {
     rebuild.new.within(node.origin);
     let mut constant = |(name, expr)| rebuild.new.constant(Constant { name, dtype: crate::DType::F32, expr });
     let (kernel, bias) = (constant(weights.kernel)?, constant(weights.bias)?);

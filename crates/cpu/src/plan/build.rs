@@ -102,19 +102,19 @@ impl<'a> Builder<'a> {
     }
 
     /// What follows the node that starts a step; its constants join the operands.
-    fn chain(&self, operands: &mut Vec<Operand>, links: &[usize]) -> Result<Chain> {
+    fn chain(&self, operands: &mut Vec<Operand>, links: &[usize]) -> Chain {
         let mut chain = Chain::default();
         for &link in links {
             let node = &self.graph.nodes()[link];
             chain.links.push(match &node.op {
-                Op::Unary(op) => Pointwise::Function(Function::new(op)?),
+                Op::Unary(op) => Pointwise::Function(Function::new(*op)),
                 _ => {
                     operands.extend(&node.inputs[1..]);
                     Pointwise::Affine { scale: operands.len() - 2, shift: operands.len() - 1 }
                 }
             });
         }
-        Ok(chain)
+        chain
     }
 
     /// What kind of elements an operand has.
@@ -160,7 +160,7 @@ impl<'a> Builder<'a> {
                 let weights = self.weights(&mut operands, node.inputs[1], groups)?;
                 operands.extend(&node.inputs[2..]);
                 let bias = (node.inputs.len() > 2).then(|| operands.len() - 1);
-                let chain = self.chain(&mut operands, &draft.links)?;
+                let chain = self.chain(&mut operands, &draft.links);
                 match &node.op {
                     Op::Conv(op) => Arc::new(Conv { op: op.clone(), weights, bias, chain }),
                     _ => Arc::new(Dense { weights, bias, chain }),
@@ -176,7 +176,7 @@ impl<'a> Builder<'a> {
             Op::Pool(op) => self.then(Pool(op.clone()), draft, &mut operands)?,
             Op::Reduce(op) => self.then(Reduce(op.clone()), draft, &mut operands)?,
             Op::Softmax(op) => self.then(Softmax(op.clone()), draft, &mut operands)?,
-            Op::Unary(op) => self.then(Function::new(op)?, draft, &mut operands)?,
+            Op::Unary(op) => self.then(Function::new(*op), draft, &mut operands)?,
             Op::Identity(_) | Op::Reshape(_) => {
                 return Err(Error::unsupported(format!("{} as a step of its own", node.op.name())));
             }
@@ -202,7 +202,7 @@ impl<'a> Builder<'a> {
         let node = &self.graph.nodes()[draft.node];
         self.floats(node)?;
         operands.extend(&node.inputs);
-        let chain = self.chain(operands, &draft.links)?;
+        let chain = self.chain(operands, &draft.links);
         Ok(match chain.links.is_empty() {
             true => Arc::new(kernel),
             false => Arc::new(Then { kernel, chain }),

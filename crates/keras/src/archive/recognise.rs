@@ -170,6 +170,12 @@ pub(crate) fn weights_without_config() -> Error {
         .help(NEEDS_CONFIG)
 }
 
+/// The error for a whole-model file that has lost its configuration.
+pub(crate) fn model_without_config() -> Error {
+    Error::malformed("this HDF5 file has the weights of a whole model, but no attribute model_config")
+        .help(NEEDS_CONFIG)
+}
+
 /// The error for HDF5 that Keras did not write.
 pub(crate) fn other_hdf5(names: &[String]) -> Error {
     let message = format!("this HDF5 file was not written by Keras: it holds {}", listed(names));

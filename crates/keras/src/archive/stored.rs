@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn types_of_python_are_told_from_their_lookalikes() {
         check(hdf5_writer::Dataset::new(enumeration(["FALSE", "TRUE"]), &[2], &[0, 1]), DType::Bool, &[0, 1]);
-        let colours = hdf5_writer::Dataset::new(enumeration(["RED", "BLUE"]), &[2], &[0, 1]);
+        let colours = hdf5_writer::Dataset::new(enumeration(["RED", "TRUE"]), &[2], &[0, 1]);
         check_error(colours, ErrorKind::Unsupported, "not an enumeration");
         let swapped = hdf5_writer::Dataset::new(enumeration(["TRUE", "FALSE"]), &[2], &[0, 1]);
         check_error(swapped, ErrorKind::Unsupported, "not an enumeration");

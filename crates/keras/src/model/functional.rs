@@ -83,12 +83,18 @@ impl Functional {
         Ok(Functional { layers, calls, inputs, outputs })
     }
 
+    /// The layers, in the config's order.
+    pub fn layers(&self) -> &[LayerObject] {
+        &self.layers
+    }
+
     /// Names and types of the inputs, in the model's order.
     pub fn inputs(&self, symbols: &mut Symbols) -> Result<Vec<(String, TensorType)>> {
         let mut inputs = Vec::new();
         for input in &self.inputs {
             let r#type = symbols.input_type(&input.config)?.ok_or_else(|| {
-                Error::malformed("its config says no shape").within(format!("layer {:?} (InputLayer)", input.name))
+                Error::malformed("its config says no shape")
+                    .within(format!("layer {:?} (InputLayer)", input.name))
             })?;
             inputs.push((input.name.clone(), r#type));
         }
@@ -100,7 +106,9 @@ impl Functional {
     pub fn lower(&self, cx: &mut Lowering, inputs: &[Tensor]) -> Result<Vec<(String, Tensor)>> {
         if inputs.len() != self.inputs.len() {
             let (given, expected) = (inputs.len(), self.inputs.len());
-            return Err(Error::malformed(format!("{given} inputs were given to a model that takes {expected}")));
+            return Err(Error::malformed(format!(
+                "{given} inputs were given to a model that takes {expected}"
+            )));
         }
         let mut done: BTreeMap<(usize, usize), Outputs> = BTreeMap::new();
         for (input, tensor) in self.inputs.iter().zip(inputs) {
@@ -125,15 +133,18 @@ impl Functional {
             schedule.finished((planned.layer, planned.node));
         }
         if let Some(stuck) = schedule.stuck() {
-            let name = self.calls.get(stuck).and_then(|call| self.layers.get(call.layer)).map(LayerObject::place);
-            let message = "its inputs are never computed: the layers form a cycle, or one that is called is missing";
+            let name =
+                self.calls.get(stuck).and_then(|call| self.layers.get(call.layer)).map(LayerObject::place);
+            let message =
+                "its inputs are never computed: the layers form a cycle, or one that is called is missing";
             return Err(Error::malformed(message).within(name.unwrap_or_default()));
         }
         let mut outputs = Vec::new();
         for reference in &self.outputs {
             let name = self.layers.get(reference.layer).map_or("", |layer| &layer.name);
             let found = done.get(&(reference.layer, reference.node));
-            let found = found.ok_or_else(|| Error::malformed(format!("the output {name:?} is never computed")))?;
+            let found =
+                found.ok_or_else(|| Error::malformed(format!("the output {name:?} is never computed")))?;
             outputs.push((name.to_string(), found.get(reference.tensor)?));
         }
         Ok(outputs)
@@ -300,7 +311,8 @@ impl<'a> Names<'a> {
     fn renumber(&mut self, calls: &mut [Planned], layers: &[LayerObject]) {
         for (layer, object) in layers.iter().enumerate() {
             let is_model = matches!(object.kind, Kind::Model(_) | Kind::Broken);
-            let past_the_end = self.nodes.get(layer).is_some_and(|&n| n > 0 && self.highest.get(layer) == Some(&n));
+            let past_the_end =
+                self.nodes.get(layer).is_some_and(|&n| n > 0 && self.highest.get(layer) == Some(&n));
             if let Some(first) = self.first.get_mut(layer).filter(|_| is_model && past_the_end) {
                 *first = 1;
             }

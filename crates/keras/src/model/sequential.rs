@@ -22,21 +22,24 @@ fn is_input_layer(description: &Value) -> bool {
 }
 
 impl Sequential {
-    pub fn from_config(config: &Value, description: &Value, build: &mut Build, store: &str) -> Result<Sequential> {
+    pub fn from_config(
+        config: &Value,
+        description: &Value,
+        build: &mut Build,
+        store: &str,
+    ) -> Result<Sequential> {
         let descriptions = layer_list(config)?;
         let empty = Value::Null;
         let first = descriptions.first().ok_or_else(|| Error::malformed("the model has no layers"))?;
         let first_config = first.get("config").unwrap_or(&empty);
         let first_name = first_config.get("name").and_then(Value::as_str).unwrap_or("input");
-        let input_name = if is_input_layer(first) { first_name.to_string() } else { format!("{first_name}_input") };
+        let input_name =
+            if is_input_layer(first) { first_name.to_string() } else { format!("{first_name}_input") };
         // The first layer says it, or the shape with which the model was built.
         let says_shape = |config: &Value| {
             ["batch_shape", "batch_input_shape", "input_shape"].iter().any(|key| config.get(key).is_some())
         };
-        let built = [
-            config.get("build_input_shape"),
-            description.pointer("/build_config/input_shape"),
-        ];
+        let built = [config.get("build_input_shape"), description.pointer("/build_config/input_shape")];
         let input = match built.into_iter().flatten().find(|shape| shape.is_array()) {
             _ if says_shape(first_config) => first_config.clone(),
             Some(shape) => json!({"batch_shape": shape}),
@@ -44,6 +47,11 @@ impl Sequential {
         };
         let layers = layer_objects(descriptions, build, store, |layer| !is_input_layer(layer))?;
         Ok(Sequential { layers, input_name, input })
+    }
+
+    /// The layers, in the config's order.
+    pub fn layers(&self) -> &[LayerObject] {
+        &self.layers
     }
 
     /// Name and type of the input.

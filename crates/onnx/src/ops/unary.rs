@@ -5,8 +5,8 @@
 use super::{Emit, Layouts, Lower, TakesFlat, Tie, any_layout};
 use crate::draft::{Arg, NodeSpec, TensorId};
 use crate::layout::assign::Site;
-use crate::{Error, Result};
-use k2o_core::ops::{Operator, Unary};
+use crate::Result;
+use k2o_core::ops::Unary;
 use k2o_core::{DType, Graph, Node};
 use std::f64::consts::{PI, SQRT_2};
 
@@ -58,7 +58,6 @@ impl Lower for Unary {
                 let softplus = emit.call("Softplus", [x]);
                 NodeSpec::new("Mul", [x, emit.call("Tanh", [softplus])])
             }
-            _ => return Err(Error::unsupported(format!("the function {}", self.name()))),
         };
         Ok(emit.node(last))
     }
@@ -89,30 +88,28 @@ fn general_relu(
         let node = NodeSpec::new(node, [x]);
         return Ok(if slope == 0.0 { node } else { node.float("alpha", slope) });
     }
-    let above = match (threshold == 0.0, max) {
-        (true, Some(max)) => clip(emit, x, 0.0, max)?,
-        (true, None) => NodeSpec::new("Relu", [x]),
-        (false, None) => NodeSpec::new("ThresholdedRelu", [x]).float("alpha", threshold),
-        (false, Some(max)) => {
-            let risen = emit.node(NodeSpec::new("ThresholdedRelu", [x]).float("alpha", threshold));
+    let risen = || NodeSpec::new("ThresholdedRelu", [x]).float("alpha", threshold);
+    let above = match max {
+        Some(max) if threshold == 0.0 => clip(emit, x, 0.0, max)?,
+        Some(max) => {
+            let risen = emit.node(risen());
             clip(emit, Arg::Tensor(risen), 0.0, max)?
         }
+        None => risen(),
     };
     if slope == 0.0 {
         return Ok(above);
     }
-    let above = emit.node(above);
-    let below = match threshold == 0.0 {
-        true => emit.call("Neg", [x]),
-        false => {
-            let threshold = emit.scalar("threshold", DType::F32, threshold)?;
-            emit.call("Sub", [threshold, x])
-        }
-    };
-    let below = emit.call("Relu", [below]);
+    // The rest as `slope * (min(x, threshold) - threshold)`.
+    let above = Arg::Tensor(emit.node(above));
+    let bend = emit.scalar("threshold", DType::F32, threshold)?;
+    let mut below = emit.call("Min", [x, bend]);
+    if threshold != 0.0 {
+        below = emit.call("Sub", [below, bend]);
+    }
     let slope = emit.scalar("negative_slope", DType::F32, slope)?;
     let below = emit.call("Mul", [below, slope]);
-    Ok(NodeSpec::new("Sub", [Arg::Tensor(above), below]))
+    Ok(NodeSpec::new("Add", [above, below]))
 }
 
 /// `x / 2 * (1 + erf(x / √2))`, or with `tanh(√(2/π) * (x + 0.044715 x³))` for the error function, in the form that

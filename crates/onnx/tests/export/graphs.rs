@@ -216,6 +216,10 @@ fn functions_are_one_node_from_the_opset_that_has_them() {
     assert_eq!(relu(0.25, None, 0.0), "LeakyRelu (x) -> f alpha=0.25");
     assert_eq!(relu(0.0, Some(6.0), 0.0), "Clip (x, f/min, f/max) -> f");
     assert_eq!(relu(0.0, None, 1.0), "ThresholdedRelu (x) -> f alpha=1");
+    let leaky = "ThresholdedRelu (x) -> f/thresholded_relu alpha=1; Min (x, f/threshold) -> f/min; \
+                 Sub (f/min, f/threshold) -> f/sub; Mul (f/sub, f/negative_slope) -> f/mul; \
+                 Add (f/thresholded_relu, f/mul) -> f";
+    assert_eq!(relu(0.25, None, 1.0), leaky);
 }
 
 #[test]

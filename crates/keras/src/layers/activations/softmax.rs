@@ -17,7 +17,9 @@ impl Layer for Softmax {
         let axes = match fields.take(&["axis"]) {
             None => Some(vec![-1]),
             Some(Value::Array(items)) => items.iter().map(as_int).collect(),
-            Some(other) => Some(vec![as_int(other).ok_or_else(|| expected("axis", "an axis or a list", other))?]),
+            Some(other) => {
+                Some(vec![as_int(other).ok_or_else(|| expected("axis", "an axis or a list", other))?])
+            }
         };
         let axes = axes.ok_or_else(|| crate::Error::malformed("`axis` is not a list of numbers"))?;
         Ok(Softmax { axes })
@@ -26,7 +28,8 @@ impl Layer for Softmax {
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         let input = call.input()?;
         let rank = cx.shape(input)?.rank();
-        let mut axes = self.axes.iter().map(|&axis| axis_from_front(axis, rank)).collect::<Result<Vec<_>>>()?;
+        let mut axes =
+            self.axes.iter().map(|&axis| axis_from_front(axis, rank)).collect::<Result<Vec<_>>>()?;
         axes.sort_unstable();
         axes.dedup();
         Ok(vec![cx.apply(ops::Softmax { axes }, input)?])

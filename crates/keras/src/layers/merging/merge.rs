@@ -30,7 +30,9 @@ impl Layer for Merge {
         for &other in others {
             let (a, b) = (cx.shape(result)?, cx.shape(other)?);
             if a.rank() != b.rank() {
-                return Err(Error::unsupported(format!("inputs of different ranks, {a} and {b}, are not supported")));
+                return Err(Error::unsupported(format!(
+                    "inputs of different ranks, {a} and {b}, are not supported"
+                )));
             }
             let operands = [cx.operand(result)?, cx.operand(other)?];
             result = cx.add(Binary { kind: self.kind }, &operands)?;

@@ -58,10 +58,11 @@ impl Layer for BatchNormalization {
         specs.push(WeightSpec::fixed("moving_variance", &size));
         let mut weights = cx.weights(&specs)?.into_iter();
         let mut next = || weights.next().ok_or_else(|| Error::malformed("a weight is missing"));
-        let gamma = if self.scale { next()?.expr } else { ConstantExpr::filled(&size, 1.0)? };
-        let beta = if self.center { next()?.expr } else { ConstantExpr::filled(&size, 0.0)? };
+        let number = |value| ConstantExpr::literal(Array::scalar(value));
+        let gamma = if self.scale { next()?.expr } else { number(1.0) };
+        let beta = if self.center { next()?.expr } else { number(0.0) };
         let (mean, variance) = (next()?, next()?);
-        let epsilon = ConstantExpr::literal(Array::scalar(self.epsilon));
+        let epsilon = number(self.epsilon);
         let scale = gamma.div(&variance.expr.add(&epsilon)?.sqrt())?;
         let shift = beta.sub(&mean.expr.mul(&scale)?)?;
         let scale = cx.constant(&mean.derived("scale", scale))?;

@@ -29,11 +29,7 @@ impl Layer for Pooling {
         let padding = fields.choice(&["padding", "border_mode"], &modes, Padding::Explicit(0, 0))?;
         let windows = pool_size.iter().zip(&strides);
         let windows = windows.map(|(&size, &stride)| Ok(Window::new(size, stride, 1, padding)?));
-        Ok(Pooling {
-            kind,
-            windows: windows.collect::<Result<_>>()?,
-            data_format: DataFormat::take(fields)?,
-        })
+        Ok(Pooling { kind, windows: windows.collect::<Result<_>>()?, data_format: DataFormat::take(fields)? })
     }
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {

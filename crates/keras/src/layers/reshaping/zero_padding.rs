@@ -20,7 +20,9 @@ impl Layer for ZeroPadding {
         let amounts = match fields.ints(&["padding"], 2)?.as_deref() {
             None => (1, 1),
             Some(&[before, after]) if before >= 0 && after >= 0 => (before, after),
-            Some(other) => return Err(expected("padding", "two numbers, none negative", &Value::from(other))),
+            Some(other) => {
+                return Err(expected("padding", "two numbers, none negative", &Value::from(other)));
+            }
         };
         Ok(ZeroPadding { before: amounts.0, after: amounts.1, data_format: DataFormat::take(fields)? })
     }
