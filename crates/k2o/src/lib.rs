@@ -9,14 +9,14 @@
 //! use ndarray::Array3;
 //!
 //! let model = Model::open(path)?;
-//! assert_eq!(model.summary().total_parameters, 284);
+//! assert_eq!(model.summary().total_parameters, 241);
 //!
 //! let x = Array3::<f32>::zeros((2, 40, 3));
 //! let y = model.predict(&[x.into()])?;
 //! assert_eq!(y[0].shape(), [2, 2]);
 //!
 //! let onnx = model.to_onnx(&ExportOptions::default())?.to_bytes()?;
-//! assert!(onnx.len() > 284 * 4);
+//! assert!(onnx.len() > 241 * 4);
 //! # Ok(())
 //! # }
 //! ```

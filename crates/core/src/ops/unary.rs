@@ -133,7 +133,8 @@ impl Unary {
             Unary::Gelu { approximate: false } => 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2),
             Unary::Gelu { approximate: true } => {
                 let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
-                0.5 * x * (1.0 + inner.tanh())
+                // 0.5 * (1 + tanh(inner)), which would cancel far below zero.
+                x / (1.0 + (-2.0 * inner).exp())
             }
             Unary::Mish => x * Unary::Softplus.apply(x).tanh(),
         }

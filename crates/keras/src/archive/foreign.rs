@@ -64,7 +64,7 @@ pub(crate) fn identify(source: &Source, prefix: &[u8]) -> Result<Error> {
         return Ok(refusal(what, help));
     }
     if is_markup(prefix) {
-        return Ok(refusal("a web page", DOWNLOAD));
+        return Ok(refusal("a web page (HTML or XML)", DOWNLOAD));
     }
     if is_safetensors(prefix, len) {
         return Ok(refusal("a safetensors file, which holds weights only", SAVE));

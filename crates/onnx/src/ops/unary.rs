@@ -3,9 +3,9 @@
 //! `Gelu` is an operator from opset 20 on, `Mish` from 18 on, `HardSwish` from 14 on; Silu (Swish) is none before 24.
 
 use super::{Emit, Layouts, Lower, TakesFlat, Tie, any_layout};
+use crate::Result;
 use crate::draft::{Arg, NodeSpec, TensorId};
 use crate::layout::assign::Site;
-use crate::Result;
 use k2o_core::ops::Unary;
 use k2o_core::{DType, Graph, Node};
 use std::f64::consts::{PI, SQRT_2};
