@@ -37,7 +37,7 @@ macro_rules! layers {
 
 layers! {
     Activation => activations::Activation;
-    Add | Sum => merging::Merge;
+    Add => merging::Merge;
     AveragePooling1D => pooling::Pooling;
     BatchNormalization | BatchNormalizationV1 | BatchNormalizationV2 | SyncBatchNormalization
         => normalization::BatchNormalization, refuses "`renorm`, `virtual_batch_size`";
