@@ -1,4 +1,4 @@
-"""Exports every fixture in every form and checks the files with ONNX's own tools.
+"""Exports every supported fixture in every form and checks the files with ONNX's own tools.
 
 Each file passes `onnx.checker` with full checks and strict shape inference, and onnxruntime computes from it what
 Keras computed. One form of each model is also checked at other opsets.
@@ -51,7 +51,10 @@ def check(model: Path, case: Path, keras: str, opset: int) -> float:
     # Keras 2 gives inputs other names, in the same order.
     outputs = session.run(None, {name: array for name, (_, array) in zip(names, arrays)})
     expected = np.load(case / f"{keras}.outputs.npz")
-    assert [port.name for port in session.get_outputs()] == list(expected.keys())
+    # A tensor cannot be called like an input, so an output that is one gets a number.
+    wanted = [f"{name}_1" if name in names else name for name in expected.keys()]
+    given = [port.name for port in session.get_outputs()]
+    assert given == wanted, f"outputs {given}, not {wanted}"
     worst = 0.0
     for ours, name in zip(outputs, expected.keys()):
         theirs = expected[name]
@@ -67,7 +70,8 @@ def main() -> int:
     passed, failures, worst = 0, [], 0.0
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "model.onnx"
-        for case in sorted(models.iterdir()):
+        unsupported = set((models.parent / "unsupported.txt").read_text().splitlines())
+        for case in sorted(case for case in models.iterdir() if case.name not in unsupported):
             for number, (arguments, keras) in enumerate(forms(case)):
                 for opset in OPSETS if number == 0 else (17,):
                     what = f"{case.name} {' '.join(Path(a).name for a in arguments)} opset {opset}"

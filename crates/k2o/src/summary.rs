@@ -51,16 +51,19 @@ impl Summary {
         };
         let inside = descendants(outline);
         let all: Vec<usize> = (0..outline.calls.len()).collect();
-        let mut rows = Vec::new();
-        for (id, call) in outline.calls.iter().enumerate() {
-            if call.parent.is_none() && call.repetition == 0 {
-                let sizes = |shape: &Shape| shape.iter().map(Dim::as_fixed).collect();
-                rows.push(SummaryRow {
+        let mut rows: Vec<SummaryRow> = Vec::new();
+        for (id, call) in outline.calls.iter().enumerate().filter(|(_, call)| call.parent.is_none()) {
+            let sizes = |shape: &Shape| shape.iter().map(Dim::as_fixed).collect();
+            let output_shapes = call.outputs.iter().flatten().map(sizes).collect();
+            match rows.iter_mut().find(|row| call.repetition > 0 && row.name == call.name) {
+                // Keras shows a shared layer once, with the shape that its last call gave.
+                Some(row) => row.output_shapes = output_shapes,
+                None => rows.push(SummaryRow {
                     name: call.name.clone(),
                     class: call.class.clone(),
-                    output_shapes: call.outputs.iter().flatten().map(sizes).collect(),
+                    output_shapes,
                     parameters: sum(&inside[id], k2o_core::LayerCall::parameters),
-                });
+                }),
             }
         }
         let trainable = sum(&all, k2o_core::LayerCall::trainable_parameters);

@@ -49,6 +49,17 @@ pub enum Arg {
     Constant(Value),
 }
 
+impl Arg {
+    /// Whether it is Python's `None`, or a list of nothing else: no mask for any of several inputs.
+    fn is_none(&self) -> bool {
+        match self {
+            Arg::Constant(value) => value.is_null(),
+            Arg::List(args) => args.iter().all(Arg::is_none),
+            Arg::Tensor(_) => false,
+        }
+    }
+}
+
 /// The arguments of one layer call.
 #[derive(Clone, Debug, Default)]
 pub struct Call {
@@ -82,7 +93,7 @@ impl Call {
     /// at inference.
     pub fn inputs(&self) -> Result<Vec<Tensor>> {
         for (name, arg) in &self.kwargs {
-            let harmless = matches!(arg, Arg::Constant(Value::Null)) || name == "training";
+            let harmless = arg.is_none() || name == "training";
             if !harmless && name != "inputs" && name != "inputs_or_list" {
                 return Err(Error::unsupported(format!("the call argument `{name}` is not supported")));
             }

@@ -243,8 +243,9 @@ impl<'a> Names<'a> {
                     references.extend(self.references(Some(item), key)?);
                 }
             }
+            // Keras flattens dicts in the order of their sorted keys.
             Some(Value::Object(map)) => {
-                for item in map.values() {
+                for item in map.iter().collect::<BTreeMap<_, _>>().into_values() {
                     references.extend(self.references(Some(item), key)?);
                 }
             }

@@ -2,13 +2,13 @@
 //! <https://keras.io/api/layers/convolution_layers/convolution1d/>
 //!
 //! `padding="causal"` puts `dilation * (size - 1)` zeros before the input. Keras 1 and early Keras 2 have no
-//! `data_format`, `dilation_rate` or `groups`.
+//! `data_format`, `dilation_rate` or `groups`. Keras 2 takes inputs of more axes, all but the last two a batch: refused.
 
 use crate::activation::Activation;
 use crate::layers::{DataFormat, size};
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::WeightSpec;
-use crate::{Error, Fields, Layer, Result};
+use crate::{Error, Fields, KerasVersion, Layer, Result};
 use k2o_core::{Padding, Window, ops};
 
 #[derive(Debug)]
@@ -66,9 +66,13 @@ impl Layer for Conv {
         if self.data_format == DataFormat::ChannelsFirst {
             x = cx.channels_last(x)?;
         }
-        if cx.shape(x)?.rank() != self.windows.len() + 2 {
-            let (expected, shape) = (self.windows.len() + 2, cx.shape(x)?);
-            let message = format!("an input of rank {expected} was expected; {shape} was given");
+        let (shape, rank) = (cx.shape(x)?, self.windows.len() + 2);
+        if shape.rank() > rank && cx.version() < KerasVersion::V3 {
+            let message = format!("an input of rank {}, {shape}, is not supported; {rank} is", shape.rank());
+            return Err(Error::unsupported(message));
+        }
+        if shape.rank() != rank {
+            let message = format!("an input of rank {rank} was expected; {shape} was given");
             return Err(k2o_core::Error::shape(message).into());
         }
         let channels = cx.channels(x)?;

@@ -1,0 +1,52 @@
+//! Summaries of every form of every model: Keras's own rows and totals.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot run must fail")]
+
+use k2o::{Model, OpenOptions, Summary};
+use k2o_fixtures::cases;
+use serde_json::{Value, json};
+
+/// Rows by name. Keras 2 gives inputs other names than Keras 3, whose summary was recorded.
+fn sorted(mut rows: Vec<Value>) -> Vec<Value> {
+    for row in rows.iter_mut().filter(|row| row["class"] == "InputLayer") {
+        row["name"] = json!("input");
+    }
+    rows.sort_by_key(|row| format!("{} {}", row["name"], row["output_shape"]));
+    rows
+}
+
+fn rows(summary: &Summary) -> Vec<Value> {
+    let shape = |shapes: &[Vec<Option<i64>>]| match shapes {
+        [only] => json!(only),
+        several => json!(several),
+    };
+    let row = |row: &k2o::SummaryRow| {
+        json!({
+            "name": row.name,
+            "class": row.class,
+            "output_shape": shape(&row.output_shapes),
+            "params": row.parameters,
+        })
+    };
+    summary.rows.iter().map(row).collect()
+}
+
+#[test]
+fn rows_and_totals_are_keras_own() {
+    for case in cases() {
+        for form in case.forms() {
+            let what = format!("{} {}", case.name, form.label());
+            let mut options = OpenOptions::default();
+            options.weights = form.weights.clone();
+            let model =
+                Model::open_with(&form.model, &options).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let summary = model.summary();
+            let expected = &case.description["summary"];
+            let expected_rows = expected["layers"].as_array().unwrap().clone();
+            assert_eq!(sorted(rows(&summary)), sorted(expected_rows), "{what}");
+            assert_eq!(json!(summary.total_parameters), expected["total_params"], "{what}");
+            assert_eq!(json!(summary.trainable_parameters), expected["trainable_params"], "{what}");
+            assert_eq!(json!(summary.non_trainable_parameters), expected["non_trainable_params"], "{what}");
+        }
+    }
+}
