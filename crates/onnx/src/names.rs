@@ -118,7 +118,10 @@ pub(crate) fn names(graph: &Graph, outline: &Outline, assigned: &Assigned) -> Re
     taken.names.extend(labels.iter().cloned());
 
     let initializers = initializer_names(graph, draft, &mut taken, &within)?;
-    let mut taken_nodes = Taken::default();
+    // The format lets nodes share names with tensors, but tract makes nodes of inputs and initializers.
+    let inputs = assigned.inputs.iter().filter_map(|tensor| tensors[tensor.0].clone());
+    let names = initializers.iter().cloned().chain(inputs).collect();
+    let mut taken_nodes = Taken { names, ..Taken::default() };
     let mut nodes = Vec::with_capacity(draft.nodes.len());
     for node in &draft.nodes {
         let name = within(node.origin, &snake_case(node.spec.op_type))?;
