@@ -67,7 +67,7 @@ struct Inner {
     depth: usize,
 }
 
-/// What a [`ConstantExpr`] computes. Only `+ - x ÷ √` round, so that results are the same on every machine.
+/// What a [`ConstantExpr`] computes. Only `+ - x ÷ √` round (a maximum does not), so that results are the same on every machine.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ExprKind {
@@ -87,7 +87,7 @@ pub enum ExprKind {
     Sum(ConstantExpr, usize),
 }
 
-/// A rounding operation on two elements.
+/// An operation on two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arithmetic {
     /// `a + b`
@@ -98,6 +98,8 @@ pub enum Arithmetic {
     Mul,
     /// `a / b`
     Div,
+    /// The larger.
+    Max,
 }
 
 impl ConstantExpr {
@@ -245,6 +247,7 @@ impl ConstantExpr {
                         Arithmetic::Sub => x - y,
                         Arithmetic::Mul => x * y,
                         Arithmetic::Div => x / y,
+                        Arithmetic::Max => x.max(y),
                     });
                 });
                 Tensor::f64(self.shape(), data)

@@ -5,30 +5,46 @@
 
 mod affine;
 mod binary;
+mod cast;
 mod concat;
 mod conv;
+mod conv_transpose;
 mod dense;
+mod gather;
 mod identity;
+mod mat_mul;
+mod normalize;
 mod pad;
 mod pool;
 mod reduce;
+mod repeat;
 mod reshape;
+mod slice;
 mod softmax;
+mod sparsemax;
 mod transpose;
 mod unary;
 
 pub use crate::constant::Arithmetic;
 pub use affine::Affine;
 pub use binary::{Binary, BinaryKind};
+pub use cast::Cast;
 pub use concat::Concat;
 pub use conv::Conv;
+pub use conv_transpose::{ConvTranspose, Spread};
 pub use dense::Dense;
+pub use gather::Gather;
 pub use identity::Identity;
+pub use mat_mul::MatMul;
+pub use normalize::{Normalize, NormalizeKind};
 pub use pad::Pad;
 pub use pool::{Pool, PoolKind};
 pub use reduce::{Reduce, ReduceKind};
+pub use repeat::Repeat;
 pub use reshape::{Reshape, ReshapeDim};
+pub use slice::Slice;
 pub use softmax::Softmax;
+pub use sparsemax::Sparsemax;
 pub use transpose::Transpose;
 pub use unary::{SELU_ALPHA, SELU_SCALE, Unary};
 
@@ -85,24 +101,40 @@ ops! {
     Affine,
     /// Two tensors, element by element.
     Binary,
+    /// The same numbers as another element type.
+    Cast,
     /// Tensors one after the other along an axis.
     Concat,
     /// Convolution over the middle axes.
     Conv,
+    /// Transposed convolution over the middle axes.
+    ConvTranspose,
     /// Matrix product over the last axis.
     Dense,
+    /// Elements picked by their indices.
+    Gather,
     /// Nothing.
     Identity,
+    /// Product of computed matrices.
+    MatMul,
+    /// Division by a tensor's own statistics.
+    Normalize,
     /// Constant values around a tensor.
     Pad,
     /// Maximum or average over windows.
     Pool,
     /// Maximum, sum or mean over whole axes.
     Reduce,
+    /// Every element several times in a row.
+    Repeat,
     /// The same elements in another shape.
     Reshape,
+    /// A tensor without its ends.
+    Slice,
     /// Exponentials that sum to 1.
     Softmax,
+    /// Differences from a threshold, most of them 0.
+    Sparsemax,
     /// The same elements with axes in another order.
     Transpose,
     /// One function on every element.

@@ -176,12 +176,19 @@ impl Tensor {
         let strides: Vec<usize> = permutation.iter().map(|&axis| strides[axis]).collect();
         let mut order = Vec::with_capacity(self.data.len());
         for_each_index(&shape, |index| order.push(dot(index, &strides)));
-        let data = match &self.data {
-            Data::F64(data) => Data::F64(order.iter().map(|&i| data[i]).collect()),
-            Data::I64(data) => Data::I64(order.iter().map(|&i| data[i]).collect()),
-            Data::Bool(data) => Data::Bool(order.iter().map(|&i| data[i]).collect()),
-        };
-        Ok(Tensor { shape, data })
+        self.select(shape, &order)
+    }
+
+    /// The tensor of `shape` whose elements are these, by their positions in row-major order.
+    pub(crate) fn select(&self, shape: Vec<usize>, positions: &[usize]) -> Result<Tensor> {
+        Tensor::new(
+            shape,
+            match &self.data {
+                Data::F64(data) => Data::F64(positions.iter().map(|&i| data[i]).collect()),
+                Data::I64(data) => Data::I64(positions.iter().map(|&i| data[i]).collect()),
+                Data::Bool(data) => Data::Bool(positions.iter().map(|&i| data[i]).collect()),
+            },
+        )
     }
 }
 

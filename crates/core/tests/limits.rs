@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panic too")]
 
-use k2o_core::ops::{self, BinaryKind, Infer, Operator, PoolKind, ReduceKind, ReshapeDim, Unary};
+use k2o_core::ops::{
+    self, BinaryKind, Infer, NormalizeKind, Operator, PoolKind, ReduceKind, ReshapeDim, Spread, Unary,
+};
 use k2o_core::{
     Bindings, Constant, ConstantExpr, DType, Data, Dim, ErrorKind, GraphBuilder, Op, Padding, Shape, Tensor,
     TensorType, ValueId, Window, run_reference,
@@ -48,6 +50,14 @@ fn window() -> impl Strategy<Value = Window> {
     })
 }
 
+fn spread() -> impl Strategy<Value = Spread> {
+    let pad = || prop_oneof![2 => Just(0i64), 1 => positive()];
+    let numbers = (positive(), positive(), positive(), (pad(), pad()), pad());
+    numbers.prop_filter_map("numbers past the limit", |(size, stride, dilation, crop, output_padding)| {
+        Spread::new(size, stride, dilation, crop, output_padding).ok()
+    })
+}
+
 fn any_dim() -> impl Strategy<Value = Dim> {
     let symbol = select(vec!["batch", "steps"]).prop_map(Dim::symbol);
     let sum = (symbol.clone(), any_i64(), any_i64()).prop_filter_map("overflow", |(symbol, k, c)| {
@@ -60,24 +70,45 @@ fn any_dim() -> impl Strategy<Value = Dim> {
 fn any_op() -> BoxedStrategy<Op> {
     let binary = select(vec![BinaryKind::Add, BinaryKind::Div, BinaryKind::Max]);
     let reduce = (select(vec![ReduceKind::Max, ReduceKind::Sum, ReduceKind::Mean]), vec(any_usize(), 0..4));
-    let target =
-        prop_oneof![Just(ReshapeDim::Keep), any_i64().prop_map(ReshapeDim::Fixed), Just(ReshapeDim::Infer)];
+    let target = prop_oneof![
+        2 => Just(ReshapeDim::Keep),
+        2 => any_i64().prop_map(ReshapeDim::Fixed),
+        2 => Just(ReshapeDim::Infer),
+        1 => any_usize().prop_map(ReshapeDim::Of),
+        1 => any_usize().prop_map(ReshapeDim::Like),
+    ];
+    let types = select(vec![DType::F32, DType::I32, DType::I64, DType::Bool]);
+    let kind = select(vec![NormalizeKind::Standard, NormalizeKind::RootMeanSquare, NormalizeKind::Deviation]);
+    let axes = prop_oneof![2 => select(vec![vec![1], vec![2], vec![0, 2]]), 1 => vec(any_usize(), 0..4)];
     let pool = (any::<bool>(), vec(window(), 0..3));
     prop_oneof![
         any_usize().prop_map(|axis| ops::Affine { axis }.into()),
         binary.prop_map(|kind| ops::Binary { kind }.into()),
+        types.prop_map(|to| ops::Cast { to }.into()),
         any_usize().prop_map(|axis| ops::Concat { axis }.into()),
         (vec(window(), 0..3), any_usize()).prop_map(|(windows, groups)| ops::Conv { windows, groups }.into()),
+        vec(spread(), 0..3).prop_map(|windows| ops::ConvTranspose { windows }.into()),
         Just(ops::Dense.into()),
+        any_usize().prop_map(|axis| ops::Gather { axis }.into()),
         Just(ops::Identity.into()),
+        Just(ops::MatMul.into()),
+        (kind, axes).prop_map(|(kind, axes)| ops::Normalize { kind, axes, epsilon: 0.001 }.into()),
         vec((any_i64(), any_i64()), 0..4).prop_map(|amounts| ops::Pad { amounts, value: 0.0 }.into()),
         pool.prop_map(|(max, windows)| {
             ops::Pool { kind: if max { PoolKind::Max } else { PoolKind::Average }, windows }.into()
         }),
         (reduce, any::<bool>())
             .prop_map(|((kind, axes), keep_dims)| ops::Reduce { kind, axes, keep_dims }.into()),
+        (any_usize(), any_usize()).prop_map(|(axis, times)| ops::Repeat { axis, times }.into()),
         vec(target, 0..5).prop_map(|target| ops::Reshape { target }.into()),
-        vec(any_usize(), 0..4).prop_map(|axes| ops::Softmax { axes }.into()),
+        (any_usize(), any_i64(), any_i64()).prop_map(|(axis, before, after)| ops::Slice {
+            axis,
+            before,
+            after
+        }
+        .into()),
+        (vec(any_usize(), 0..4), any::<bool>()).prop_map(|(axes, log)| ops::Softmax { axes, log }.into()),
+        any_usize().prop_map(|axis| ops::Sparsemax { axis }.into()),
         vec(prop_oneof![9 => 0..3usize, 1 => any_usize()], 0..4)
             .prop_map(|permutation| ops::Transpose { permutation }.into()),
         Just(Unary::Relu.into()),
@@ -90,7 +121,7 @@ fn any_node() -> impl Strategy<Value = (Op, Vec<TensorType>)> {
     let dims = vec(vec(any_dim(), 0..5), 0..4);
     let dtype = prop_oneof![8 => Just(DType::F32), 1 => Just(DType::I32), 1 => Just(DType::Bool)];
     (any_op(), dims, vec(any_dim(), 4), 0..8u8, vec(dtype, 4)).prop_map(
-        |(op, mut dims, part, choice, dtypes)| {
+        |(op, mut dims, part, choice, mut dtypes)| {
             let [a, b, c, d] = <[Dim; 4]>::try_from(part).unwrap();
             if choice > 0 {
                 dims = match &op {
@@ -106,6 +137,29 @@ fn any_node() -> impl Strategy<Value = (Op, Vec<TensorType>)> {
                     Op::Affine(_) => vec![vec![a, b.clone(), c], vec![b.clone()], vec![b]],
                     Op::Concat(_) => vec![vec![a.clone(), b.clone(), c], vec![a, b, d]],
                     Op::Binary(_) => vec![vec![a.clone(), b.clone()], vec![a, b]],
+                    Op::ConvTranspose(op) => {
+                        let (taps, steps): (Vec<Dim>, Vec<Dim>) =
+                            op.windows.iter().map(|window| (Dim::fixed(window.size()), a.clone())).unzip();
+                        let x = [vec![b], steps, vec![c.clone()]].concat();
+                        vec![x, [taps, vec![c, d.clone()]].concat(), vec![d]]
+                    }
+                    Op::Gather(_) => {
+                        dtypes[1] = DType::I64;
+                        vec![vec![a, b], vec![c, d]]
+                    }
+                    Op::MatMul(_) => {
+                        dtypes[1] = dtypes[0];
+                        vec![vec![a.clone(), b, c.clone()], vec![a, c, d]]
+                    }
+                    Op::Normalize(op) => {
+                        let x = vec![a, b, c];
+                        let sizes: Vec<Dim> =
+                            op.axes.iter().filter_map(|&axis| x.get(axis).cloned()).collect();
+                        vec![x, sizes]
+                    }
+                    Op::Reshape(op) if op.target.iter().any(|dim| matches!(dim, ReshapeDim::Like(_))) => {
+                        vec![vec![a.mul(&b).unwrap_or(Dim::ONE), c], vec![a, b, d]]
+                    }
                     Op::Pad(pad) => vec![vec![a; pad.amounts.len()]],
                     _ => vec![vec![a, b, c]],
                 };
@@ -133,6 +187,31 @@ fn exact(op: &Op, inputs: &[TensorType]) -> Option<Vec<i128>> {
             *joined.get_mut(op.axis)? = others.sum::<Option<i128>>()?;
             Some(joined)
         }
+        Op::ConvTranspose(op) => {
+            let reached = op.windows.iter().zip(&first[1..]).map(|(window, &n)| reached(window, n));
+            let ends = (vec![first[0]], vec![*sizes(inputs.get(1)?)?.last()?]);
+            Some([ends.0, reached.collect::<Option<Vec<_>>>()?, ends.1].concat())
+        }
+        Op::Gather(op) => {
+            let picked = sizes(inputs.get(1)?)?;
+            Some([&first[..op.axis], &picked, &first[op.axis + 1..]].concat())
+        }
+        Op::MatMul(_) => {
+            let columns = *sizes(inputs.get(1)?)?.last()?;
+            (inputs.len() == 2 && inputs[0].shape[..] == inputs[1].shape[..])
+                .then(|| [&first[..first.len() - 1], &[columns]].concat())
+        }
+        Op::Repeat(op) => {
+            let mut longer = first;
+            *longer.get_mut(op.axis)? *= op.times as i128;
+            Some(longer)
+        }
+        Op::Slice(op) => {
+            let mut shorter = first;
+            *shorter.get_mut(op.axis)? -= i128::from(op.before) + i128::from(op.after);
+            Some(shorter)
+        }
+        Op::Cast(_) | Op::Normalize(_) | Op::Softmax(_) | Op::Sparsemax(_) | Op::Unary(_) => Some(first),
         Op::Pool(op) => {
             let slid = op.windows.iter().zip(&first[1..]).map(|(window, &n)| positions(window, n));
             let ends = (vec![first[0]], vec![*first.last()?]);
@@ -140,6 +219,14 @@ fn exact(op: &Op, inputs: &[TensorType]) -> Option<Vec<i128>> {
         }
         _ => None,
     }
+}
+
+/// How many steps of a transposed convolution are left, in arithmetic that cannot overflow.
+fn reached(spread: &Spread, n: i128) -> Option<i128> {
+    let [size, stride, dilation] = [spread.size(), spread.stride(), spread.dilation()].map(i128::from);
+    let [before, after, added] = [spread.crop().0, spread.crop().1, spread.output_padding()].map(i128::from);
+    let left = (n - 1) * stride + (size - 1) * dilation + 1 + added - before - after;
+    (n > 0 && left > 0).then_some(left)
 }
 
 /// How often a window fits, in arithmetic that cannot overflow.
@@ -153,6 +240,30 @@ fn positions(window: &Window, n: i128) -> Option<i128> {
             (n >= 0 && padded >= span).then(|| (padded - span) / stride + 1)
         }
     }
+}
+
+fn check_spread(spread: &Spread, input: i64) -> Result<(), TestCaseError> {
+    let expected = reached(spread, input.into());
+    let bindings = Bindings::from_iter([("n".into(), input)]);
+    match spread.positions(&Dim::fixed(input), &mut Infer::default()) {
+        Ok(given) => {
+            prop_assert_eq!(given.as_fixed().map(i128::from), expected);
+            // The last tap of the last step is a step that can be counted.
+            let last = i128::from(input - 1) * i128::from(spread.stride()) + i128::from(spread.span() - 1);
+            prop_assert!(i64::try_from(last).is_ok());
+        }
+        Err(error) => prop_assert!(expected.is_none() || error.kind() == ErrorKind::Limit, "{}", error),
+    }
+    let mut infer = Infer::default();
+    if let Ok(symbolic) = spread.positions(&Dim::symbol("n"), &mut infer) {
+        for constraint in infer.into_constraints() {
+            prop_assert_eq!(constraint.holds(&bindings).unwrap(), Some(expected.is_some()), "{}", constraint);
+        }
+        if let (Ok(later), Some(expected)) = (symbolic.eval(&bindings), expected) {
+            prop_assert_eq!(i128::from(later), expected);
+        }
+    }
+    Ok(())
 }
 
 proptest! {
@@ -191,6 +302,29 @@ proptest! {
             // The last position reads no further than what is padded.
             prop_assert_eq!(window.taps(&extent, extent.output - 1).take(9).count() as i64, window.size().min(9));
         }
+    }
+
+    #[test]
+    fn spreads_of_any_numbers_are_refused_or_exact(
+        size in any_i64(), stride in any_i64(), dilation in any_i64(),
+        crop in (any_i64(), any_i64()), output_padding in any_i64(), input in any_i64(),
+    ) {
+        let spread = Spread::new(size, stride, dilation, crop, output_padding);
+        let span = (i128::from(size) - 1) * i128::from(dilation) + 1;
+        let fits = |n: i128| i64::try_from(n).is_ok();
+        let numbers_fit = size.min(stride).min(dilation) > 0
+            && crop.0.min(crop.1).min(output_padding) >= 0
+            && fits(span + i128::from(output_padding))
+            && fits(i128::from(crop.0) + i128::from(crop.1));
+        prop_assert_eq!(spread.is_ok(), numbers_fit, "{:?}", spread);
+        let Ok(spread) = spread else { return Ok(()) };
+        prop_assert_eq!(i128::from(spread.span()), span);
+        check_spread(&spread, input)?;
+    }
+
+    #[test]
+    fn spreads_that_were_made_are_refused_or_exact(spread in spread(), input in any_i64()) {
+        check_spread(&spread, input)?;
     }
 
     #[test]
@@ -272,12 +406,12 @@ fn every_operator_accepts_some_of_the_dimensions() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut accepted: BTreeMap<&str, usize> = BTreeMap::new();
-    for _ in 0..4000 {
+    for _ in 0..8000 {
         let (op, inputs) = any_node().new_tree(&mut runner).unwrap().current();
         let taken = op.infer(&inputs, &mut Infer::default()).is_ok();
         *accepted.entry(op.name()).or_default() += usize::from(taken);
     }
-    assert!(accepted.len() > 12 && accepted.values().all(|&n| n > 5), "{accepted:?}");
+    assert!(accepted.len() > 27 && accepted.values().all(|&n| n > 5), "{accepted:?}");
 }
 
 #[track_caller]
@@ -313,14 +447,46 @@ fn an_empty_batch_of_enormous_steps_is_refused() {
     assert_eq!(Tensor::f64([0, 1 << 40, 1 << 40], Vec::new()).unwrap_err().kind(), ErrorKind::Limit);
 }
 
-#[test]
-fn a_run_whose_padding_could_not_be_addressed_is_an_error() {
-    let mut builder = GraphBuilder::new();
-    let shape = vec![Dim::symbol("a"), Dim::symbol("b"), Dim::symbol("c")];
-    let x = builder.input("x", (DType::F32, shape).into()).unwrap();
-    let pad = ops::Pad { amounts: vec![(1 << 31, 0); 3], value: 0.0 };
-    let y = builder.add(pad, [x]).unwrap();
+/// Runs one node whose inputs may have any sizes; the output could not be addressed.
+#[track_caller]
+fn check_run_past_the_limit(op: impl Into<Op>, inputs: &[&[usize]]) {
+    let (op, mut builder) = (op.into(), GraphBuilder::new());
+    let mut values = Vec::new();
+    let dtype = |i| if i == 1 && op.name() == "gather" { DType::I64 } else { DType::F32 };
+    for (i, sizes) in inputs.iter().enumerate() {
+        let dims: Vec<Dim> = (0..sizes.len()).map(|axis| Dim::symbol(&format!("x{i}_{axis}"))).collect();
+        values.push(builder.input("x", (dtype(i), dims).into()).unwrap());
+    }
+    let y = builder.add(op.clone(), values).unwrap();
     builder.output("y", y);
-    let x = Tensor::f64([1, 1, 1], vec![1.0]).unwrap();
-    assert_eq!(run_reference(&builder.finish(), &[x], &[]).unwrap_err().kind(), ErrorKind::Limit);
+    let tensors = inputs.iter().enumerate().map(|(i, &sizes)| Tensor::zeros(sizes, dtype(i)).unwrap());
+    let inputs: Vec<Tensor> = tensors.collect();
+    assert_eq!(run_reference(&builder.finish(), &inputs, &[]).unwrap_err().kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn a_run_whose_output_could_not_be_addressed_is_an_error() {
+    check_run_past_the_limit(ops::Pad { amounts: vec![(1 << 31, 0); 3], value: 0.0 }, &[&[1, 1, 1]]);
+    check_run_past_the_limit(ops::Repeat { axis: 0, times: 1 << 60 }, &[&[1]]);
+    check_run_past_the_limit(ops::Repeat { axis: 1, times: 1 << 40 }, &[&[0, 1 << 40]]);
+    let spread = Spread::new(1, 1 << 40, 1, (0, 0), 0).unwrap();
+    check_run_past_the_limit(
+        ops::ConvTranspose { windows: vec![spread] },
+        &[&[1, (1 << 20) + 1, 0], &[1, 0, 1]],
+    );
+    // Matrices of no columns and no rows.
+    check_run_past_the_limit(ops::MatMul, &[&[1 << 40, 0], &[0, 1 << 40]]);
+    check_run_past_the_limit(ops::Dense, &[&[1 << 40, 0], &[0, 1 << 40]]);
+    let conv = ops::Conv { windows: Vec::new(), groups: 1 };
+    check_run_past_the_limit(conv, &[&[1 << 40, 0], &[0, 1 << 40]]);
+    check_run_past_the_limit(ops::Gather { axis: 0 }, &[&[1, 1 << 40, 0], &[0, 1 << 40]]);
+}
+
+#[test]
+fn a_crop_does_not_hide_steps_past_the_limit() {
+    let spread = Spread::new(2, 1 << 61, 1 << 62, (i64::MAX, 0), 0).unwrap();
+    let x = Tensor::f64([1, 3, 1], vec![1.0; 3]).unwrap();
+    let kernel = Tensor::f64([2, 1, 1], vec![1.0; 2]).unwrap();
+    let error = ops::ConvTranspose { windows: vec![spread] }.reference(&[&x, &kernel]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
 }

@@ -27,6 +27,8 @@ pub enum BinaryKind {
     Max,
     /// The smaller; NaN if either is.
     Min,
+    /// `a` where positive, else `a * b`: a leaky relu whose slope is a tensor (arXiv:1502.01852).
+    Prelu,
 }
 
 impl BinaryKind {
@@ -41,8 +43,36 @@ impl BinaryKind {
             BinaryKind::Max => b,
             BinaryKind::Min if a.is_nan() || a < b => a,
             BinaryKind::Min => b,
+            BinaryKind::Prelu if a > 0.0 => a,
+            BinaryKind::Prelu => a * b,
         }
     }
+}
+
+/// NumPy's broadcast of two shapes; `what` says of what, for an error's text.
+pub(super) fn broadcast_dims(
+    a: &[Dim],
+    b: &[Dim],
+    infer: &mut Infer,
+    what: impl Fn() -> String,
+) -> Result<Vec<Dim>> {
+    let rank = a.len().max(b.len());
+    let dim = |shape: &[Dim], axis: usize| {
+        (axis + shape.len()).checked_sub(rank).map_or(Dim::ONE, |at| shape[at].clone())
+    };
+    let mut dims = Vec::with_capacity(rank);
+    for axis in 0..rank {
+        let (x, y) = (dim(a, axis), dim(b, axis));
+        dims.push(match (x == Dim::ONE, y == Dim::ONE) {
+            (true, _) => y,
+            (_, true) => x,
+            _ => {
+                infer.require_equal(&x, &y, || format!("{}: {x} and {y} differ", what()))?;
+                if x.as_fixed().is_some() { x } else { y }
+            }
+        });
+    }
+    Ok(dims)
 }
 
 impl Operator for Binary {
@@ -54,6 +84,7 @@ impl Operator for Binary {
             BinaryKind::Div => "div",
             BinaryKind::Max => "max",
             BinaryKind::Min => "min",
+            BinaryKind::Prelu => "prelu",
         }
     }
 
@@ -62,24 +93,8 @@ impl Operator for Binary {
         if a.dtype != b.dtype {
             return Err(Error::shape(format!("{} of {} and {}", self.name(), a.dtype, b.dtype)));
         }
-        let rank = a.shape.rank().max(b.shape.rank());
-        let dim = |shape: &Shape, axis: usize| {
-            (axis + shape.rank()).checked_sub(rank).map_or(Dim::ONE, |at| shape[at].clone())
-        };
-        let mut dims = Vec::with_capacity(rank);
-        for axis in 0..rank {
-            let (x, y) = (dim(&a.shape, axis), dim(&b.shape, axis));
-            dims.push(match (x == Dim::ONE, y == Dim::ONE) {
-                (true, _) => y,
-                (_, true) => x,
-                _ => {
-                    infer.require_equal(&x, &y, || {
-                        format!("{} of {} and {}: {x} and {y} differ", self.name(), a.shape, b.shape)
-                    })?;
-                    if x.as_fixed().is_some() { x } else { y }
-                }
-            });
-        }
+        let what = || format!("{} of {} and {}", self.name(), a.shape, b.shape);
+        let dims = broadcast_dims(&a.shape, &b.shape, infer, what)?;
         Ok(vec![TensorType::new(Shape::new(dims), a.dtype)])
     }
 

@@ -4,7 +4,7 @@
 //! kernel[k, c, o]`, where output channel `o` lies in group `g` of `G`, and `x` is 0 outside.
 
 use super::{Infer, Operator, exactly};
-use crate::tensor::{dot, for_each_index, strides};
+use crate::tensor::{dot, element_count, for_each_index, strides};
 use crate::{Cost, Dim, Error, Extent, Relation, Result, Shape, Tensor, TensorType, Window};
 
 /// Convolution. Inputs: `x` `[batch, steps.., channels]`, `kernel` `[taps.., channels / groups, filters]` and,
@@ -95,6 +95,7 @@ impl Operator for Conv {
         let mut shape = vec![x.shape()[0]];
         shape.extend(extents.iter().map(|extent| extent.output));
         shape.push(filters);
+        element_count(&shape)?;
         let positions = shape[..=rank].to_vec();
         let mut y = Vec::new();
         for_each_index(&positions, |index| {

@@ -1,6 +1,7 @@
 //! `y[.., o] = bias[o] + sum over i of x[.., i] * kernel[i, o]`.
 
 use super::{Infer, Operator, exactly};
+use crate::tensor::element_count;
 use crate::{Cost, Dim, Error, Result, Tensor, TensorType};
 
 /// Matrix product over the last axis. Inputs: `x` `[.., inputs]`, `kernel` `[inputs, units]` and, if there is
@@ -54,7 +55,10 @@ impl Operator for Dense {
         let (data, kernel) = (x.as_f64()?, kernel.as_f64()?);
         let mut shape = x.shape().to_vec();
         let outer: usize = shape[..shape.len() - 1].iter().product();
-        let mut y = vec![0.0; outer * units];
+        if let Some(last) = shape.last_mut() {
+            *last = units;
+        }
+        let mut y = vec![0.0; element_count(&shape)?];
         for row in 0..outer {
             let sums = &mut y[row * units..(row + 1) * units];
             for i in 0..rows {
@@ -65,9 +69,6 @@ impl Operator for Dense {
             if let Some(bias) = bias {
                 sums.iter_mut().zip(bias).for_each(|(sum, b)| *sum += b);
             }
-        }
-        if let Some(last) = shape.last_mut() {
-            *last = units;
         }
         Ok(vec![Tensor::f64(shape, y)?])
     }

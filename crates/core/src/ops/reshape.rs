@@ -3,7 +3,8 @@
 use super::{Infer, Operator, exactly};
 use crate::{Cost, Dim, Error, Relation, Result, Shape, Tensor, TensorType};
 
-/// A reshape to the dimensions in `target`, as ONNX's `Reshape` reads them.
+/// A reshape to the dimensions in `target`. Inputs: `x` and, where a dimension is [`ReshapeDim::Like`], the tensor
+/// that it is taken from, of which nothing but the shape is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reshape {
     /// The new dimensions; at most one is [`ReshapeDim::Infer`].
@@ -15,6 +16,10 @@ pub struct Reshape {
 pub enum ReshapeDim {
     /// The input's dimension at the same axis.
     Keep,
+    /// The input's dimension at this axis, which may stand in the target once.
+    Of(usize),
+    /// The second input's dimension at this axis.
+    Like(usize),
     /// This many.
     Fixed(i64),
     /// Whatever makes the number of elements right.
@@ -32,14 +37,39 @@ impl Reshape {
         self.target == [ReshapeDim::Keep, ReshapeDim::Infer]
     }
 
-    fn target_shape(&self, x: &Shape, infer: &mut Infer) -> Result<Shape> {
+    /// The reshape to `target` that needs to be told the least: dimensions of other axes and of another tensor that
+    /// are numbers are told as such.
+    pub fn with_numbers(target: Vec<ReshapeDim>, x: &Shape, like: Option<&Shape>) -> Reshape {
+        let target = target.into_iter().map(|dim| {
+            let number = match dim {
+                // An axis of size 0 is left out on both sides only as long as it is told as an axis.
+                ReshapeDim::Of(axis) => x.get(axis).filter(|&dim| *dim != Dim::ZERO),
+                ReshapeDim::Like(axis) => like.and_then(|like| like.get(axis)),
+                ReshapeDim::Keep | ReshapeDim::Fixed(_) | ReshapeDim::Infer => None,
+            };
+            number.and_then(Dim::as_fixed).map_or(dim, ReshapeDim::Fixed)
+        });
+        Reshape { target: target.collect() }
+    }
+
+    /// The axis of `x` that the dimension is, if it is one.
+    fn source(&self, axis: usize) -> Option<usize> {
+        match self.target.get(axis)? {
+            ReshapeDim::Keep => Some(axis),
+            ReshapeDim::Of(axis) => Some(*axis),
+            ReshapeDim::Like(_) | ReshapeDim::Fixed(_) | ReshapeDim::Infer => None,
+        }
+    }
+
+    fn target_shape(&self, x: &Shape, like: Option<&Shape>, infer: &mut Infer) -> Result<Shape> {
         let bad = || Error::shape(format!("an input {x} cannot be reshaped to {}", self.text()));
         let mut dims = Vec::with_capacity(self.target.len());
         let mut unknown = None;
-        let mut known = Dim::ONE;
         for (axis, dim) in self.target.iter().enumerate() {
             dims.push(match dim {
                 ReshapeDim::Keep => x.get(axis).ok_or_else(bad)?.clone(),
+                ReshapeDim::Of(axis) => x.get(*axis).ok_or_else(bad)?.clone(),
+                ReshapeDim::Like(axis) => like.and_then(|like| like.get(*axis)).ok_or_else(bad)?.clone(),
                 ReshapeDim::Fixed(n) if *n >= 0 => Dim::fixed(*n),
                 ReshapeDim::Infer if unknown.is_none() => {
                     unknown = Some(axis);
@@ -47,27 +77,25 @@ impl Reshape {
                 }
                 ReshapeDim::Fixed(_) | ReshapeDim::Infer => return Err(bad()),
             });
-            known = known.mul(&dims[axis])?;
         }
-        // Kept dimensions are on both sides; leaving them out keeps an empty batch meaningful.
-        let mut total = Dim::ONE;
-        let mut rest = Dim::ONE;
-        for (axis, dim) in x.iter().enumerate() {
-            if self.target.get(axis) != Some(&ReshapeDim::Keep) {
-                total = total.mul(dim)?;
-            }
+        // Dimensions that stand on both sides are left out, which keeps an empty batch meaningful.
+        let kept: Vec<usize> = (0..self.target.len()).filter_map(|axis| self.source(axis)).collect();
+        if (1..kept.len()).any(|at| kept[..at].contains(&kept[at])) {
+            return Err(bad());
         }
-        for (axis, dim) in dims.iter().enumerate() {
-            if self.target.get(axis) != Some(&ReshapeDim::Keep) {
-                rest = rest.mul(dim)?;
-            }
-        }
+        let rest_of_x = x.iter().enumerate().filter(|(axis, _)| !kept.contains(axis));
+        let total = rest_of_x.map(|(_, dim)| dim).try_fold(Dim::ONE, |product, dim| product.mul(dim))?;
+        let new = dims.iter().enumerate().filter(|(axis, _)| self.source(*axis).is_none());
+        let rest = new.map(|(_, dim)| dim).try_fold(Dim::ONE, |product, dim| product.mul(dim))?;
         let Some(axis) = unknown else {
             infer.require_equal(&total, &rest, || format!("{}: {total} elements are not {rest}", bad()))?;
             return Ok(Shape::new(dims));
         };
         dims[axis] = match total.exact_div(&rest) {
-            Some(quotient) => quotient,
+            Some(quotient) => {
+                infer.require(&rest, Relation::AtLeast(1), || format!("{}: {rest} may be 0", bad()))?;
+                quotient
+            }
             None => {
                 let rule = || format!("{}: {total} elements do not divide by {rest}", bad());
                 infer.require(&total, Relation::MultipleOf(rest.clone()), rule)?;
@@ -77,10 +105,22 @@ impl Reshape {
         Ok(Shape::new(dims))
     }
 
+    /// The tensor, and the one whose shape is read, which is there if the target needs it.
+    fn inputs<'a, T>(&self, inputs: &'a [T]) -> Result<(&'a T, Option<&'a T>)> {
+        if self.target.iter().any(|dim| matches!(dim, ReshapeDim::Like(_))) {
+            let [x, like] = exactly("reshape like another tensor", inputs)?;
+            return Ok((x, Some(like)));
+        }
+        let [x] = exactly("reshape", inputs)?;
+        Ok((x, None))
+    }
+
     /// The target as Keras writes it.
     fn text(&self) -> String {
         let dims = self.target.iter().map(|dim| match dim {
             ReshapeDim::Keep => "same".to_string(),
+            ReshapeDim::Of(axis) => format!("axis {axis}"),
+            ReshapeDim::Like(axis) => format!("axis {axis} of another"),
             ReshapeDim::Fixed(n) => n.to_string(),
             ReshapeDim::Infer => "-1".to_string(),
         });
@@ -94,8 +134,9 @@ impl Operator for Reshape {
     }
 
     fn infer(&self, inputs: &[TensorType], infer: &mut Infer) -> Result<Vec<TensorType>> {
-        let [x] = exactly("reshape", inputs)?;
-        Ok(vec![TensorType::new(self.target_shape(&x.shape, infer)?, x.dtype)])
+        let (x, like) = self.inputs(inputs)?;
+        let shape = self.target_shape(&x.shape, like.map(|like| &like.shape), infer)?;
+        Ok(vec![TensorType::new(shape, x.dtype)])
     }
 
     fn cost(&self, _: &[TensorType], _: &[TensorType]) -> Result<Cost> {
@@ -103,10 +144,11 @@ impl Operator for Reshape {
     }
 
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-        let [x] = exactly("reshape", inputs)?;
-        let shape = self.target_shape(&Shape::of(x.shape())?, &mut Infer::default())?;
+        let (x, like) = self.inputs(inputs)?;
+        let like = like.map(|like| Shape::of(like.shape())).transpose()?;
+        let shape = self.target_shape(&Shape::of(x.shape())?, like.as_ref(), &mut Infer::default())?;
         let sizes = shape.as_fixed().ok_or_else(|| Error::shape("a reshape to negative sizes"))?;
-        Ok(vec![(*x).clone().reshape(sizes)?])
+        Ok(vec![Tensor::clone(x).reshape(sizes)?])
     }
 }
 
@@ -142,6 +184,30 @@ mod tests {
             Ok("[batch, (3*steps) / 2, 2]"),
         );
         check(vec![0.into(), 6.into()], &[Keep, Unknown, Fixed(2)], Ok("[0, 3, 2]"));
+    }
+
+    #[test]
+    fn dimensions_are_taken_from_other_axes_and_tensors() {
+        let [batch, steps] = ["batch", "steps"].map(Dim::symbol);
+        let x = vec![batch.clone(), steps.clone(), 7.into(), 2.into()];
+        let merged = [Unknown, ReshapeDim::Of(2), ReshapeDim::Of(3)];
+        check(x.clone(), &merged, Ok("[batch*steps, 7, 2]"));
+        check(x.clone(), &[Keep, Fixed(1), ReshapeDim::Of(1), Unknown], Ok("[batch, 1, steps, 14]"));
+        check(
+            x,
+            &[Keep, Keep, ReshapeDim::Of(1)],
+            Err("an input [batch, steps, 7, 2] cannot be reshaped to [same, same, axis 1]"),
+        );
+
+        let like = TensorType::new(Shape::new([batch.clone(), steps.clone()]), DType::F32);
+        let x = TensorType::new(Shape::new([batch.mul(&steps).unwrap(), 6.into()]), DType::F32);
+        let target = vec![ReshapeDim::Like(0), ReshapeDim::Like(1), Fixed(3), Unknown];
+        let split = Reshape { target }.infer(&[x, like], &mut Infer::default()).unwrap();
+        assert_eq!(split[0].shape.to_string(), "[batch, steps, 3, 2]");
+        let x = Tensor::f64([6], (0..6).map(f64::from).collect()).unwrap();
+        let like = Tensor::f64([2, 0], vec![]).unwrap();
+        let y = Reshape { target: vec![ReshapeDim::Like(0), Unknown] }.reference(&[&x, &like]).unwrap();
+        assert_eq!(y[0].shape(), [2, 3]);
     }
 
     #[test]

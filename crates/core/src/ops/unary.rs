@@ -65,6 +65,41 @@ pub enum Unary {
     },
     /// `x * tanh(softplus(x))`
     Mish,
+    /// `x` where positive, else `alpha * (exp(x / alpha) - 1)`
+    Celu {
+        /// The limit far below zero, negated; not 0.
+        alpha: f64,
+    },
+    /// `-ln(1 + exp(-x))`
+    LogSigmoid,
+    /// `x - tanh(x)`
+    TanhShrink,
+    /// `x` where `|x| > threshold`, else 0
+    HardShrink {
+        /// How far from zero the function starts.
+        threshold: f64,
+    },
+    /// `x - threshold` above `threshold`, `x + threshold` below `-threshold`, else 0
+    SoftShrink {
+        /// How far from zero the function starts.
+        threshold: f64,
+    },
+    /// `(x + sqrt(x² + b)) / 2`
+    Squareplus {
+        /// How round the bend is.
+        b: f64,
+    },
+    /// 0 up to -1, `x` from 1 on, `(x + 1)² / 4` between
+    SparsePlus,
+    /// `x` where above `threshold`, else `value`
+    Threshold {
+        /// Where the function starts to be `x`.
+        threshold: f64,
+        /// What it is below.
+        value: f64,
+    },
+    /// The square root.
+    Sqrt,
 }
 
 /// `alpha` of SELU.
@@ -129,6 +164,43 @@ impl Unary {
                     x * (x + 3.0).min(6.0) / 6.0
                 }
             }
+            Unary::Celu { alpha } => x.max(0.0) + alpha * (x.min(0.0) / alpha).exp_m1(),
+            Unary::LogSigmoid => -Unary::Softplus.apply(-x),
+            Unary::TanhShrink => x - x.tanh(),
+            Unary::HardShrink { threshold } => {
+                if x.abs() > threshold {
+                    x
+                } else {
+                    0.0
+                }
+            }
+            Unary::SoftShrink { threshold } => {
+                if x > threshold {
+                    x - threshold
+                } else if x < -threshold {
+                    x + threshold
+                } else {
+                    0.0
+                }
+            }
+            // (x + root) / 2 would cancel far below zero.
+            Unary::Squareplus { b } if x < 0.0 => b / (2.0 * ((x * x + b).sqrt() - x)),
+            Unary::Squareplus { b } => (x + (x * x + b).sqrt()) / 2.0,
+            Unary::SparsePlus => {
+                if x >= 1.0 {
+                    x
+                } else {
+                    (x.max(-1.0) + 1.0).powi(2) / 4.0
+                }
+            }
+            Unary::Threshold { threshold, value } => {
+                if x > threshold {
+                    x
+                } else {
+                    value
+                }
+            }
+            Unary::Sqrt => x.sqrt(),
             _ if x == f64::NEG_INFINITY => 0.0,
             Unary::Gelu { approximate: false } => 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2),
             Unary::Gelu { approximate: true } => {
@@ -146,6 +218,13 @@ impl Unary {
             Unary::Silu | Unary::HardSilu | Unary::Gelu { .. } | Unary::Mish | Unary::GeneralRelu { .. } => {
                 false
             }
+            // NaN below zero, which a maximum would keep.
+            Unary::Sqrt => false,
+            Unary::HardShrink { threshold } | Unary::SoftShrink { threshold } => threshold >= 0.0,
+            Unary::Threshold { threshold, value } => value <= threshold,
+            Unary::Celu { alpha } => alpha > 0.0,
+            Unary::Squareplus { b } => b >= 0.0,
+            Unary::LogSigmoid | Unary::TanhShrink | Unary::SparsePlus => true,
             Unary::LeakyRelu { slope } => slope >= 0.0,
             Unary::Elu { alpha } => alpha >= 0.0,
             Unary::HardSigmoid { slope, .. } => slope >= 0.0,
@@ -174,6 +253,15 @@ impl Operator for Unary {
             Unary::HardSilu => "hard_silu",
             Unary::Gelu { .. } => "gelu",
             Unary::Mish => "mish",
+            Unary::Celu { .. } => "celu",
+            Unary::LogSigmoid => "log_sigmoid",
+            Unary::TanhShrink => "tanh_shrink",
+            Unary::HardShrink { .. } => "hard_shrink",
+            Unary::SoftShrink { .. } => "soft_shrink",
+            Unary::Squareplus { .. } => "squareplus",
+            Unary::SparsePlus => "sparse_plus",
+            Unary::Threshold { .. } => "threshold",
+            Unary::Sqrt => "sqrt",
         }
     }
 
@@ -215,6 +303,16 @@ mod tests {
         check(Unary::Softplus, 1.0, 1.313262);
         check(Unary::Softsign, -3.0, -0.75);
         check(Unary::Elu { alpha: 1.0 }, -1.0, -0.632121);
+        check(Unary::Celu { alpha: 0.5 }, -0.7, -0.376702);
+        check(Unary::LogSigmoid, -1.5, -1.701413);
+        check(Unary::LogSigmoid, -30.0, -30.0);
+        check(Unary::TanhShrink, -1.5, -0.594852);
+        check(Unary::HardShrink { threshold: 0.5 }, 0.3, 0.0);
+        check(Unary::SoftShrink { threshold: 0.5 }, -1.5, -1.0);
+        check(Unary::Squareplus { b: 4.0 }, -1.5, 0.5);
+        check(Unary::Squareplus { b: 4.0 }, 1.2, 1.766190);
+        check(Unary::SparsePlus, 0.3, 0.422500);
+        check(Unary::Threshold { threshold: 0.5, value: -2.0 }, 0.3, -2.0);
     }
 
     #[test]
@@ -239,6 +337,14 @@ mod tests {
             Unary::Mish,
             Unary::Softsign,
             Unary::Softplus,
+            Unary::Celu { alpha: 1.0 },
+            Unary::LogSigmoid,
+            Unary::TanhShrink,
+            Unary::HardShrink { threshold: 0.5 },
+            Unary::SoftShrink { threshold: 0.5 },
+            Unary::Squareplus { b: 4.0 },
+            Unary::SparsePlus,
+            Unary::Threshold { threshold: 0.5, value: 0.0 },
         ];
         for function in all {
             assert!(function.apply(f64::NAN).is_nan(), "{function:?}");

@@ -1,6 +1,6 @@
 //! Folds affine maps (batch normalization) into the weights beside them.
 //!
-//! - Backwards: an affine map right after a convolution or dense layer scales its kernel and bias.
+//! - Backwards: an affine map right after a convolution, a transposed one or a dense layer scales its kernel and bias.
 //! - Forwards: one right before scales the kernel's rows and adds to its bias. Exact for a convolution only where
 //!   no window reads padding, because padding is zero before the map and would not be zero after it.
 //! - On the way there it sinks through pooling, flattening and dropped axes: through an average always, through a
@@ -10,7 +10,7 @@
 //! go forwards.
 
 use super::Rebuild;
-use crate::ops::{Affine, Operator, PoolKind, ReduceKind};
+use crate::ops::{Affine, PoolKind, ReduceKind};
 use crate::{Constant, ConstantExpr, ConstantId, Error, Graph, Node, Op, Operand, Result};
 
 /// Moves and folds until nothing changes.
@@ -49,7 +49,7 @@ fn find_step(graph: &Graph) -> Result<Option<Step>> {
         let first = producer.0 as usize;
         let before = &graph.nodes()[first];
         let kind = match (&before.op, &node.op) {
-            (Op::Conv(_) | Op::Dense(_), Op::Affine(affine)) => {
+            (Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_), Op::Affine(affine)) => {
                 let rank = graph.value(input).r#type.shape.rank();
                 let constant = weights_are_constant(graph, before) && weights_are_constant(graph, node);
                 (affine.axis + 1 == rank && constant).then_some(StepKind::Back)
@@ -268,6 +268,6 @@ fn linear(
     rebuild.new.within(node.origin);
     let mut constant = |(name, expr)| rebuild.new.constant(Constant { name, dtype: crate::DType::F32, expr });
     let (kernel, bias) = (constant(weights.kernel)?, constant(weights.bias)?);
-    debug_assert!(matches!(node.op.name(), "conv" | "dense"));
+    debug_assert!(matches!(node.op, Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_)));
     rebuild.new.add(node.op.clone(), [input, kernel.into(), bias.into()])
 }

@@ -2,7 +2,7 @@
 
 use crate::equal;
 use crate::network::{Layer, Net, Signs, VALID};
-use k2o_core::ops::{self, Operator, PoolKind, ReduceKind, Unary};
+use k2o_core::ops::{self, Operator, PoolKind, ReduceKind, Spread, Unary};
 use k2o_core::{
     Constant, ConstantExpr, DType, Data, Dim, Error, ErrorKind, Graph, Op, Operand, Padding, Result,
     StoredTensor, Tensor, Window, rewrite, run_reference,
@@ -15,6 +15,10 @@ fn conv(size: i64, padding: Padding) -> Layer {
 
 fn grouped(groups: usize) -> Layer {
     Layer::Conv { filters: 3, window: Window::new(3, 1, 1, VALID).unwrap(), groups, bias: false }
+}
+
+fn transposed(spread: Spread, bias: bool) -> Layer {
+    Layer::ConvTranspose { filters: 3, spread, bias }
 }
 
 fn affine(signs: Signs) -> Layer {
@@ -49,6 +53,61 @@ fn a_map_after_a_linear_layer_folds_back() {
         check(&[DENSE, affine(signs)], &["dense"]);
         check(&[grouped(2), affine(signs)], &["conv"]);
         check(&[Layer::Nothing(0), grouped(4), Layer::Nothing(0), affine(signs)], &["conv"]);
+    }
+}
+
+#[test]
+fn a_map_after_a_transposed_convolution_folds_back() {
+    for (crop, output_padding) in [((0, 0), 0), ((1, 2), 0), ((0, 1), 2)] {
+        // Strides shorter than the kernel, as long, and longer, which leaves steps that no tap reaches.
+        for stride in [1, 3, 4] {
+            let spread = Spread::new(3, stride, 1, crop, output_padding).unwrap();
+            for signs in [Signs::Positive, Signs::Negative, Signs::Mixed, Signs::WithZero] {
+                check(&[transposed(spread, true), affine(signs)], &["conv_transpose"]);
+                check(&[transposed(spread, false), affine(signs)], &["conv_transpose"]);
+            }
+        }
+    }
+    let spread = Spread::new(2, 2, 1, (0, 0), 0).unwrap();
+    let (layer, map) = (transposed(spread, true), affine(Signs::Mixed));
+    check(&[layer.clone(), map.clone(), map.clone(), RELU], &["conv_transpose", "relu"]);
+    check(&[layer.clone(), RELU, map.clone()], &["conv_transpose", "relu", "affine"]);
+    let steps = Layer::Affine { signs: Signs::Positive, axis_from_end: 1 };
+    check(&[layer.clone(), steps], &["conv_transpose", "affine"]);
+    check(&[layer, map.clone(), conv(3, VALID), map], &["conv_transpose", "conv"]);
+}
+
+// Steps that no tap reaches are zero whatever the map's shift is.
+#[test]
+fn a_map_does_not_enter_a_transposed_convolution() {
+    for (stride, crop) in [(1, (0, 0)), (1, (2, 2)), (4, (0, 0))] {
+        let spread = Spread::new(3, stride, 1, crop, 0).unwrap();
+        for bias in [false, true] {
+            let layers = [affine(Signs::Positive), transposed(spread, bias)];
+            check(&layers, &["affine", "conv_transpose"]);
+        }
+    }
+    let spread = Spread::new(2, 2, 1, (0, 0), 0).unwrap();
+    check(
+        &[affine(Signs::Positive), pool(PoolKind::Max, VALID), transposed(spread, true)],
+        &["max_pool", "affine", "conv_transpose"],
+    );
+}
+
+#[test]
+fn a_row_of_maps_folds_no_deeper_than_evaluation_may_recurse() {
+    let spread = Spread::new(2, 2, 1, (0, 0), 0).unwrap();
+    for layer in [transposed(spread, true), transposed(spread, false), conv(3, VALID), DENSE] {
+        let mut net = Net::new(vec![Dim::symbol("batch"), 9.into(), 4.into()]);
+        let maps = vec![affine(Signs::Mixed); 150];
+        let y = net.chain(&[&maps[..], &[layer], &maps].concat());
+        net.output(y);
+        let new = equal(&net.finish(), &[1, 9, 4]);
+        let left = names(&new).iter().filter(|name| **name == "affine").count();
+        assert!((100..290).contains(&left), "{left} maps are left of 300");
+        // Folding once more nests up to six operations.
+        let deepest = new.constants().iter().map(|constant| constant.expr.depth()).max();
+        assert!(deepest <= Some(64 + 6), "{deepest:?}");
     }
 }
 

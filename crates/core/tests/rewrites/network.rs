@@ -1,6 +1,6 @@
 //! Networks in the making: layers that bring weights of the shape they need.
 
-use k2o_core::ops::{self, BinaryKind, PoolKind, ReduceKind, ReshapeDim, Unary};
+use k2o_core::ops::{self, BinaryKind, PoolKind, ReduceKind, ReshapeDim, Spread, Unary};
 use k2o_core::{
     CallId, Constant, ConstantExpr, ConstantId, DType, Dim, Error, Graph, GraphBuilder, Op, Operand, Padding,
     Result, Tensor, ValueId, Window,
@@ -17,6 +17,11 @@ pub(crate) enum Layer {
         filters: usize,
         window: Window,
         groups: usize,
+        bias: bool,
+    },
+    ConvTranspose {
+        filters: usize,
+        spread: Spread,
         bias: bool,
     },
     Dense {
@@ -140,6 +145,12 @@ impl Net {
                 inputs.push(self.constant("kernel", &kernel, |_, x| x).into());
                 inputs.extend(bias.then(|| Operand::from(self.constant("bias", &[filters], |_, x| x))));
                 ops::Conv { windows: vec![*window], groups }.into()
+            }
+            Layer::ConvTranspose { filters, spread, bias } => {
+                let kernel = [spread.size() as usize, channels?, *filters];
+                inputs.push(self.constant("kernel", &kernel, |_, x| x).into());
+                inputs.extend(bias.then(|| Operand::from(self.constant("bias", &[*filters], |_, x| x))));
+                ops::ConvTranspose { windows: vec![*spread] }.into()
             }
             Layer::Dense { units, bias } => {
                 inputs.push(self.constant("kernel", &[channels?, *units], |_, x| x).into());

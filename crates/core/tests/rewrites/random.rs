@@ -2,7 +2,7 @@
 
 use crate::equal;
 use crate::network::{Layer, Net, Signs, VALID};
-use k2o_core::ops::{PoolKind, ReduceKind, Unary};
+use k2o_core::ops::{PoolKind, ReduceKind, Spread, Unary};
 use k2o_core::{Constraint, Dim, Graph, Op, Padding, Relation, Window, rewrite};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -22,6 +22,13 @@ fn window() -> impl Strategy<Value = Window> {
         .prop_map(|(size, stride, dilation, padding)| Window::new(size, stride, dilation, padding).unwrap())
 }
 
+fn spread() -> impl Strategy<Value = Spread> {
+    let crop = prop_oneof![1 => Just((0i64, 0i64)), 1 => (0..3i64, 0..3i64)];
+    (1..4i64, 1..3i64, 1..3i64, crop, 0..3i64).prop_map(|(size, stride, dilation, crop, output_padding)| {
+        Spread::new(size, stride, dilation, crop, output_padding).unwrap()
+    })
+}
+
 fn layer() -> impl Strategy<Value = Layer> {
     let kinds = vec![ReduceKind::Max, ReduceKind::Min, ReduceKind::Sum, ReduceKind::Mean];
     let axes = prop::sample::select(vec![vec![1], vec![2], vec![1, 2], vec![]]);
@@ -33,6 +40,8 @@ fn layer() -> impl Strategy<Value = Layer> {
     prop_oneof![
         4 => (1..4usize, window(), 1..4usize, any::<bool>())
             .prop_map(|(filters, window, groups, bias)| Layer::Conv { filters, window, groups, bias }),
+        3 => (1..5usize, spread(), any::<bool>())
+            .prop_map(|(filters, spread, bias)| Layer::ConvTranspose { filters, spread, bias }),
         3 => (1..5usize, any::<bool>()).prop_map(|(units, bias)| Layer::Dense { units, bias }),
         6 => affine.prop_map(|(signs, axis_from_end)| Layer::Affine { signs, axis_from_end }),
         3 => (pool, window()).prop_map(|(kind, window)| Layer::Pool(kind, window)),
@@ -106,7 +115,7 @@ proptest! {
 fn random_networks_give_rewrites_something_to_do() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let (mut layers, mut affines, mut folded) = (0, 0, 0);
+    let (mut layers, mut affines, mut folded, mut transposed) = (0, 0, 0, 0);
     for seed in 0..300 {
         let recipe = recipe().new_tree(&mut runner).unwrap().current();
         let graph = build(&recipe, vec![Dim::symbol("batch"), 13.into(), 4.into()], &[], false, seed);
@@ -115,7 +124,13 @@ fn random_networks_give_rewrites_something_to_do() {
         layers += graph.nodes().len();
         affines += count(&graph);
         folded += count(&graph) - count(&rewrite(&graph).unwrap());
+        let pairs = graph
+            .nodes()
+            .windows(2)
+            .filter(|pair| matches!((&pair[0].op, &pair[1].op), (Op::ConvTranspose(_), Op::Affine(_))));
+        transposed += pairs.count();
     }
+    assert!(transposed > 8, "{transposed} maps behind a transposed convolution");
     assert!(
         layers > 300 * 4 && folded * 4 > affines,
         "{layers} layers, {affines} affine maps, {folded} folded"
