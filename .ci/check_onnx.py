@@ -49,7 +49,9 @@ def check(model: Path, case: Path, keras: str, opset: int) -> float:
     if keras == "keras3":
         assert names == [name for name, _ in arrays], f"inputs {names}"
     # Keras 2 gives inputs other names, in the same order.
-    outputs = session.run(None, {name: array for name, (_, array) in zip(names, arrays)})
+    types = {"tensor(float)": np.float32, "tensor(int32)": np.int32, "tensor(int64)": np.int64}
+    feeds = {port.name: array.astype(types[port.type]) for port, (_, array) in zip(session.get_inputs(), arrays)}
+    outputs = session.run(None, feeds)
     expected = np.load(case / f"{keras}.outputs.npz")
     # A tensor cannot be called like an input, so an output that is one gets a number.
     wanted = [f"{name}_1" if name in names else name for name in expected.keys()]

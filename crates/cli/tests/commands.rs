@@ -85,7 +85,7 @@ fn predict_gives_keras_outputs_for_every_form() {
         let input = inputs.path().join("x.npz");
         let mut npz = NpzWriter::new(File::create(&input).unwrap());
         for (port, (_, array)) in ports.iter().zip(case.inputs()) {
-            npz.add_array(port.name.as_str(), &array).unwrap();
+            array.write(&mut npz, &port.name);
         }
         npz.finish().unwrap();
         let input = input.display().to_string();
@@ -284,7 +284,7 @@ fn a_difference_past_the_bound_fails_the_verification() {
 fn one_output_is_an_npy_that_holds_the_array() {
     let run = Run::new();
     let case = case("conv_only");
-    let (_, x) = case.inputs().remove(0);
+    let x = case.inputs().remove(0).1.into_f32();
     x.write_npy(File::create(run.path("x.npy")).unwrap()).unwrap();
     let model = case.path("keras2.h5").display().to_string();
     let outcome = run.k2o(&["predict", &model, "--input", "x.npy", "--output", "y.npy"]);

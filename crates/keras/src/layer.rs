@@ -14,6 +14,12 @@ pub trait Layer: fmt::Debug + Send + Sync {
 
     /// Adds the operators that compute one call, and returns its outputs.
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>>;
+
+    /// Whether a call computes each vector along the last axis from the input's vector at the same place alone, so
+    /// that further axes in front change nothing.
+    fn is_per_vector(&self) -> bool {
+        false
+    }
 }
 
 /// One layer of a model: shared if it is called more than once.
@@ -38,6 +44,11 @@ pub(crate) enum Kind {
 }
 
 impl LayerObject {
+    /// Whether it is a layer for which [`Layer::is_per_vector`] holds.
+    pub(crate) fn is_per_vector(&self) -> bool {
+        matches!(&self.kind, Kind::Leaf(layer) if layer.is_per_vector())
+    }
+
     /// `layer "dense_1" (Dense)`.
     pub(crate) fn place(&self) -> String {
         format!("layer {:?} ({})", self.name, self.class)

@@ -6,9 +6,13 @@ mod core;
 mod merging;
 mod normalization;
 mod pooling;
+mod preprocessing;
 mod regularization;
 mod reshaping;
+mod rnn;
 
+use crate::fields::{as_int, expected};
+use crate::lowering::{Lowering, Tensor};
 use crate::{Fields, Layer, Result};
 
 /// One layer class that can be imported.
@@ -37,23 +41,56 @@ macro_rules! layers {
 
 layers! {
     Activation => activations::Activation;
+    ActivityRegularization => regularization::TrainingOnly;
+    AdaptiveAveragePooling1D => pooling::AdaptivePooling, refuses "an unknown number of steps, as Keras does";
+    AdaptiveMaxPooling1D => pooling::AdaptivePooling, refuses "an unknown number of steps, as Keras does";
     Add => merging::Merge;
-    AveragePooling1D => pooling::Pooling;
+    AlphaDropout => regularization::TrainingOnly;
+    Average => merging::Merge;
+    AveragePooling1D | AvgPool1D => pooling::Pooling;
     BatchNormalization | BatchNormalizationV1 | BatchNormalizationV2 | SyncBatchNormalization
-        => normalization::BatchNormalization, refuses "`renorm`, `virtual_batch_size`";
+        => normalization::BatchNormalization, refuses "`virtual_batch_size`";
     Concatenate => merging::Concatenate;
     Conv1D | Convolution1D => convolutional::Conv;
+    Conv1DTranspose | Convolution1DTranspose => convolutional::ConvTranspose;
+    Cropping1D => reshaping::Cropping;
     Dense => core::Dense, refuses "quantized and LoRA weights";
-    Dropout => regularization::Dropout;
+    DepthwiseConv1D => convolutional::DepthwiseConv;
+    Dot => merging::Dot;
+    Dropout => regularization::TrainingOnly;
+    ELU => activations::ELU;
+    Embedding => core::Embedding, refuses "`mask_zero`; quantized and LoRA weights";
     Flatten => reshaping::Flatten;
-    GlobalAveragePooling1D => pooling::GlobalPooling;
+    GaussianDropout => regularization::TrainingOnly;
+    GaussianNoise => regularization::TrainingOnly;
+    GlobalAveragePooling1D | GlobalAvgPool1D => pooling::GlobalPooling;
     GlobalMaxPooling1D | GlobalMaxPool1D => pooling::GlobalPooling;
+    GroupNormalization => normalization::GroupNormalization;
+    Identity => regularization::TrainingOnly;
     InputLayer => core::InputLayer, refuses "sparse and ragged inputs";
+    LayerNormalization => normalization::LayerNormalization;
     LeakyReLU => activations::LeakyReLU;
     MaxPooling1D | MaxPool1D => pooling::Pooling;
+    Maximum => merging::Merge;
+    Minimum => merging::Merge;
+    Multiply => merging::Merge;
+    Normalization => preprocessing::Normalization;
+    PReLU => activations::PReLU;
+    Permute => reshaping::Permute;
+    RMSNormalization => normalization::LayerNormalization;
     ReLU => activations::ReLU;
+    RepeatVector => reshaping::RepeatVector;
+    Rescaling => preprocessing::Rescaling;
     Reshape => reshaping::Reshape;
+    SeparableConv1D | SeparableConvolution1D => convolutional::SeparableConv;
     Softmax => activations::Softmax;
+    SpatialDropout1D => regularization::TrainingOnly;
+    SpectralNormalization => normalization::SpectralNormalization;
+    Subtract => merging::Merge;
+    ThresholdedReLU => activations::ThresholdedReLU;
+    TimeDistributed => rnn::TimeDistributed, refuses "layers of several outputs";
+    UnitNormalization => normalization::UnitNormalization;
+    UpSampling1D => reshaping::UpSampling;
     ZeroPadding1D => reshaping::ZeroPadding;
 }
 
@@ -83,6 +120,45 @@ fn axis_from_front(axis: i64, rank: usize) -> Result<usize> {
         if axis < 0 { i64::try_from(rank).ok().and_then(|rank| axis.checked_add(rank)) } else { Some(axis) };
     let found = from_front.and_then(|axis| usize::try_from(axis).ok()).filter(|&axis| axis < rank);
     found.ok_or_else(|| crate::Error::malformed(format!("axis {axis} of a tensor of rank {rank}")))
+}
+
+/// Axes as Keras writes them: one number or a list, negative ones counted from the back.
+#[derive(Clone, Debug)]
+struct Axes(Vec<i64>);
+
+impl Axes {
+    /// The last axis.
+    fn last() -> Axes {
+        Axes(vec![-1])
+    }
+
+    /// Reads the axes under `key`, if there are any.
+    fn take(fields: &mut Fields<'_, '_>, key: &'static str) -> Result<Option<Axes>> {
+        let Some(value) = fields.take(&[key]) else { return Ok(None) };
+        let one = std::slice::from_ref(value);
+        let axes = value.as_array().map_or(one, Vec::as_slice).iter().map(as_int).collect::<Option<_>>();
+        axes.map(|axes| Some(Axes(axes))).ok_or_else(|| expected(key, "an axis or a list of axes", value))
+    }
+}
+
+/// The axes counted from the front, in increasing order, of a tensor of `rank`; at least one.
+fn axes_from_front(axes: &Axes, rank: usize) -> Result<Vec<usize>> {
+    let mut found = axes.0.iter().map(|&axis| axis_from_front(axis, rank)).collect::<Result<Vec<_>>>()?;
+    found.sort_unstable();
+    if found.is_empty() || found.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(crate::Error::malformed(format!("the axes {:?} of a tensor of rank {rank}", axes.0)));
+    }
+    Ok(found)
+}
+
+/// Demands that a tensor has `rank` axes.
+fn expect_rank(cx: &Lowering, tensor: Tensor, rank: usize) -> Result<()> {
+    let shape = cx.shape(tensor)?;
+    if shape.rank() == rank {
+        return Ok(());
+    }
+    let message = format!("an input of rank {rank} was expected; {shape} was given");
+    Err(k2o_core::Error::shape(message).into())
 }
 
 /// A size in memory; numbers past that are an error.

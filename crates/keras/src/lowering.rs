@@ -3,9 +3,10 @@
 use crate::layer::{Kind, LayerObject};
 use crate::weights::{LateBound, Request, Weight, WeightSpec};
 use crate::{Error, KerasVersion, Result};
+use k2o_core::ops::ReshapeDim;
 use k2o_core::{
-    CallId, Constant, ConstantExpr, DType, Dim, GraphBuilder, LayerCall, Op, Operand, Outline, Shape,
-    TensorType, ValueId, WeightInfo, ops,
+    CallId, Constant, ConstantExpr, DType, Data, Dim, GraphBuilder, LayerCall, Op, Operand, Outline, Shape,
+    Tensor as Array, TensorType, ValueId, WeightInfo, ops,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -163,6 +164,7 @@ struct Frame {
     place: String,
     store: String,
     trainable: bool,
+    is_model: bool,
     input: Option<Shape>,
 }
 
@@ -243,6 +245,7 @@ impl Lowering {
             place: object.place(),
             store: object.store.clone(),
             trainable,
+            is_model: matches!(object.kind, Kind::Model(_)),
             input,
         });
         self.builder.within(Some(id));
@@ -343,6 +346,59 @@ impl Lowering {
         self.add(op, &[operand])
     }
 
+    /// Adds an operator that only moves elements of one tensor, whatever they are.
+    pub fn rearrange(&mut self, op: impl Into<Op>, input: Tensor) -> Result<Tensor> {
+        let operand = self.any_operand(input)?;
+        self.add(op, &[operand])
+    }
+
+    /// Adds a reshape; `like` is what [`ReshapeDim::Like`] dimensions are taken from.
+    ///
+    /// Dimensions that are numbers are written as such, and one that is left becomes [`ReshapeDim::Infer`].
+    pub fn reshape(
+        &mut self,
+        target: Vec<ReshapeDim>,
+        input: Tensor,
+        like: Option<Tensor>,
+    ) -> Result<Tensor> {
+        let shape = self.shape(input)?;
+        let like_shape = like.map(|like| self.shape(like)).transpose()?;
+        let mut reshape = ops::Reshape::with_numbers(target, &shape, like_shape.as_ref());
+        let is_open = |dim: &&mut ReshapeDim| !matches!(dim, ReshapeDim::Fixed(_) | ReshapeDim::Keep);
+        if let [open] = reshape.target.iter_mut().filter(is_open).collect::<Vec<_>>().as_mut_slice() {
+            **open = ReshapeDim::Infer;
+        }
+        let mut operands = vec![self.any_operand(input)?];
+        if let Some(like) = like
+            && reshape.target.iter().any(|dim| matches!(dim, ReshapeDim::Like(_)))
+        {
+            operands.push(self.any_operand(like)?);
+        }
+        self.add(reshape, &operands)
+    }
+
+    /// The tensor with its first `axes` axes as one.
+    pub fn merge_leading(&mut self, axes: usize, input: Tensor) -> Result<Tensor> {
+        let rank = self.shape(input)?.rank();
+        let target = std::iter::once(ReshapeDim::Infer).chain((axes..rank).map(ReshapeDim::Of));
+        self.reshape(target.collect(), input, None)
+    }
+
+    /// The tensor with its first axis split into the first `axes` axes of `like`.
+    pub fn split_leading(&mut self, axes: usize, input: Tensor, like: Tensor) -> Result<Tensor> {
+        let rank = self.shape(input)?.rank();
+        let target = (0..axes).map(ReshapeDim::Like).chain((1..rank).map(ReshapeDim::Of));
+        self.reshape(target.collect(), input, Some(like))
+    }
+
+    /// The tensor with integers and truth values as floating-point numbers.
+    pub fn to_float(&mut self, tensor: Tensor) -> Result<Tensor> {
+        match self.type_of(tensor)?.dtype.is_float() {
+            true => Ok(tensor),
+            false => self.rearrange(ops::Cast { to: DType::F32 }, tensor),
+        }
+    }
+
     /// The tensor as an operand; it must hold floating-point numbers.
     pub fn operand(&self, tensor: Tensor) -> Result<Operand> {
         let r#type = self.type_of(tensor)?;
@@ -350,7 +406,21 @@ impl Lowering {
             let message = format!("an input of {} is not supported here", r#type.dtype);
             return Err(Error::unsupported(message));
         }
+        self.any_operand(tensor)
+    }
+
+    /// The tensor as an operand, whatever its elements.
+    pub fn any_operand(&self, tensor: Tensor) -> Result<Operand> {
         tensor.value.map(Operand::Value).ok_or_else(|| Error::malformed("an unknown tensor"))
+    }
+
+    /// Fixed numbers that the layer computes with, named after it, as an operand.
+    pub fn literal(&mut self, name: &str, numbers: Array) -> Result<Operand> {
+        let path = self.stack.last().map_or("", |frame| frame.path.as_str());
+        let dtype = if matches!(numbers.data(), Data::I64(_)) { DType::I64 } else { DType::F32 };
+        let constant =
+            Constant { name: format!("{path}/{name}"), dtype, expr: ConstantExpr::literal(numbers) };
+        Ok(self.builder.constant(constant)?.into())
     }
 
     /// The layer's weights, declared all at once in Keras's creation order. A second call of the same layer gets
@@ -358,7 +428,7 @@ impl Lowering {
     pub fn weights(&mut self, specs: &[WeightSpec]) -> Result<Vec<Weight>> {
         let Some(frame) = self.stack.last() else { return Err(Error::malformed("weights outside a layer")) };
         let state = self.objects.entry(frame.object).or_default();
-        let infos = specs.iter().map(|spec| WeightInfo {
+        let infos = specs.iter().filter(|spec| !spec.repeated).map(|spec| WeightInfo {
             name: spec.name.to_string(),
             shape: spec.shape.clone(),
             trainable: spec.trainable && frame.trainable,
@@ -388,6 +458,13 @@ impl Lowering {
             call: frame.call,
             place: frame.place.clone(),
             names: self.stack.iter().map(|frame| frame.name.clone()).collect(),
+            scopes: self
+                .stack
+                .iter()
+                .rev()
+                .take_while(|frame| !frame.is_model)
+                .map(|f| f.name.clone())
+                .collect(),
             store: frame.store.clone(),
             input: frame.input.clone(),
             specs: specs.to_vec(),
@@ -410,17 +487,30 @@ impl Lowering {
         Ok(operand)
     }
 
+    /// Something computed from numbers in the config, named after the layer in progress.
+    pub fn named(&self, name: &str, expr: ConstantExpr) -> Weight {
+        let path = self.stack.last().map_or("", |frame| frame.path.as_str());
+        Weight { name: format!("{path}/{name}"), expr }
+    }
+
+    /// The shape of a child layer's weight, once the child was called.
+    pub(crate) fn weight_shape(&self, object: &LayerObject, name: &str) -> Option<Vec<usize>> {
+        let weights = self.objects.get(&object.id)?.weights.as_ref()?;
+        let weight = weights.iter().find(|weight| weight.name.rsplit('/').next() == Some(name))?;
+        Some(weight.expr.shape().to_vec())
+    }
+
     /// The tensor with its channels, which stand at axis 1, moved to the last axis.
     pub fn channels_last(&mut self, tensor: Tensor) -> Result<Tensor> {
         let rank = self.shape(tensor)?.rank();
         let permutation = std::iter::once(0).chain(2..rank).chain([1]).take(rank).collect();
-        self.apply(ops::Transpose { permutation }, tensor)
+        self.rearrange(ops::Transpose { permutation }, tensor)
     }
 
     /// The tensor with its channels, which stand last, moved to axis 1.
     pub fn channels_first(&mut self, tensor: Tensor) -> Result<Tensor> {
         let rank = self.shape(tensor)?.rank();
         let permutation = [0, rank.saturating_sub(1)].into_iter().chain(1..rank.saturating_sub(1)).collect();
-        self.apply(ops::Transpose { permutation }, tensor)
+        self.rearrange(ops::Transpose { permutation }, tensor)
     }
 }

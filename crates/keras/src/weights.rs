@@ -15,17 +15,24 @@ pub struct WeightSpec {
     pub shape: Vec<usize>,
     /// Whether it is created trainable; what is frozen later is still that.
     pub trainable: bool,
+    /// Whether it is another layer's weight, which `.keras` files save here once more and `.h5` files do not.
+    pub repeated: bool,
 }
 
 impl WeightSpec {
     /// A weight that training changes.
     pub fn trainable(name: &'static str, shape: &[usize]) -> WeightSpec {
-        WeightSpec { name, shape: shape.to_vec(), trainable: true }
+        WeightSpec { name, shape: shape.to_vec(), trainable: true, repeated: false }
     }
 
     /// A weight that training does not change by gradient.
     pub fn fixed(name: &'static str, shape: &[usize]) -> WeightSpec {
-        WeightSpec { name, shape: shape.to_vec(), trainable: false }
+        WeightSpec { name, shape: shape.to_vec(), trainable: false, repeated: false }
+    }
+
+    /// A weight of the layer that this one wraps.
+    pub fn repeated(name: &'static str, shape: &[usize]) -> WeightSpec {
+        WeightSpec { repeated: true, ..WeightSpec::trainable(name, shape) }
     }
 }
 
@@ -95,6 +102,8 @@ pub(crate) struct Request {
     pub place: String,
     /// The names of the models around the layer, outermost first, then its own.
     pub names: Vec<String>,
+    /// Its own name and those of the layers that wrap it, innermost first.
+    pub scopes: Vec<String>,
     /// Where a tree of groups keeps them, such as `/layers/conv1d`.
     pub store: String,
     /// The shape of the first input.
@@ -164,7 +173,8 @@ pub(crate) fn bind(
     };
     for request in requests {
         if let Some(call) = outline.calls.get_mut(request.call.0) {
-            for (info, slot) in call.weights.iter_mut().zip(&request.slots) {
+            let own = request.specs.iter().zip(&request.slots).filter(|(spec, _)| !spec.repeated);
+            for (info, (_, slot)) in call.weights.iter_mut().zip(own) {
                 info.bound = slot.is_bound();
             }
         }
@@ -259,24 +269,30 @@ fn bind_in_order(request: &Request, group: &[(String, StoredWeight)]) -> Vec<Err
     errors
 }
 
-/// Freezing reorders the weights of nested models, so they are found by `<layer>/<weight>`.
+/// Freezing reorders the weights of nested models, so they are found by `<layer>/<weight>`; Keras 2 names those of a
+/// wrapped layer after the wrapper.
 fn bind_by_name(requests: &[&Request], group: &[(String, StoredWeight)]) -> Vec<Error> {
     let mut errors = Vec::new();
     let mut taken = BTreeSet::new();
     for request in requests {
-        for (index, spec) in request.specs.iter().enumerate() {
-            let layer = request.names.last().map_or("", String::as_str);
-            let wanted = format!("{layer}/{}", spec.name);
-            let found = group.iter().position(|(path, _)| {
-                let path = path.split(':').next().unwrap_or_default();
-                path == wanted || path.ends_with(&format!("/{wanted}"))
-            });
+        for (index, spec) in request.specs.iter().enumerate().filter(|(_, spec)| !spec.repeated) {
+            let position_of = |layer: &String| {
+                let wanted = format!("{layer}/{}", spec.name);
+                group.iter().position(|(path, _)| {
+                    let path = path.split(':').next().unwrap_or_default();
+                    path == wanted || path.ends_with(&format!("/{wanted}"))
+                })
+            };
+            let found = request.scopes.iter().find_map(position_of);
             let outcome = match found.and_then(|at| Some((at, group.get(at)?))) {
                 Some((at, (_, stored))) => {
                     taken.insert(at);
                     request.bind(index, stored)
                 }
-                None => Err(request.missing(index, &format!("weight named {wanted:?}"))),
+                None => {
+                    let layer = request.names.last().map_or("", String::as_str);
+                    Err(request.missing(index, &format!("weight named \"{layer}/{}\"", spec.name)))
+                }
             };
             errors.extend(outcome.err());
         }

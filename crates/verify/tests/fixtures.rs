@@ -9,12 +9,17 @@
 )]
 
 use k2o::{Array, Model, OpenOptions};
-use k2o_fixtures::{Case, Form, cases};
+use k2o_fixtures::{Case, Form, Input, cases};
 use k2o_verify::{Finding, Options, verify};
 
 fn options(case: &Case, form: &Form) -> Options {
     let mut options = Options::default();
-    options.inputs = Some(case.inputs().into_iter().map(|(_, array)| Array::from(array)).collect());
+    let array = |(_, input): (String, Input)| match input {
+        Input::F32(array) => Array::from(array),
+        Input::I32(array) => Array::from(array),
+        Input::I64(array) => Array::from(array),
+    };
+    options.inputs = Some(case.inputs().into_iter().map(array).collect());
     options.expected =
         Some(case.outputs(form.keras).into_iter().map(|(_, array)| array.mapv(f64::from)).collect());
     options

@@ -1,7 +1,9 @@
 //! Layers of `keras/src/layers/core`.
 
 mod dense;
+mod embedding;
 mod input_layer;
 
 pub(super) use dense::Dense;
+pub(super) use embedding::Embedding;
 pub(super) use input_layer::InputLayer;

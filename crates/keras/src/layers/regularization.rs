@@ -1,5 +1,5 @@
 //! Layers of `keras/src/layers/regularization`.
 
-mod dropout;
+mod training_only;
 
-pub(super) use dropout::Dropout;
+pub(super) use training_only::TrainingOnly;

@@ -16,4 +16,7 @@ impl Layer for Activation {
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         Ok(vec![self.activation.lower(cx, call.input()?)?])
     }
+    fn is_per_vector(&self) -> bool {
+        self.activation.is_per_vector()
+    }
 }

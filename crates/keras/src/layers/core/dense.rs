@@ -27,7 +27,7 @@ impl Layer for Dense {
     }
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
-        let x = call.input()?;
+        let x = cx.to_float(call.input()?)?;
         let mut specs = vec![WeightSpec::trainable("kernel", &[cx.channels(x)?, self.units])];
         if self.use_bias {
             specs.push(WeightSpec::trainable("bias", &[self.units]));
@@ -38,5 +38,8 @@ impl Layer for Dense {
         }
         let y = cx.add(ops::Dense, &inputs)?;
         Ok(vec![self.activation.lower(cx, y)?])
+    }
+    fn is_per_vector(&self) -> bool {
+        true
     }
 }

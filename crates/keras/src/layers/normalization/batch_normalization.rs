@@ -2,51 +2,48 @@
 //! axis. <https://keras.io/api/layers/normalization_layers/batch_normalization/>
 //!
 //! Lowered as Keras computes it: `x * inv + (beta - moving_mean * inv)` with `inv = gamma / sqrt(variance + epsilon)`.
-//! Keras 2 writes the axis as a list.
+//! Keras 2 writes the axis as a list; over several axes, its weights have the input's rank, with 1 for the other axes.
+//! `renorm` only changes training; its weights are in the file.
 
-use crate::fields::{as_int, expected};
-use crate::layers::axis_from_front;
+use crate::layers::{Axes, axes_from_front};
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::WeightSpec;
 use crate::{Error, Fields, Layer, Result};
-use k2o_core::ops::Affine;
+use k2o_core::ops::{Affine, Binary, BinaryKind};
 use k2o_core::{ConstantExpr, Tensor as Array};
-use serde_json::Value;
 
 #[derive(Debug)]
 pub(in crate::layers) struct BatchNormalization {
-    axis: i64,
+    axes: Axes,
     epsilon: f64,
     center: bool,
     scale: bool,
+    renorm: bool,
 }
 
 impl Layer for BatchNormalization {
     fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
-        let axis = match fields.take(&["axis"]) {
-            None => -1,
-            Some(Value::Array(items)) => match items.as_slice() {
-                [axis] => as_int(axis).ok_or_else(|| expected("axis", "an axis", axis))?,
-                _ => return Err(Error::unsupported("normalization over several axes is not supported")),
-            },
-            Some(axis) => as_int(axis).ok_or_else(|| expected("axis", "an axis", axis))?,
-        };
-        fields.refuse("renorm", &[])?;
         fields.refuse("virtual_batch_size", &[])?;
         fields.refuse("adjustment", &[])?;
         fields.ignore(&["momentum", "fused", "synchronized", "renorm_clipping", "renorm_momentum"]);
         Ok(BatchNormalization {
-            axis,
+            axes: Axes::take(fields, "axis")?.unwrap_or_else(Axes::last),
             epsilon: fields.float(&["epsilon"])?.unwrap_or(1e-3),
             center: fields.bool(&["center"], true)?,
             scale: fields.bool(&["scale"], true)?,
+            renorm: fields.bool(&["renorm"], false)?,
         })
     }
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         let x = call.input()?;
-        let axis = axis_from_front(self.axis, cx.shape(x)?.rank())?;
-        let size = [cx.size(x, axis)?];
+        let rank = cx.shape(x)?.rank();
+        let axes = axes_from_front(&self.axes, rank)?;
+        let size = |axis: usize| if axes.contains(&axis) { cx.size(x, axis) } else { Ok(1) };
+        let size = match axes.as_slice() {
+            [axis] => vec![size(*axis)?],
+            _ => (0..rank).map(size).collect::<Result<Vec<_>>>()?,
+        };
         let mut specs = Vec::new();
         if self.scale {
             specs.push(WeightSpec::trainable("gamma", &size));
@@ -56,6 +53,10 @@ impl Layer for BatchNormalization {
         }
         specs.push(WeightSpec::fixed("moving_mean", &size));
         specs.push(WeightSpec::fixed("moving_variance", &size));
+        if self.renorm {
+            let names = ["moving_stddev", "renorm_mean", "renorm_stddev"];
+            specs.extend(names.map(|name| WeightSpec::fixed(name, &size)));
+        }
         let mut weights = cx.weights(&specs)?.into_iter();
         let mut next = || weights.next().ok_or_else(|| Error::malformed("a weight is missing"));
         let number = |value| ConstantExpr::literal(Array::scalar(value));
@@ -67,7 +68,11 @@ impl Layer for BatchNormalization {
         let shift = beta.sub(&mean.expr.mul(&scale)?)?;
         let scale = cx.constant(&mean.derived("scale", scale))?;
         let shift = cx.constant(&mean.derived("shift", shift))?;
-        let inputs = [cx.operand(x)?, scale, shift];
-        Ok(vec![cx.add(Affine { axis }, &inputs)?])
+        if let &[axis] = axes.as_slice() {
+            let inputs = [cx.operand(x)?, scale, shift];
+            return Ok(vec![cx.add(Affine { axis }, &inputs)?]);
+        }
+        let scaled = cx.add(Binary { kind: BinaryKind::Mul }, &[cx.operand(x)?, scale])?;
+        Ok(vec![cx.add(Binary { kind: BinaryKind::Add }, &[cx.operand(scaled)?, shift])?])
     }
 }

@@ -1,9 +1,9 @@
 //! `GlobalMaxPooling1D` and `GlobalAveragePooling1D`: one number per channel.
 //! <https://keras.io/api/layers/pooling_layers/global_average_pooling1d/>
 
-use crate::layers::DataFormat;
+use crate::layers::{DataFormat, expect_rank};
 use crate::lowering::{Call, Lowering, Tensor};
-use crate::{Error, Fields, Layer, Result};
+use crate::{Fields, Layer, Result};
 use k2o_core::ops::{Reduce, ReduceKind};
 
 #[derive(Debug)]
@@ -31,10 +31,7 @@ impl Layer for GlobalPooling {
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         let x = call.input()?;
         let rank = self.rank + 2;
-        if cx.shape(x)?.rank() != rank {
-            let message = format!("an input of rank {rank} was expected; {} was given", cx.shape(x)?);
-            return Err(Error::from(k2o_core::Error::shape(message)));
-        }
+        expect_rank(cx, x, rank)?;
         let axes = match self.data_format {
             DataFormat::ChannelsLast => (1..rank - 1).collect(),
             DataFormat::ChannelsFirst => (2..rank).collect(),

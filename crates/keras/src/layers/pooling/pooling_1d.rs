@@ -3,9 +3,9 @@
 //! Strides default to the pool size. Padding takes no part in maximum or average. Keras 1 says `pool_length`,
 //! `stride` and `border_mode`.
 
-use crate::layers::DataFormat;
+use crate::layers::{DataFormat, expect_rank};
 use crate::lowering::{Call, Lowering, Tensor};
-use crate::{Error, Fields, Layer, Result};
+use crate::{Fields, Layer, Result};
 use k2o_core::ops::{Pool, PoolKind};
 use k2o_core::{Padding, Window};
 
@@ -35,10 +35,7 @@ impl Layer for Pooling {
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         let x = call.input()?;
         let rank = self.windows.len() + 2;
-        if cx.shape(x)?.rank() != rank {
-            let message = format!("an input of rank {rank} was expected; {} was given", cx.shape(x)?);
-            return Err(Error::from(k2o_core::Error::shape(message)));
-        }
+        expect_rank(cx, x, rank)?;
         let pool = Pool { kind: self.kind, windows: self.windows.clone() };
         Ok(vec![match self.data_format {
             DataFormat::ChannelsLast => cx.apply(pool, x)?,

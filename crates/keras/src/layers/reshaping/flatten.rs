@@ -22,6 +22,6 @@ impl Layer for Flatten {
         if self.data_format == DataFormat::ChannelsFirst && cx.shape(x)?.rank() > 2 {
             x = cx.channels_last(x)?;
         }
-        Ok(vec![cx.apply(ops::Reshape::flatten(), x)?])
+        Ok(vec![cx.rearrange(ops::Reshape::flatten(), x)?])
     }
 }

@@ -32,6 +32,6 @@ impl Layer for Reshape {
     }
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
-        Ok(vec![cx.apply(ops::Reshape { target: self.target.clone() }, call.input()?)?])
+        Ok(vec![cx.rearrange(ops::Reshape { target: self.target.clone() }, call.input()?)?])
     }
 }

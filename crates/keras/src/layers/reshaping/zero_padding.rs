@@ -2,9 +2,9 @@
 //! <https://keras.io/api/layers/reshaping_layers/zero_padding1d/>
 
 use crate::fields::expected;
-use crate::layers::DataFormat;
+use crate::layers::{DataFormat, expect_rank};
 use crate::lowering::{Call, Lowering, Tensor};
-use crate::{Error, Fields, Layer, Result};
+use crate::{Fields, Layer, Result};
 use k2o_core::ops::Pad;
 use serde_json::Value;
 
@@ -29,13 +29,7 @@ impl Layer for ZeroPadding {
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         let x = call.input()?;
-        let rank = cx.shape(x)?.rank();
-        if rank != 3 {
-            return Err(Error::from(k2o_core::Error::shape(format!(
-                "an input of rank 3 was expected; {} was given",
-                cx.shape(x)?
-            ))));
-        }
+        expect_rank(cx, x, 3)?;
         let steps = (self.before, self.after);
         let amounts = match self.data_format {
             DataFormat::ChannelsLast => vec![(0, 0), steps, (0, 0)],

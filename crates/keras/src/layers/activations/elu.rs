@@ -1,0 +1,21 @@
+//! `ELU(alpha)`: `x` where positive, else `alpha * (exp(x) - 1)`.
+//! <https://keras.io/api/layers/activation_layers/elu/>
+
+use crate::lowering::{Call, Lowering, Tensor};
+use crate::{Fields, Layer, Result};
+use k2o_core::ops::Unary;
+
+#[derive(Debug)]
+pub(in crate::layers) struct ELU {
+    alpha: f64,
+}
+
+impl Layer for ELU {
+    fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
+        Ok(ELU { alpha: fields.float(&["alpha"])?.unwrap_or(1.0) })
+    }
+
+    fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
+        Ok(vec![cx.apply(Unary::Elu { alpha: self.alpha }, call.input()?)?])
+    }
+}

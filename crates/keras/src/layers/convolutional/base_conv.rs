@@ -1,0 +1,92 @@
+//! What all convolutions have in common (`base_conv.py`, `base_depthwise_conv.py`, ..): geometry, data format, bias
+//! and activation.
+
+use crate::activation::Activation;
+use crate::fields::missing;
+use crate::layers::{DataFormat, expect_rank, size};
+use crate::lowering::{Call, Lowering, Tensor};
+use crate::{Error, Fields, Result};
+use k2o_core::{Padding, Window};
+
+#[derive(Debug)]
+pub(super) struct BaseConv {
+    pub kernel_size: Vec<i64>,
+    pub strides: Vec<i64>,
+    pub dilation_rate: Vec<i64>,
+    pub padding: PaddingMode,
+    pub use_bias: bool,
+    data_format: DataFormat,
+    activation: Activation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PaddingMode {
+    Valid,
+    Same,
+    Causal,
+}
+
+impl BaseConv {
+    /// Reads the keys of a convolution over `rank` axes.
+    pub fn from_config(fields: &mut Fields<'_, '_>, rank: usize) -> Result<BaseConv> {
+        let modes =
+            [("valid", PaddingMode::Valid), ("same", PaddingMode::Same), ("causal", PaddingMode::Causal)];
+        Ok(BaseConv {
+            kernel_size: fields.ints(&["kernel_size"], rank)?.ok_or_else(|| missing("kernel_size"))?,
+            strides: fields.ints(&["strides"], rank)?.unwrap_or_else(|| vec![1; rank]),
+            dilation_rate: fields.ints(&["dilation_rate"], rank)?.unwrap_or_else(|| vec![1; rank]),
+            padding: fields.choice(&["padding"], &modes, PaddingMode::Valid)?,
+            use_bias: fields.bool(&["use_bias"], true)?,
+            data_format: DataFormat::take(fields)?,
+            activation: Activation::take(fields, "activation")?,
+        })
+    }
+
+    /// How the kernel slides along each axis. `causal` puts `dilation * (size - 1)` zeros before the input.
+    pub fn windows(&self) -> Result<Vec<Window>> {
+        let mut windows = Vec::new();
+        for ((&taps, &stride), &dilation) in
+            self.kernel_size.iter().zip(&self.strides).zip(&self.dilation_rate)
+        {
+            let padding = match self.padding {
+                PaddingMode::Valid => Padding::Explicit(0, 0),
+                PaddingMode::Same => Padding::Same,
+                PaddingMode::Causal => {
+                    let span = taps.checked_sub(1).and_then(|n| n.checked_mul(dilation));
+                    Padding::Explicit(span.ok_or_else(|| Error::limit("the kernel's span overflows"))?, 0)
+                }
+            };
+            windows.push(Window::new(taps, stride, dilation, padding)?);
+        }
+        Ok(windows)
+    }
+
+    /// The shape of a kernel with these channels behind its taps.
+    pub fn kernel_shape(&self, channels: [usize; 2]) -> Result<Vec<usize>> {
+        let taps = self.kernel_size.iter().map(|&taps| size(taps)).collect::<Result<Vec<_>>>()?;
+        Ok([taps.as_slice(), &channels].concat())
+    }
+
+    /// The input with its channels last.
+    pub fn input(&self, cx: &mut Lowering, call: &Call) -> Result<Tensor> {
+        let x = call.input()?;
+        expect_rank(cx, x, self.kernel_size.len() + 2)?;
+        self.channels_last(cx, x)
+    }
+
+    /// The tensor, which is in the layer's data format, with its channels last.
+    pub fn channels_last(&self, cx: &mut Lowering, x: Tensor) -> Result<Tensor> {
+        match self.data_format {
+            DataFormat::ChannelsLast => Ok(x),
+            DataFormat::ChannelsFirst => cx.channels_last(x),
+        }
+    }
+
+    /// The output, made of a convolution's result with its channels last.
+    pub fn output(&self, cx: &mut Lowering, mut y: Tensor) -> Result<Tensor> {
+        if self.data_format == DataFormat::ChannelsFirst {
+            y = cx.channels_first(y)?;
+        }
+        self.activation.lower(cx, y)
+    }
+}

@@ -1,0 +1,75 @@
+//! `GroupNormalization(groups, axis)`: the channels fall into groups, and each group of each sample is normalized over
+//! all its steps and channels; then a scale and a shift per channel. `groups=-1` is a group per channel.
+//! <https://keras.io/api/layers/normalization_layers/group_normalization/>
+
+use crate::layers::axis_from_front;
+use crate::lowering::{Call, Lowering, Tensor};
+use crate::weights::WeightSpec;
+use crate::{Error, Fields, Layer, Result};
+use k2o_core::ops::{Affine, Normalize, NormalizeKind, ReshapeDim};
+use k2o_core::{ConstantExpr, Dim};
+
+#[derive(Debug)]
+pub(in crate::layers) struct GroupNormalization {
+    groups: i64,
+    axis: i64,
+    epsilon: f64,
+    center: bool,
+    scale: bool,
+}
+
+impl Layer for GroupNormalization {
+    fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
+        Ok(GroupNormalization {
+            groups: fields.int(&["groups"])?.unwrap_or(32),
+            axis: fields.int(&["axis"])?.unwrap_or(-1),
+            epsilon: fields.float(&["epsilon"])?.unwrap_or(1e-3),
+            center: fields.bool(&["center"], true)?,
+            scale: fields.bool(&["scale"], true)?,
+        })
+    }
+
+    fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
+        let x = call.input()?;
+        let rank = cx.shape(x)?.rank();
+        let axis = axis_from_front(self.axis, rank)?;
+        let channels = cx.size(x, axis)?;
+        let groups = if self.groups == -1 { Some(channels) } else { usize::try_from(self.groups).ok() };
+        let Some(groups) = groups.filter(|&groups| groups > 0 && channels % groups == 0 && axis > 0) else {
+            let message =
+                format!("{channels} channels on axis {axis} do not fall into {} groups", self.groups);
+            return Err(k2o_core::Error::shape(message).into());
+        };
+        let mut specs = Vec::new();
+        specs.extend(self.scale.then(|| WeightSpec::trainable("gamma", &[channels])));
+        specs.extend(self.center.then(|| WeightSpec::trainable("beta", &[channels])));
+        let weights = cx.weights(&specs)?;
+
+        let sizes = [groups, channels / groups].map(|n| Dim::from_usize(n).map(|n| n.as_fixed()));
+        let mut split: Vec<ReshapeDim> = (0..axis).map(|_| ReshapeDim::Keep).collect();
+        for size in sizes {
+            split.push(ReshapeDim::Fixed(size?.ok_or_else(|| Error::limit("too many channels"))?));
+        }
+        split.extend((axis + 1..rank).map(ReshapeDim::Of));
+        let grouped = cx.reshape(split, x, None)?;
+        let axes = (1..=rank).filter(|&other| other != axis).collect();
+        let normalize = Normalize { kind: NormalizeKind::Standard, axes, epsilon: self.epsilon };
+        let normal = cx.apply(normalize, grouped)?;
+        let mut joined: Vec<ReshapeDim> = (0..axis).map(|_| ReshapeDim::Keep).collect();
+        joined.push(ReshapeDim::Infer);
+        joined.extend((axis + 2..=rank).map(ReshapeDim::Of));
+        let y = cx.reshape(joined, normal, None)?;
+
+        let Some(known) = weights.first() else { return Ok(vec![y]) };
+        let mut inputs = vec![cx.operand(y)?];
+        for (is_there, name, value) in [(self.scale, "gamma", 1.0), (self.center, "beta", 0.0)] {
+            let weight = match weights.iter().find(|weight| weight.name.ends_with(name)).filter(|_| is_there)
+            {
+                Some(weight) => weight.clone(),
+                None => known.derived(name, ConstantExpr::filled(&[channels], value)?),
+            };
+            inputs.push(cx.constant(&weight)?);
+        }
+        Ok(vec![cx.add(Affine { axis }, &inputs)?])
+    }
+}

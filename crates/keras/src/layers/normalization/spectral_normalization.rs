@@ -1,0 +1,35 @@
+//! `SpectralNormalization(layer)`: at inference the layer itself, with the kernel that training has left.
+//! <https://keras.io/api/layers/normalization_layers/spectral_normalization/>
+//!
+//! A `.keras` file holds the layer's kernel once more in the wrapper's group, and the vector of the power iteration.
+
+use crate::fields::missing;
+use crate::layer::LayerObject;
+use crate::lowering::{Call, Lowering, Tensor};
+use crate::weights::WeightSpec;
+use crate::{Error, Fields, Layer, Result};
+
+#[derive(Debug)]
+pub(in crate::layers) struct SpectralNormalization {
+    layer: LayerObject,
+}
+
+impl Layer for SpectralNormalization {
+    fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
+        fields.ignore(&["power_iterations"]);
+        let layer = fields.take(&["layer"]).ok_or_else(|| missing("layer"))?;
+        Ok(SpectralNormalization { layer: fields.layer(layer, "layer")? })
+    }
+
+    fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
+        let outputs = cx.call_child(&self.layer, call)?;
+        let known = ["kernel", "embeddings", "depthwise_kernel"];
+        let kernel = known.into_iter().find_map(|name| Some((name, cx.weight_shape(&self.layer, name)?)));
+        let Some((name, shape)) = kernel else {
+            return Err(Error::unsupported(format!("{} has no kernel to normalize", self.layer.class)));
+        };
+        let columns = shape.last().copied().unwrap_or(1);
+        cx.weights(&[WeightSpec::repeated(name, &shape), WeightSpec::fixed("vector_u", &[1, columns])])?;
+        Ok(outputs)
+    }
+}

@@ -1,0 +1,34 @@
+//! `Cropping1D(cropping)`: the steps without the first and the last ones.
+//! <https://keras.io/api/layers/reshaping_layers/cropping1d/>
+
+use crate::fields::expected;
+use crate::layers::expect_rank;
+use crate::lowering::{Call, Lowering, Tensor};
+use crate::{Fields, Layer, Result};
+use k2o_core::ops::Slice;
+use serde_json::Value;
+
+#[derive(Debug)]
+pub(in crate::layers) struct Cropping {
+    before: i64,
+    after: i64,
+}
+
+impl Layer for Cropping {
+    fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
+        let (before, after) = match fields.ints(&["cropping"], 2)?.as_deref() {
+            None => (1, 1),
+            Some(&[before, after]) if before >= 0 && after >= 0 => (before, after),
+            Some(other) => {
+                return Err(expected("cropping", "two numbers, none negative", &Value::from(other)));
+            }
+        };
+        Ok(Cropping { before, after })
+    }
+
+    fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
+        let x = call.input()?;
+        expect_rank(cx, x, 3)?;
+        Ok(vec![cx.rearrange(Slice { axis: 1, before: self.before, after: self.after }, x)?])
+    }
+}

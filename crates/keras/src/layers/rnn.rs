@@ -1,0 +1,5 @@
+//! Layers of `keras/src/layers/rnn`.
+
+mod time_distributed;
+
+pub(super) use time_distributed::TimeDistributed;
