@@ -142,8 +142,10 @@ fn gathering_puts_the_axes_of_the_indices_in_place_of_the_axis() {
     assert_eq!(gathered(1, indices(&[], &[1])), (vec![2], vec![2., 5.]));
     assert_eq!(gathered(0, indices(&[0], &[])), (vec![0, 3], vec![]));
     let cube = Tensor::f64([2, 2, 2], (0..8).map(f64::from).collect()).unwrap();
-    let middle = run(ops::Gather { axis: 1 }, &[cube, indices(&[3], &[1, 1, 0])]);
+    let middle = run(ops::Gather { axis: 1 }, &[cube.clone(), indices(&[3], &[1, 1, 0])]);
     assert_eq!(middle.as_f64().unwrap(), [2., 3., 2., 3., 0., 1., 6., 7., 6., 7., 4., 5.]);
+    let last = run(ops::Gather { axis: 2 }, &[cube, indices(&[1], &[1])]);
+    assert_eq!(last.as_f64().unwrap(), [1., 3., 5., 7.]);
 }
 
 #[test]
@@ -742,6 +744,20 @@ fn work_is_counted_per_output() {
     let cost = ops::MatMul.cost(&types(&[x.clone(), turned]), &types(&[product])).unwrap();
     assert_eq!(cost.multiply_adds.to_string(), "4*batch*steps*steps");
     assert_eq!(cost.element_ops, Dim::ZERO);
+    let per_element = |op: Op, inputs: &[Vec<Dim>]| {
+        let given = types(inputs);
+        let cost = op.cost(&given, &op.infer(&given, &mut Infer::default()).unwrap()).unwrap();
+        assert_eq!(cost.multiply_adds, Dim::ZERO);
+        cost.element_ops.to_string()
+    };
+    let only_x = std::slice::from_ref(&x);
+    assert_eq!(per_element(ops::Cast { to: DType::I32 }.into(), only_x), "4*batch*steps");
+    assert_eq!(per_element(ops::Sparsemax { axis: 2 }.into(), only_x), "20*batch*steps");
+    assert_eq!(per_element(ops::Slice { axis: 1, before: 1, after: 0 }.into(), only_x), "0");
+    assert_eq!(per_element(ops::Repeat { axis: 1, times: 2 }.into(), only_x), "0");
+    let normalize = ops::Normalize { kind: NormalizeKind::Standard, axes: vec![2], epsilon: 0.001 };
+    assert_eq!(per_element(normalize.clone().into(), only_x), "20*batch*steps");
+    assert_eq!(per_element(normalize.into(), &[x.clone(), vec![4.into()]]), "24*batch*steps");
     let cost = ops::Dense
         .cost(&types(&[x.clone(), vec![4.into(), 5.into()]]), &types(&[vec![batch, steps, 5.into()]]));
     assert_eq!(cost.unwrap().multiply_adds.to_string(), "20*batch*steps");

@@ -8,6 +8,10 @@
 
 #[path = "../tests/export/cases.rs"]
 mod cases;
+#[path = "../tests/export/formulas.rs"]
+mod formulas;
+#[path = "../tests/export/moving.rs"]
+mod moving;
 #[path = "../tests/export/net.rs"]
 mod net;
 #[path = "../tests/export/operators.rs"]
@@ -108,6 +112,7 @@ fn write_npz(
                     data.iter().map(|&n| i32::try_from(n)).collect::<std::result::Result<Vec<_>, _>>()?;
                 npz.add_array(name, &ArrayD::from_shape_vec(shape, data)?)?;
             }
+            (_, Data::Bool(data)) => npz.add_array(name, &ArrayD::from_shape_vec(shape, data.clone())?)?,
             (_, Data::I64(data)) => npz.add_array(name, &ArrayD::from_shape_vec(shape, data.clone())?)?,
             _ => npz.add_array(name, &ArrayD::from_shape_vec(shape, tensor.to_f32())?)?,
         }

@@ -63,11 +63,11 @@ impl NodeSpec {
     }
 }
 
-/// A node with its output and the layer call it came from.
+/// A node with its outputs and the layer call it came from.
 #[derive(Clone, Debug)]
 pub(crate) struct DraftNode {
     pub spec: NodeSpec,
-    pub output: TensorId,
+    pub outputs: Vec<TensorId>,
     pub origin: Option<CallId>,
 }
 
@@ -111,9 +111,15 @@ impl Draft {
 
     /// Adds a node and returns its output.
     pub fn node(&mut self, spec: NodeSpec, origin: Option<CallId>) -> TensorId {
-        let output = self.tensor();
-        self.nodes.push(DraftNode { spec, output, origin });
+        let [output] = self.node_of(spec, origin);
         output
+    }
+
+    /// Adds a node of so many outputs and returns them.
+    pub fn node_of<const N: usize>(&mut self, spec: NodeSpec, origin: Option<CallId>) -> [TensorId; N] {
+        let outputs = [(); N].map(|()| self.tensor());
+        self.nodes.push(DraftNode { spec, outputs: outputs.to_vec(), origin });
+        outputs
     }
 
     /// Adds an initializer unless the same one is there.

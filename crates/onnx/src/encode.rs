@@ -69,7 +69,7 @@ pub fn export(graph: &Graph, outline: &Outline, options: &ExportOptions) -> Resu
     let class = |node: &DraftNode| node.origin.and_then(|call| outline.get(call)).map(|call| &call.class);
     let node = draft.nodes.iter().zip(&names.nodes).map(|(node, name)| NodeProto {
         input: node.spec.inputs.iter().map(|&arg| names.arg(arg)).collect(),
-        output: vec![names.tensors[node.output.0].clone()],
+        output: node.outputs.iter().map(|output| names.tensors[output.0].clone()).collect(),
         name: name.clone(),
         op_type: node.spec.op_type.into(),
         attribute: node.spec.attributes.clone(),

@@ -63,11 +63,14 @@ fn labels(outline: &Outline) -> Vec<String> {
     labels
 }
 
-/// `MaxPool` as `max_pool`.
+/// `MaxPool` as `max_pool`, `RMSNormalization` as `rms_normalization`.
 fn snake_case(op_type: &str) -> String {
     let mut snake = String::new();
-    for (i, c) in op_type.chars().enumerate() {
-        if c.is_ascii_uppercase() && i > 0 {
+    let is = |c: Option<char>, kind: fn(&char) -> bool| c.is_some_and(|c| kind(&c));
+    for (i, c) in op_type.char_indices() {
+        let (before, after) = (op_type[..i].chars().next_back(), op_type[i + c.len_utf8()..].chars().next());
+        let begins = is(before, char::is_ascii_lowercase) || is(after, char::is_ascii_lowercase);
+        if c.is_ascii_uppercase() && i > 0 && begins {
             snake.push('_');
         }
         snake.push(c.to_ascii_lowercase());
@@ -125,9 +128,11 @@ pub(crate) fn names(graph: &Graph, outline: &Outline, assigned: &Assigned) -> Re
     let mut nodes = Vec::with_capacity(draft.nodes.len());
     for node in &draft.nodes {
         let name = within(node.origin, &snake_case(node.spec.op_type))?;
-        let tensor = &mut tensors[node.output.0];
-        if tensor.is_none() {
-            *tensor = Some(taken.unique(name.clone()));
+        for output in &node.outputs {
+            let tensor = &mut tensors[output.0];
+            if tensor.is_none() {
+                *tensor = Some(taken.unique(name.clone()));
+            }
         }
         nodes.push(taken_nodes.unique(name));
     }
@@ -185,5 +190,7 @@ mod tests {
     #[test]
     fn operators_are_written_in_snake_case() {
         assert_eq!(["Conv", "MaxPool", "ReduceMean"].map(snake_case), ["conv", "max_pool", "reduce_mean"]);
+        let names = ["PRelu", "TopK", "RMSNormalization"].map(snake_case);
+        assert_eq!(names, ["p_relu", "top_k", "rms_normalization"]);
     }
 }

@@ -4,15 +4,24 @@
 
 mod affine;
 mod binary;
+mod cast;
 mod concat;
 mod conv;
+mod conv_transpose;
 mod dense;
+mod gather;
 mod identity;
+mod mat_mul;
+mod normalize;
 mod pad;
 mod pool;
 mod reduce;
+mod repeat;
 mod reshape;
+mod slice;
 mod softmax;
+mod sparsemax;
+mod target;
 mod transpose;
 mod unary;
 mod window;
@@ -20,10 +29,11 @@ mod window;
 use crate::draft::{Arg, Content, Draft, NodeSpec, TensorId};
 use crate::layout::Layout;
 use crate::layout::assign::Site;
+use crate::layout::hints::Hints;
 use crate::view::View;
 use crate::{Error, Result};
 use k2o_core::ops::Operator;
-use k2o_core::{Constant, DType, Graph, Node, Op, Operand};
+use k2o_core::{Constant, DType, Graph, Node, Op, Operand, TensorType};
 
 /// The layouts in which an operator reads its inputs and leaves its output.
 #[derive(Clone, Debug)]
@@ -74,15 +84,23 @@ macro_rules! each {
         match $op {
             Op::Affine($inner) => $result,
             Op::Binary($inner) => $result,
+            Op::Cast($inner) => $result,
             Op::Concat($inner) => $result,
             Op::Conv($inner) => $result,
+            Op::ConvTranspose($inner) => $result,
             Op::Dense($inner) => $result,
+            Op::Gather($inner) => $result,
             Op::Identity($inner) => $result,
+            Op::MatMul($inner) => $result,
+            Op::Normalize($inner) => $result,
             Op::Pad($inner) => $result,
             Op::Pool($inner) => $result,
             Op::Reduce($inner) => $result,
+            Op::Repeat($inner) => $result,
             Op::Reshape($inner) => $result,
+            Op::Slice($inner) => $result,
             Op::Softmax($inner) => $result,
+            Op::Sparsemax($inner) => $result,
             Op::Transpose($inner) => $result,
             Op::Unary($inner) => $result,
         }
@@ -115,6 +133,19 @@ fn any_layout(site: &Site<'_>) -> Result<Layouts> {
     Ok(Layouts { inputs: vec![layout.clone()], output: layout })
 }
 
+/// The layouts of an operator of one input that works along axes of any layout.
+fn same_axes(site: &Site<'_>) -> Result<Layouts> {
+    let layout = any_axes(site)?;
+    Ok(Layouts { inputs: vec![layout.clone()], output: layout })
+}
+
+/// The layouts of an operator that needs all axes where the graph has them.
+fn keras_layouts(site: &Site<'_>) -> Result<Layouts> {
+    let rank = |operand| Ok(Layout::keras(site.input(operand)?.shape.rank()));
+    let inputs = (0..site.node.inputs.len()).map(rank).collect::<Result<Vec<_>>>()?;
+    Ok(Layouts { inputs, output: Layout::keras(site.output()?.shape.rank()) })
+}
+
 /// The input's best layout in which its axes can be told apart.
 fn any_axes(site: &Site<'_>) -> Result<Layout> {
     let layout = site.best_layout(0)?;
@@ -134,6 +165,7 @@ fn ints<T: TryInto<i64> + Copy>(numbers: &[T]) -> Result<Vec<i64>> {
 pub(crate) struct Emit<'a> {
     pub graph: &'a Graph,
     pub node: &'a Node,
+    pub hints: &'a Hints,
     pub layouts: &'a Layouts,
     tensors: Vec<Option<TensorId>>,
     draft: &'a mut Draft,
@@ -143,11 +175,12 @@ impl<'a> Emit<'a> {
     pub fn new(
         graph: &'a Graph,
         node: &'a Node,
+        hints: &'a Hints,
         layouts: &'a Layouts,
         tensors: Vec<Option<TensorId>>,
         draft: &'a mut Draft,
     ) -> Emit<'a> {
-        Emit { graph, node, layouts, tensors, draft }
+        Emit { graph, node, hints, layouts, tensors, draft }
     }
 
     /// The version of the operator set.
@@ -216,15 +249,32 @@ impl<'a> Emit<'a> {
         Ok(self.draft.initializer(dtype, Vec::new(), Content::Literal(self.node.origin, role, bytes)))
     }
 
-    /// `n` times the same number.
-    pub fn filled(&mut self, role: &'static str, n: usize, value: f32) -> Arg {
-        let bytes = value.to_le_bytes().repeat(n);
-        self.draft.initializer(DType::F32, vec![n], Content::Literal(self.node.origin, role, bytes))
+    /// The type of an operand.
+    pub fn type_of(&self, operand: usize) -> Result<TensorType> {
+        let missing = || Error::shape(format!("{} without an operand {operand}", name(&self.node.op)));
+        self.node.inputs.get(operand).map(|&id| self.graph.type_of(id)).ok_or_else(missing)
+    }
+
+    /// The same number everywhere.
+    pub fn filled(&mut self, role: &'static str, dims: Vec<usize>, value: f32) -> Arg {
+        let bytes = value.to_le_bytes().repeat(dims.iter().product());
+        self.draft.initializer(DType::F32, dims, Content::Literal(self.node.origin, role, bytes))
+    }
+
+    /// Single-precision numbers that are part of what a node does, in the shape `dims`.
+    pub fn floats(&mut self, role: &'static str, dims: Vec<usize>, numbers: &[f32]) -> Arg {
+        let bytes = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        self.draft.initializer(DType::F32, dims, Content::Literal(self.node.origin, role, bytes))
     }
 
     /// Adds a node and returns its output.
     pub fn node(&mut self, spec: NodeSpec) -> TensorId {
         self.draft.node(spec, self.node.origin)
+    }
+
+    /// Adds a node of two outputs and returns them.
+    pub fn node_of_two(&mut self, spec: NodeSpec) -> [TensorId; 2] {
+        self.draft.node_of(spec, self.node.origin)
     }
 
     /// Adds a node without attributes and returns its output.

@@ -66,6 +66,8 @@ fn is_identity(order: &[usize]) -> bool {
 pub(crate) struct Site<'a> {
     pub graph: &'a Graph,
     pub node: &'a Node,
+    /// The version of the operator set.
+    pub opset: i64,
     seats: &'a Seats,
     hints: &'a Hints,
 }
@@ -185,7 +187,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn node(&mut self, node: &Node, hints: &Hints) -> Result<()> {
-        let site = Site { graph: self.graph, node, seats: &self.seats, hints };
+        let site = Site { graph: self.graph, node, opset: self.draft.opset, seats: &self.seats, hints };
         let layouts = ops::layouts(&node.op, &site)?;
         let Layouts { inputs, output } = &layouts;
         if inputs.len() != node.inputs.len() {
@@ -198,7 +200,7 @@ impl Walk<'_> {
                 Operand::Constant(_) => None,
             });
         }
-        let mut emit = Emit::new(self.graph, node, &layouts, tensors, &mut self.draft);
+        let mut emit = Emit::new(self.graph, node, hints, &layouts, tensors, &mut self.draft);
         let tensor = ops::emit(&node.op, &mut emit)?;
         match node.outputs.as_slice() {
             [id] => self.seats.set(*id, Seat { tensor, layout: output.clone() }),

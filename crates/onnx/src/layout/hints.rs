@@ -1,7 +1,7 @@
 //! What is known of a value's readers before they are reached.
 
 use crate::ops::{self, TakesFlat, Tie};
-use k2o_core::{Graph, ValueId};
+use k2o_core::{Graph, NodeId, ValueId};
 
 /// Per value, what its readers would like.
 #[derive(Debug)]
@@ -9,12 +9,17 @@ pub(crate) struct Hints {
     channels_first: Vec<bool>,
     feeds_channels_first: Vec<bool>,
     flat: Vec<bool>,
+    sole_readers: Vec<Option<NodeId>>,
 }
 
 impl Hints {
     pub fn new(graph: &Graph) -> Hints {
-        let feeds_channels_first = feeds_channels_first(graph);
-        Hints { channels_first: channels_first(graph), feeds_channels_first, flat: flat(graph) }
+        Hints {
+            channels_first: channels_first(graph),
+            feeds_channels_first: feeds_channels_first(graph),
+            flat: flat(graph),
+            sole_readers: sole_readers(graph),
+        }
     }
 
     /// Whether a convolution or pooling reads or makes the value, or one that must have its layout.
@@ -27,10 +32,32 @@ impl Hints {
         self.feeds_channels_first[id.0 as usize]
     }
 
+    /// The node that reads the value, if no other does and it is no output of the model or of a layer.
+    pub fn sole_reader(&self, id: ValueId) -> Option<NodeId> {
+        self.sole_readers[id.0 as usize]
+    }
+
     /// Whether every reader can do with the value flattened in another order of axes.
     pub fn flat(&self, id: ValueId) -> bool {
         self.flat[id.0 as usize]
     }
+}
+
+/// For each value that nothing but one node has to do with, that node.
+fn sole_readers(graph: &Graph) -> Vec<Option<NodeId>> {
+    let mut readers = vec![(0, None); graph.values().len()];
+    for (at, node) in graph.nodes().iter().enumerate() {
+        for id in node.inputs.iter().filter_map(|operand| operand.value()) {
+            let (count, reader) = &mut readers[id.0 as usize];
+            *count += 1;
+            *reader = u32::try_from(at).ok().map(NodeId);
+        }
+    }
+    let ports = graph.outputs().iter().map(|port| port.value);
+    for id in ports.chain(graph.taps().iter().filter_map(|tap| tap.value)) {
+        readers[id.0 as usize].0 += 1;
+    }
+    readers.into_iter().map(|(count, reader)| reader.filter(|_| count == 1)).collect()
 }
 
 /// Values joined by operators that keep the layout form regions; a region with an anchor is channels-first.

@@ -56,8 +56,8 @@ impl Lower for Affine {
             Layout::Axes(order) if constant && order.get(1) == Some(&self.axis) => {
                 let (scale, shift) = (emit.input(1)?, emit.input(2)?);
                 let channels = emit.constant(1)?.shape().iter().product();
-                let (mean, variance) =
-                    (emit.filled("mean", channels, 0.0), emit.filled("variance", channels, 1.0));
+                let mut filled = |role, value| emit.filled(role, vec![channels], value);
+                let (mean, variance) = (filled("mean", 0.0), filled("variance", 1.0));
                 let node = NodeSpec::new("BatchNormalization", [x, scale, shift, mean, variance]);
                 Ok(emit.node(node.float("epsilon", 0.0)))
             }

@@ -1,4 +1,6 @@
 //! `Binary`: one node in any layout; weights are put in the tensors' order of axes.
+//!
+//! `PRelu` lets its slopes repeat, but not what they are for; where that must repeat, the formula is written.
 
 use super::concat::common_layout;
 use super::{Emit, Layouts, Lower, TakesFlat, Tie};
@@ -8,7 +10,7 @@ use crate::layout::Layout;
 use crate::layout::assign::Site;
 use crate::view::View;
 use k2o_core::ops::{Binary, BinaryKind};
-use k2o_core::{Graph, Node, Operand};
+use k2o_core::{Dim, Graph, Node, Operand, Shape};
 
 impl Lower for Binary {
     fn tie(&self) -> Tie {
@@ -59,7 +61,7 @@ impl Lower for Binary {
     fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {
         let values = emit.node.inputs.iter().filter_map(|operand| operand.value());
         let rank = values.map(|id| emit.graph.value(id).r#type.shape.rank()).max().unwrap_or(0);
-        let args = (0..emit.node.inputs.len()).map(|i| operand(emit, i, rank)).collect::<Result<Vec<_>>>()?;
+        let args = [operand(emit, 0, rank)?, operand(emit, 1, rank)?];
         let op_type = match self.kind {
             BinaryKind::Add => "Add",
             BinaryKind::Sub => "Sub",
@@ -67,9 +69,25 @@ impl Lower for Binary {
             BinaryKind::Div => "Div",
             BinaryKind::Max => "Max",
             BinaryKind::Min => "Min",
+            BinaryKind::Prelu if repeats(&emit.type_of(1)?.shape, &emit.type_of(0)?.shape) => "PRelu",
+            BinaryKind::Prelu => return prelu(emit, args),
         };
         Ok(emit.node(NodeSpec::new(op_type, args)))
     }
+}
+
+/// Whether only `slopes` have to be repeated to have the shape of `x`.
+fn repeats(slopes: &Shape, x: &Shape) -> bool {
+    let mut pairs = slopes.iter().rev().zip(x.iter().rev());
+    slopes.rank() <= x.rank() && pairs.all(|(slope, dim)| *slope == Dim::ONE || *dim != Dim::ONE)
+}
+
+/// `max(x, 0) + min(x, 0) * slope`
+fn prelu(emit: &mut Emit<'_>, [x, slope]: [Arg; 2]) -> Result<TensorId> {
+    let zero = emit.scalar("zero", emit.type_of(0)?.dtype, 0.0)?;
+    let (above, below) = (emit.call("Max", [x, zero]), emit.call("Min", [x, zero]));
+    let below = emit.call("Mul", [below, slope]);
+    Ok(emit.node(NodeSpec::new("Add", [above, below])))
 }
 
 /// An operand as it broadcasts in the output's layout; `rank` is the most axes that a computed operand has.

@@ -1,6 +1,6 @@
 //! `Pad`: one node in any layout, its amounts in the order of the tensor's axes.
 
-use super::{Emit, Layouts, Lower, Tie, any_axes};
+use super::{Emit, Layouts, Lower, Tie, same_axes};
 use crate::draft::{Arg, NodeSpec, TensorId};
 use crate::layout::assign::Site;
 use crate::{Error, Result};
@@ -12,8 +12,7 @@ impl Lower for Pad {
     }
 
     fn layouts(&self, site: &Site<'_>) -> Result<Layouts> {
-        let layout = any_axes(site)?;
-        Ok(Layouts { inputs: vec![layout.clone()], output: layout })
+        same_axes(site)
     }
 
     fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {

@@ -1,11 +1,12 @@
 //! `Reshape`: `Flatten` where it flattens, `Unsqueeze` or `Squeeze` where it only adds or drops axes of size 1, else
-//! `Reshape` in the graph's order of axes.
+//! `Reshape` in the graph's order of axes. Of a tensor that only lends its shape, that is read in any layout.
 //!
 //! A channels-first tensor is flattened as it is if that changes no order, or if every reader can do with another
 //! order; else it is transposed before.
 
+use super::target::{Size, shape};
 use super::{Emit, Layouts, Lower, Tie, any_axes, ints};
-use crate::draft::{NodeSpec, TensorId};
+use crate::draft::{Arg, NodeSpec, TensorId};
 use crate::layout::assign::Site;
 use crate::layout::{Flat, Layout};
 use crate::{Error, Result};
@@ -82,7 +83,11 @@ impl Lower for Reshape {
             }
             Form::Reshape => (Layout::keras(from.rank()), Layout::keras(to.rank())),
         };
-        Ok(Layouts { inputs: vec![input], output })
+        let mut inputs = vec![input];
+        if site.node.inputs.len() == 2 {
+            inputs.push(site.layout(1)?);
+        }
+        Ok(Layouts { inputs, output })
     }
 
     fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {
@@ -102,19 +107,32 @@ impl Lower for Reshape {
                 Ok(emit.node(NodeSpec::new("Squeeze", [x, axes])))
             }
             Form::Reshape => {
-                let dims = self.target.iter().map(|dim| match dim {
-                    ReshapeDim::Keep => Ok(0),
-                    ReshapeDim::Infer => Ok(-1),
-                    ReshapeDim::Fixed(n) if *n > 0 => Ok(*n),
-                    ReshapeDim::Fixed(n) => {
-                        Err(Error::unsupported(format!("a reshape to a dimension of {n}")))
-                    }
-                });
-                let shape = emit.ints("shape", &dims.collect::<Result<Vec<i64>>>()?);
+                let sizes = sizes(self, emit, x, &from, &to)?;
+                let shape = shape(emit, sizes);
                 Ok(emit.node(NodeSpec::new("Reshape", [x, shape])))
             }
         }
     }
+}
+
+/// The sizes of `to`, as the reshape comes to know them.
+fn sizes(reshape: &Reshape, emit: &mut Emit<'_>, x: Arg, from: &Shape, to: &Shape) -> Result<Vec<Size>> {
+    let mut sizes = Vec::with_capacity(to.rank());
+    for (axis, (dim, target)) in to.iter().zip(&reshape.target).enumerate() {
+        sizes.push(match (dim.as_fixed(), target) {
+            (Some(n), _) if n > 0 => Size::Number(n),
+            _ if from.get(axis) == Some(dim) => Size::Same,
+            (Some(n), _) => return Err(Error::unsupported(format!("a reshape to a dimension of {n}"))),
+            (None, ReshapeDim::Of(axis)) => Size::Axis { of: x, axis: *axis, rank: from.rank() },
+            (None, ReshapeDim::Like(axis)) => {
+                let (of, layout) = (emit.input(1)?, &emit.layouts.inputs[1]);
+                let rank = emit.type_of(1)?.shape.rank();
+                Size::Axis { of, axis: layout.position(*axis), rank }
+            }
+            (None, ReshapeDim::Keep | ReshapeDim::Fixed(_) | ReshapeDim::Infer) => Size::Rest,
+        });
+    }
+    Ok(sizes)
 }
 
 /// How a tensor of shape `from` in layout `input` is best flattened.

@@ -3,9 +3,9 @@
 //! `Gelu` is an operator from opset 20 on, `Mish` from 18 on, `HardSwish` from 14 on; Silu (Swish) is none before 24.
 
 use super::{Emit, Layouts, Lower, TakesFlat, Tie, any_layout};
-use crate::Result;
 use crate::draft::{Arg, NodeSpec, TensorId};
 use crate::layout::assign::Site;
+use crate::{Error, Result};
 use k2o_core::ops::Unary;
 use k2o_core::{DType, Graph, Node};
 use std::f64::consts::{PI, SQRT_2};
@@ -58,13 +58,40 @@ impl Lower for Unary {
                 let softplus = emit.call("Softplus", [x]);
                 NodeSpec::new("Mul", [x, emit.call("Tanh", [softplus])])
             }
+            Unary::Celu { alpha } => celu(emit, x, alpha)?,
+            // -softplus(-x)
+            Unary::LogSigmoid => {
+                let opposite = emit.call("Neg", [x]);
+                NodeSpec::new("Neg", [emit.call("Softplus", [opposite])])
+            }
+            Unary::TanhShrink => NodeSpec::new("Sub", [x, emit.call("Tanh", [x])]),
+            Unary::HardShrink { threshold } => shrink(x, threshold, 0.0),
+            Unary::SoftShrink { threshold } if threshold >= 0.0 => shrink(x, threshold, threshold),
+            Unary::SoftShrink { threshold } => {
+                return Err(Error::unsupported(format!("a soft shrinking by {threshold}")));
+            }
+            Unary::Squareplus { b } => squareplus(emit, x, b)?,
+            // The parabola lies above `x` where it is between its ends, and below it beyond the upper one.
+            Unary::SparsePlus => {
+                let root = Arg::Tensor(emit.node(node("HardSigmoid").float("alpha", 0.5)));
+                NodeSpec::new("Max", [x, emit.call("Mul", [root, root])])
+            }
+            Unary::Threshold { threshold, value: 0.0 } => {
+                with_float(node("ThresholdedRelu"), "alpha", threshold, 1.0)
+            }
+            Unary::Threshold { threshold, value } => {
+                let bound = emit.scalar("threshold", DType::F32, threshold)?;
+                let value = emit.scalar("value", DType::F32, value)?;
+                NodeSpec::new("Where", [emit.call("Greater", [x, bound]), x, value])
+            }
+            Unary::Sqrt => node("Sqrt"),
         };
         Ok(emit.node(last))
     }
 }
 
 /// The attribute, unless ONNX assumes it anyway.
-fn with_float(node: NodeSpec, name: &str, value: f64, default: f32) -> NodeSpec {
+pub(super) fn with_float(node: NodeSpec, name: &str, value: f64, default: f32) -> NodeSpec {
     if value as f32 == default { node } else { node.float(name, value) }
 }
 
@@ -73,6 +100,42 @@ fn clip(emit: &mut Emit<'_>, x: Arg, min: f64, max: f64) -> Result<NodeSpec> {
     let min = if min == f64::NEG_INFINITY { Arg::Absent } else { emit.scalar("min", DType::F32, min)? };
     let max = if max == f64::INFINITY { Arg::Absent } else { emit.scalar("max", DType::F32, max)? };
     Ok(NodeSpec::new("Clip", [x, min, max]))
+}
+
+/// `alpha * elu(x / alpha)`, which is `Celu`; that one tract 0.23.9 computes wrongly. An `alpha` below zero would bend
+/// the other half, so that the formula is written.
+fn celu(emit: &mut Emit<'_>, x: Arg, alpha: f64) -> Result<NodeSpec> {
+    if alpha as f32 == 1.0 {
+        return Ok(NodeSpec::new("Elu", [x]));
+    }
+    let factor = emit.scalar("alpha", DType::F32, alpha)?;
+    if alpha > 0.0 {
+        let scaled = emit.call("Div", [x, factor]);
+        return Ok(NodeSpec::new("Mul", [emit.call("Elu", [scaled]), factor]));
+    }
+    let (zero, one) = (emit.scalar("zero", DType::F32, 0.0)?, emit.scalar("one", DType::F32, 1.0)?);
+    let below = emit.call("Min", [x, zero]);
+    let scaled = emit.call("Div", [below, factor]);
+    let power = emit.call("Exp", [scaled]);
+    let bent = emit.call("Sub", [power, one]);
+    let bent = emit.call("Mul", [bent, factor]);
+    Ok(NodeSpec::new("Add", [emit.call("Relu", [x]), bent]))
+}
+
+/// `x - bias` above `threshold`, `x + bias` below its negative, else 0.
+fn shrink(x: Arg, threshold: f64, bias: f64) -> NodeSpec {
+    let node = with_float(NodeSpec::new("Shrink", [x]), "bias", bias, 0.0);
+    with_float(node, "lambd", threshold, 0.5)
+}
+
+/// `(x + sqrt(x² + b)) / 2`
+fn squareplus(emit: &mut Emit<'_>, x: Arg, b: f64) -> Result<NodeSpec> {
+    let (b, half) = (emit.scalar("b", DType::F32, b)?, emit.scalar("half", DType::F32, 0.5)?);
+    let square = emit.call("Mul", [x, x]);
+    let sum = emit.call("Add", [square, b]);
+    let root = emit.call("Sqrt", [sum]);
+    let sum = emit.call("Add", [x, root]);
+    Ok(NodeSpec::new("Mul", [sum, half]))
 }
 
 /// `x` above the threshold, at most `max_value`, less `slope * max(threshold - x, 0)`.

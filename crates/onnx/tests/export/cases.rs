@@ -1,7 +1,7 @@
 //! Graphs that models are made of, and the list of all graphs.
 
 use crate::net::{Case, Net, VALID, window};
-use crate::operators;
+use crate::{formulas, moving, operators};
 use k2o_core::ops::{
     BinaryKind, Concat, Identity, ReduceKind, Reshape, ReshapeDim, Softmax, Transpose, Unary,
 };
@@ -20,29 +20,46 @@ pub fn all() -> Vec<Case> {
         basic_cnn(),
         operators::binary(),
         operators::broadcast(),
+        moving::casts(),
         operators::causal_dilated(),
         channels_first(),
         operators::concat(),
         conv_2d(),
         operators::conv_3d(),
+        formulas::conv_transpose(),
+        formulas::conv_transpose_3d(),
         dense_between_convs(),
         dense_only(),
         operators::dense_without_bias(),
         flat_in_another_order(),
         flatten_to_output(),
+        formulas::functions(),
+        formulas::functions_at_their_ends(),
+        moving::gather(),
         global_pooling(),
         operators::grouped(),
         operators::identities(),
         operators::integers(),
+        formulas::mat_mul(),
+        formulas::normalize(),
+        formulas::normalized_between_convs(),
         operators::pad(),
         operators::permute(),
+        formulas::prelu(),
         operators::reduce(),
+        moving::repeat(),
+        moving::repeat_vector(),
+        moving::repeated_integers(),
         operators::reshape(),
+        moving::reshape_like(),
         residual(),
         operators::same_stride(true),
         operators::same_stride(false),
         shared_layer(),
+        moving::slice(),
         operators::softmax(),
+        formulas::softmax_variants(),
+        formulas::sparsemax_over_steps(),
         squeeze_and_excite(),
         symbolic_steps(),
         two_inputs_two_outputs(),
@@ -83,7 +100,7 @@ pub fn advanced_cnn(rewritten: bool) -> Case {
         let bias = net.weight("dense_1/bias", &[3]);
         let y =
             net.builder.add(k2o_core::ops::Dense, [x.into(), Operand::from(kernel), bias.into()]).unwrap();
-        net.builder.add(Softmax { axes: vec![1] }, [y]).unwrap()
+        net.builder.add(Softmax::over([1]), [y]).unwrap()
     });
     net.output("dense_1", x);
     match rewritten {
@@ -192,7 +209,7 @@ pub fn global_pooling() -> Case {
     let b = net.global("global_max_pooling1d", x, ReduceKind::Max, false);
     let x = net.op("concatenate", "Concatenate", Concat { axis: 1 }, [a, b]);
     let x = net.dense("dense", x, 4, None);
-    let x = net.op("softmax", "Softmax", Softmax { axes: vec![1] }, [x]);
+    let x = net.op("softmax", "Softmax", Softmax::over([1]), [x]);
     net.output("softmax", x);
     net.done("global_pooling", &[&[2, 15, 3]])
 }
@@ -272,7 +289,7 @@ pub fn two_inputs_two_outputs() -> Case {
     let y = net.dense("dense", b, 4, RELU);
     let z = net.op("concatenate", "Concatenate", Concat { axis: 1 }, [x, y]);
     let class = net.dense("class", z, 3, None);
-    let class = net.op("class_softmax", "Softmax", Softmax { axes: vec![1] }, [class]);
+    let class = net.op("class_softmax", "Softmax", Softmax::over([1]), [class]);
     let value = net.dense("value", z, 1, None);
     net.output("class_softmax", class);
     net.output("value", value);

@@ -3,7 +3,10 @@
 use crate::cases;
 use crate::decode::{self, at, decode};
 use crate::net::{Case, Net, VALID, window};
-use k2o_core::ops::{Concat, Pool, PoolKind, Reshape, ReshapeDim};
+use k2o_core::ops::{
+    BinaryKind, Concat, ConvTranspose, Normalize, NormalizeKind, Pool, PoolKind, Reshape, ReshapeDim, Spread,
+    Unary,
+};
 use k2o_core::{
     CallId, Constant, ConstantExpr, DType, Data, Dim, GraphBuilder, Operand, Outline, Padding, Shape,
     StoredTensor, Tensor, TensorType,
@@ -132,6 +135,34 @@ fn kernels_are_put_in_the_order_that_onnx_reads() {
     assert_eq!(floats(&model, "dense/kernel"), [0., 1., 4., 5., 2., 3., 6., 7.]);
 }
 
+#[test]
+fn weights_are_put_in_the_layout_of_what_they_are_for() {
+    let mut net = Net::new();
+    let x = net.input("x", "batch 2 3 1");
+    let kernel = counted(&mut net, "up/kernel", &[2, 1, 1, 2]);
+    let windows = vec![Spread::new(2, 2, 1, (0, 0), 0).unwrap(), Spread::new(1, 1, 1, (0, 0), 0).unwrap()];
+    let y = net.op("up", "Conv2DTranspose", ConvTranspose { windows }, [x.into(), Operand::from(kernel)]);
+    let slope = counted(&mut net, "prelu/alpha", &[3, 2]);
+    let y = net.binary("prelu", BinaryKind::Prelu, y, slope);
+    let normalize = Normalize { kind: NormalizeKind::Standard, axes: vec![1, 2, 3], epsilon: 1e-5 };
+    let y = net.op("plain", "LayerNormalization", normalize.clone(), [y]);
+    let scale = counted(&mut net, "norm/gamma", &[4, 3, 2]);
+    let y = net.op("norm", "LayerNormalization", normalize, [y.into(), Operand::from(scale)]);
+    let conv = net.conv("conv", y, 1, &[window(1, 1, 1, VALID); 2], None);
+    net.output("y", conv);
+    let model = decode(&net.done("weights", &[]), &at(17));
+    let dims =
+        |name: &str| model.graph.initializer.iter().find(|tensor| tensor.name == name).unwrap().dims.clone();
+    // [rows, columns, channels, filters] as [channels, filters, rows, columns].
+    assert_eq!((dims("up/kernel"), floats(&model, "up/kernel")), (vec![1, 2, 2, 1], vec![0., 2., 1., 3.]));
+    // [columns, channels] as [channels, 1, columns]: beside each other, but for the rows between.
+    let turned = vec![0., 2., 4., 1., 3., 5.];
+    assert_eq!((dims("prelu/alpha"), floats(&model, "prelu/alpha")), (vec![2, 1, 3], turned));
+    assert_eq!((dims("plain/scale"), floats(&model, "plain/scale")), (vec![2, 4, 3], vec![1.0; 24]));
+    let turned = (0..24).step_by(2).chain((1..24).step_by(2)).map(|i| i as f32).collect();
+    assert_eq!((dims("norm/gamma"), floats(&model, "norm/gamma")), (vec![2, 4, 3], turned));
+}
+
 /// A tensor that counts how often it is read.
 #[derive(Debug)]
 struct Counted {
@@ -237,12 +268,27 @@ fn what_an_opset_cannot_say_is_refused() {
     check_refused(&pool(3, 4, 1, "batch steps 1"), 17, ErrorKind::Unsupported, message, Some(1));
 
     let mut net = Net::new();
-    let x = net.input("x", "batch 0 2");
+    let x = net.input("x", "batch 2 0");
     let target = vec![ReshapeDim::Keep, ReshapeDim::Fixed(0), ReshapeDim::Fixed(3)];
     let y = net.op("reshape", "Reshape", Reshape { target }, [x]);
     net.output("y", y);
     let message = "a reshape to a dimension of 0";
     check_refused(&net.done("empty", &[]), 17, ErrorKind::Unsupported, message, Some(1));
+
+    let mut net = Net::new();
+    let x = net.input("x", "batch 4 1");
+    let y = net.op("shrink", "Activation", Unary::SoftShrink { threshold: -1.0 }, [x]);
+    net.output("y", y);
+    check_refused(&net.done("shrink", &[]), 17, ErrorKind::Unsupported, "a soft shrinking by -1", Some(1));
+
+    let mut net = Net::new();
+    let x = net.input("x", "batch 4 1");
+    let kernel = net.weight("kernel", &[2, 1, 1]);
+    let windows = vec![Spread::new(2, 2, 1, (0, 1), 3).unwrap()];
+    let y = net.op("up", "Conv1DTranspose", ConvTranspose { windows }, [x.into(), Operand::from(kernel)]);
+    net.output("y", y);
+    let message = "a transposed convolution of stride 2 and dilation 1 with 2 added steps";
+    check_refused(&net.done("up", &[]), 17, ErrorKind::Unsupported, message, Some(1));
 
     let mut net = Net::new();
     let x = net.typed_input("x", "batch", DType::F16);

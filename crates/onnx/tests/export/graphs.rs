@@ -184,44 +184,6 @@ fn same_padding_is_automatic_only_over_unknown_steps() {
     assert_eq!(port(&model.graph.output[0]), "conv_1: 1 [batch, (steps + 11) / 12, 4]");
 }
 
-/// The nodes that a function becomes.
-fn function(function: Unary, opset: i64) -> String {
-    let mut net = Net::new();
-    let x = net.input("x", "batch 2");
-    let y = net.op("f", "Activation", function, [x]);
-    net.output("f", y);
-    let model = decode(&net.done("function", &[]), &at(opset));
-    let node = |node: &onnx_protobuf::NodeProto| text(node).replacen(&format!(" {} ", node.name), " ", 1);
-    model.graph.node.iter().map(node).collect::<Vec<_>>().join("; ")
-}
-
-#[test]
-fn functions_are_one_node_from_the_opset_that_has_them() {
-    assert_eq!(function(Unary::Gelu { approximate: true }, 20), "Gelu (x) -> f approximate=tanh");
-    assert_eq!(function(Unary::Gelu { approximate: false }, 20), "Gelu (x) -> f");
-    assert_eq!(function(Unary::Gelu { approximate: false }, 19).matches(';').count(), 4);
-    assert_eq!(function(Unary::Mish, 18), "Mish (x) -> f");
-    let mish = "Softplus (x) -> f/softplus; Tanh (f/softplus) -> f/tanh; Mul (x, f/tanh) -> f";
-    assert_eq!(function(Unary::Mish, 17), mish);
-    assert_eq!(function(Unary::HardSilu, 14), "HardSwish (x) -> f");
-    let hard = "HardSigmoid (x) -> f/hard_sigmoid alpha=0.16666667; Mul (x, f/hard_sigmoid) -> f";
-    assert_eq!(function(Unary::HardSilu, 13), hard);
-    assert_eq!(function(Unary::Silu, 23), "Sigmoid (x) -> f/sigmoid; Mul (x, f/sigmoid) -> f");
-    assert_eq!(function(Unary::Clip { min: f64::NEG_INFINITY, max: 6.0 }, 17), "Clip (x, , f/max) -> f");
-    assert_eq!(function(Unary::Clip { min: 0.0, max: f64::INFINITY }, 17), "Clip (x, f/min) -> f");
-    let relu = |negative_slope, max_value, threshold| {
-        function(Unary::GeneralRelu { negative_slope, max_value, threshold }, 17)
-    };
-    assert_eq!(relu(0.0, None, 0.0), "Relu (x) -> f");
-    assert_eq!(relu(0.25, None, 0.0), "LeakyRelu (x) -> f alpha=0.25");
-    assert_eq!(relu(0.0, Some(6.0), 0.0), "Clip (x, f/min, f/max) -> f");
-    assert_eq!(relu(0.0, None, 1.0), "ThresholdedRelu (x) -> f alpha=1");
-    let leaky = "ThresholdedRelu (x) -> f/thresholded_relu alpha=1; Min (x, f/threshold) -> f/min; \
-                 Sub (f/min, f/threshold) -> f/sub; Mul (f/sub, f/negative_slope) -> f/mul; \
-                 Add (f/thresholded_relu, f/mul) -> f";
-    assert_eq!(relu(0.25, None, 1.0), leaky);
-}
-
 #[test]
 fn ports_have_their_names_and_never_share_a_tensor() {
     let expected = [

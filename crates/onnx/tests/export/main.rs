@@ -5,6 +5,9 @@
 mod cases;
 mod decode;
 mod files;
+mod formulas;
 mod graphs;
+mod moving;
 mod net;
+mod nodes;
 mod operators;

@@ -287,7 +287,7 @@ pub fn softmax() -> Case {
         ("channels_last", x, vec![2]),
         ("both_last", x, vec![1, 2]),
     ] {
-        let y = net.op(name, "Softmax", Softmax { axes }, [x]);
+        let y = net.op(name, "Softmax", Softmax::over(axes), [x]);
         net.output(name, y);
     }
     net.done("softmax", &[&[2, 4, 3]])
