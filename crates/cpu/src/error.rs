@@ -14,7 +14,7 @@ pub enum ErrorKind {
     Shape,
     /// A size is past what can be represented, was allowed, or fits memory.
     Limit,
-    /// A caller's array does not fit the graph's input.
+    /// A caller's array does not fit the graph's input, or one of its elements is no index of what it picks from.
     Input,
     /// A stored constant has another size than it says.
     Malformed,

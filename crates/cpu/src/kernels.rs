@@ -6,20 +6,31 @@
 
 pub(crate) mod affine;
 pub(crate) mod binary;
+pub(crate) mod cast;
 pub(crate) mod chain;
 pub(crate) mod concat;
 pub(crate) mod conv;
+pub(crate) mod conv_transpose;
 pub(crate) mod dense;
 pub(crate) mod depthwise;
+pub(crate) mod gather;
 pub(crate) mod grid;
-pub(crate) mod matmul;
+pub(crate) mod mat_mul;
+
+pub(crate) mod normalize;
 pub(crate) mod pad;
 pub(crate) mod pool;
+pub(crate) mod products;
 pub(crate) mod reduce;
+pub(crate) mod repeat;
+pub(crate) mod slice;
 pub(crate) mod softmax;
+pub(crate) mod sparsemax;
+pub(crate) mod spreads;
 pub(crate) mod sums;
 pub(crate) mod transpose;
 pub(crate) mod unary;
+pub(crate) mod weights;
 pub(crate) mod windows;
 
 use crate::arena::{Arena, Element, Slot};
@@ -41,7 +52,12 @@ pub(crate) trait Kernel: Send + Sync + 'static {
         0
     }
 
-    /// Computes every element of `out`, which is not empty.
+    /// Refuses elements that the operator has no meaning for.
+    fn check(&self, _: &Self::Bound, _: &Operands<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Computes every element of `out`, which is not empty, from operands that were checked.
     fn run(&self, bound: &Self::Bound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [Self::Out]);
 }
 
@@ -99,7 +115,7 @@ pub(crate) trait Runner: Send + Sync {
     /// How many elements of scratch memory a run needs.
     fn scratch(&self) -> usize;
 
-    /// Reads `sources` and computes the value at `target`.
+    /// Reads `sources` and computes the value at `target`, or says which of the elements has no meaning.
     fn run(
         &self,
         inputs: &[TensorView<'_>],
@@ -108,7 +124,7 @@ pub(crate) trait Runner: Send + Sync {
         scratch: &mut [f32],
         sources: &[Source],
         target: Slot,
-    );
+    ) -> Result<()>;
 }
 
 struct Ready<K: Kernel> {
@@ -136,11 +152,14 @@ impl<K: Kernel> Runner for Ready<K> {
         scratch: &mut [f32],
         sources: &[Source],
         target: Slot,
-    ) {
+    ) -> Result<()> {
+        let operands = Operands { sources, memory: Memory { inputs, constants, arena } };
+        self.kernel.check(&self.bound, &operands)?;
         // Out of the arena while the others are read; no operand shares its slot.
         let mut out = std::mem::take(&mut K::Out::buffers_mut(arena)[target.index]);
         let operands = Operands { sources, memory: Memory { inputs, constants, arena } };
         self.kernel.run(&self.bound, &operands, scratch, &mut out[..target.len]);
         K::Out::buffers_mut(arena)[target.index] = out;
+        Ok(())
     }
 }

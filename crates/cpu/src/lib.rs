@@ -26,7 +26,7 @@
 //! - The result for one sample has the same bits whatever the batch it is in: an element's arithmetic depends on
 //!   the operator and on the element's own inputs only. Vector lanes are output channels. Sums of products are made
 //!   of blocks of at most [`BLOCK`] terms whose places depend on the kernel's sizes only; other sums (averages,
-//!   softmax) are in double precision.
+//!   softmax, normalization) are in double precision.
 //! - Joining operators into a step changes no bit, so what taps show is what runs without taps.
 //! - A session allocates nothing for sizes that it has seen.
 //! - NaN and infinity propagate as in the operators' references.
@@ -46,7 +46,7 @@ mod testing;
 mod view;
 
 pub use error::{Error, ErrorKind, Result};
-pub use kernels::matmul::BLOCK;
+pub use kernels::products::BLOCK;
 pub use plan::{Plan, PlanOptions, StepInfo};
 pub use session::{Outputs, Session};
 pub use view::{DataView, TensorView};

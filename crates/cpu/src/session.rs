@@ -1,7 +1,7 @@
 //! Runs of a plan.
 
 use crate::arena::{Arena, Buffer, Kind, Slot};
-use crate::bound::Bound;
+use crate::bound::{Bound, BoundStep};
 use crate::kernels::Memory;
 use crate::plan::{Exit, Inner};
 use crate::{DataView, Error, ErrorKind, Plan, Result, TensorView};
@@ -49,9 +49,9 @@ impl Session {
     /// [`DataView::I64`].
     ///
     /// # Errors
-    /// [`Input`](ErrorKind::Input) where the arrays do not fit the inputs, [`Shape`](ErrorKind::Shape) where their
-    /// sizes break a constraint of the graph, [`Limit`](ErrorKind::Limit) where the values do not fit memory or the
-    /// plan's limit.
+    /// [`Input`](ErrorKind::Input) where the arrays do not fit the inputs or lead to an index that is not there,
+    /// [`Shape`](ErrorKind::Shape) where their sizes break a constraint of the graph, [`Limit`](ErrorKind::Limit)
+    /// where the values do not fit memory or the plan's limit.
     pub fn run(&mut self, inputs: &[TensorView<'_>]) -> Result<Outputs<'_>> {
         self.is_run = false;
         let known = self.sizes.iter().position(|bound| {
@@ -78,9 +78,11 @@ impl Session {
         for &(input, buffer) in &plan.loads {
             load(&inputs[input], bound.slots[buffer], &mut self.arena);
         }
-        for step in bound.steps.iter().flatten() {
+        for (step, bound) in plan.steps.iter().zip(&bound.steps) {
+            let Some(BoundStep { runner, sources, target }) = bound else { continue };
             let (scratch, arena) = (&mut self.scratch, &mut self.arena);
-            step.runner.run(inputs, &plan.constants, arena, scratch, &step.sources, step.target);
+            let run = runner.run(inputs, &plan.constants, arena, scratch, sources, *target);
+            run.map_err(|error| error.at(step.origin))?;
         }
         self.is_run = true;
         Ok(Outputs { session: self })

@@ -1,20 +1,21 @@
 //! One operator on arrays, by its kernel and by its reference.
 
-use crate::{Plan, PlanOptions, TensorView};
+use crate::{DataView, Plan, PlanOptions, Result, TensorView};
 use k2o_core::ops::Operator;
 use k2o_core::{
-    Constant, ConstantExpr, DType, GraphBuilder, Op, Operand, Padding, Shape, Tensor, TensorType, ValueId,
+    Constant, ConstantExpr, DType, Data, GraphBuilder, Op, Operand, Padding, Shape, Tensor, TensorType,
+    ValueId,
 };
 use proptest::prelude::*;
 
 /// Sizes and elements.
 pub(crate) type Array = (Vec<usize>, Vec<f32>);
 
-/// An operator and its operands.
+/// An operator and its operands: integers, or numbers of single precision.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
     op: Op,
-    operands: Vec<Array>,
+    operands: Vec<Tensor>,
 }
 
 /// The unit of relative error of a single-precision operation.
@@ -45,34 +46,42 @@ pub(crate) fn padding() -> impl Strategy<Value = Padding> {
 
 impl Problem {
     pub fn new(op: impl Into<Op>, operands: impl IntoIterator<Item = Array>) -> Problem {
+        Problem::of(op, operands.into_iter().map(|array| tensor(&array)))
+    }
+
+    pub fn of(op: impl Into<Op>, operands: impl IntoIterator<Item = Tensor>) -> Problem {
         Problem { op: op.into(), operands: operands.into_iter().collect() }
     }
 
     /// The result of the kernel, which must be the same whether operands are inputs or constants.
     pub fn run(&self) -> Vec<f32> {
-        let y = self.run_with(0);
-        let bits = |y: &[f32]| y.iter().map(|y| y.to_bits()).collect::<Vec<_>>();
+        let y = self.run_with(0).unwrap();
+        let bits = |y: &Tensor| y.as_f64().unwrap().iter().map(|y| y.to_bits()).collect::<Vec<_>>();
         for constants in 1..=self.operands.len() {
-            assert_eq!(bits(&y), bits(&self.run_with(constants)), "with {constants} constants");
+            assert_eq!(bits(&y), bits(&self.run_with(constants).unwrap()), "with {constants} constants");
         }
-        y
+        y.as_f64().unwrap().iter().map(|&y| y as f32).collect()
     }
 
     /// The result with the last operands as constants.
-    fn run_with(&self, constants: usize) -> Vec<f32> {
+    pub fn run_with(&self, constants: usize) -> Result<Tensor> {
         let mut builder = GraphBuilder::new();
-        let mut views = Vec::new();
+        let mut inputs: Vec<(&[usize], Elements)> = Vec::new();
         let mut operands: Vec<Operand> = Vec::new();
-        for (at, (shape, data)) in self.operands.iter().enumerate() {
+        for (at, operand) in self.operands.iter().enumerate() {
+            let (dtype, elements) = match operand.data() {
+                Data::F64(data) => (DType::F32, Elements::F32(data.iter().map(|&x| x as f32).collect())),
+                Data::I64(data) => (DType::I64, Elements::I64(data.clone())),
+                Data::Bool(_) => panic!("a truth value"),
+            };
             if at + constants < self.operands.len() {
-                let r#type = TensorType::new(Shape::of(shape).unwrap(), DType::F32);
+                let r#type = TensorType::new(Shape::of(operand.shape()).unwrap(), dtype);
                 operands.push(builder.input("x", r#type).unwrap().into());
-                views.push(TensorView::f32(shape, data).unwrap());
+                inputs.push((operand.shape(), elements));
                 continue;
             }
-            let data = data.iter().map(|&x| f64::from(x)).collect();
-            let expr = ConstantExpr::literal(Tensor::f64(shape.clone(), data).unwrap());
-            let constant = Constant { name: "w".into(), dtype: DType::F32, expr };
+            let expr = ConstantExpr::literal(operand.clone());
+            let constant = Constant { name: "w".into(), dtype, expr };
             operands.push(builder.constant(constant).unwrap().into());
         }
         let outputs: Vec<ValueId> = builder.add_all(self.op.clone(), operands).unwrap();
@@ -80,32 +89,67 @@ impl Problem {
         let plan = Plan::new(&builder.finish(), &PlanOptions::default()).unwrap();
         let mut session = plan.session();
         let expected = plan.outputs().next().unwrap().1.shape.as_fixed().unwrap();
-        let view = session.run(&views).unwrap().get(0).unwrap();
+        let views = inputs.iter().map(|(shape, elements)| match elements {
+            Elements::F32(data) => TensorView::f32(shape, data).unwrap(),
+            Elements::I64(data) => TensorView::i64(shape, data).unwrap(),
+        });
+        let view = session.run(&views.collect::<Vec<_>>())?.get(0).unwrap();
         assert_eq!(view.shape(), expected);
-        view.as_f32().unwrap().to_vec()
+        let data = match view.data() {
+            DataView::F32(data) => Data::F64(data.iter().map(|&y| f64::from(y)).collect()),
+            DataView::I64(data) => Data::I64(data.to_vec()),
+            DataView::I32(_) => panic!("a session gives 64-bit integers only"),
+        };
+        Ok(Tensor::new(expected, data).unwrap())
     }
 
     /// The result of the reference.
     pub fn reference(&self) -> Tensor {
-        self.reference_of(f64::from)
+        self.reference_of(|x| x)
     }
 
-    fn reference_of(&self, f: impl Fn(f32) -> f64) -> Tensor {
-        let tensor = |(shape, data): &Array| Tensor::f64(shape.clone(), data.iter().map(|&x| f(x)).collect());
-        let operands: Vec<Tensor> = self.operands.iter().map(|array| tensor(array).unwrap()).collect();
+    fn reference_of(&self, f: impl Fn(f64) -> f64) -> Tensor {
+        let map = |operand: &Tensor| match operand.data() {
+            Data::F64(data) => Tensor::f64(operand.shape(), data.iter().map(|&x| f(x)).collect()).unwrap(),
+            _ => operand.clone(),
+        };
+        let operands: Vec<Tensor> = self.operands.iter().map(map).collect();
         self.op.reference(&operands.iter().collect::<Vec<_>>()).unwrap().remove(0)
+    }
+}
+
+/// A caller's elements.
+enum Elements {
+    F32(Vec<f32>),
+    I64(Vec<i64>),
+}
+
+fn tensor((shape, data): &Array) -> Tensor {
+    Tensor::f64(shape.clone(), data.iter().map(|&x| f64::from(x)).collect()).unwrap()
+}
+
+/// Checks an operator that moves the elements of its first operand: numbers and integers, the latter as many as the
+/// numbers of `x`.
+#[track_caller]
+pub(crate) fn check_moves(op: impl Into<Op>, x: &Array, others: &[Tensor]) {
+    let op = op.into();
+    let integers = (0..x.1.len() as i64).map(|i| i.wrapping_mul(-0x61c8_8646_80b5_83eb)).collect();
+    for x in [tensor(x), Tensor::new(x.0.clone(), Data::I64(integers)).unwrap()] {
+        let problem = Problem::of(op.clone(), std::iter::once(x).chain(others.iter().cloned()));
+        let expected = problem.reference();
+        for constants in 0..=problem.operands.len() {
+            assert_eq!(problem.run_with(constants).unwrap(), expected, "with {constants} constants");
+        }
     }
 }
 
 /// Checks a sum of products: each element is off by at most `min(16, 2 sqrt(n)) + 1` units of the sum of the
 /// products' magnitudes, where `n` is the number of products in a sum.
 #[track_caller]
-pub(crate) fn check_products(problem: &Problem) {
+pub(crate) fn check_products_of(problem: &Problem, n: usize) {
     let (y, exact) = (problem.run(), problem.reference());
-    let magnitudes = problem.reference_of(|x| f64::from(x).abs());
-    let kernel = &problem.operands[1].0;
-    let terms: usize = kernel[..kernel.len() - 1].iter().product();
-    let units = (2.0 * (terms as f64).sqrt()).min(16.0) + 1.0;
+    let magnitudes = problem.reference_of(f64::abs);
+    let units = (2.0 * (n as f64).sqrt()).min(16.0) + 1.0;
     for (i, (y, exact)) in y.iter().zip(exact.as_f64().unwrap()).enumerate() {
         let bound = units * UNIT * magnitudes.as_f64().unwrap()[i];
         let error = (f64::from(*y) - exact).abs();
@@ -113,13 +157,20 @@ pub(crate) fn check_products(problem: &Problem) {
     }
 }
 
+/// Checks sums of products with a kernel `[.., filters]`, whose other sizes say how many products are in a sum.
+#[track_caller]
+pub(crate) fn check_products(problem: &Problem) {
+    let kernel = problem.operands[1].shape();
+    check_products_of(problem, kernel[..kernel.len() - 1].iter().product());
+}
+
 /// Checks that each element is off by at most `units` of its own magnitude plus `magnitude` times the largest
 /// operand's.
 #[track_caller]
 pub(crate) fn check_close(problem: &Problem, units: f64, magnitude: f64) {
     let (y, exact) = (problem.run(), problem.reference());
-    let data = problem.operands.iter().flat_map(|(_, data)| data);
-    let largest = data.fold(0.0, |max: f64, x| max.max(f64::from(*x).abs()));
+    let data = problem.operands.iter().flat_map(|operand| operand.as_f64().unwrap());
+    let largest = data.fold(0.0, |max: f64, x| max.max(x.abs()));
     for (i, (y, exact)) in y.iter().zip(exact.as_f64().unwrap()).enumerate() {
         let (y, exact) = (f64::from(*y), *exact);
         let bound = units * UNIT * (exact.abs() + magnitude * largest);

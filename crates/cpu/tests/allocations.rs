@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panic too")]
 
-use k2o_core::ops::{self, BinaryKind, PoolKind, ReduceKind, ReshapeDim, Unary};
+use k2o_core::ops::{self, BinaryKind, NormalizeKind, PoolKind, ReduceKind, ReshapeDim, Unary};
 use k2o_core::{
     Constant, ConstantExpr, ConstantId, DType, Dim, Graph, GraphBuilder, Operand, Padding, Shape, TensorType,
-    Window,
+    ValueId, Window,
 };
 use k2o_cpu::{Plan, PlanOptions, TensorView};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -61,12 +61,43 @@ fn graph() -> Graph {
     let computed =
         b.add(ops::Reshape { target: vec![ReshapeDim::Fixed(7), ReshapeDim::Fixed(3)] }, [computed]);
     let z = b.add(ops::Dense, [z, computed.unwrap()]).unwrap();
-    let z = b.add(ops::Softmax { axes: vec![2] }, [z]).unwrap();
+    let z = b.add(ops::Softmax::over([2]), [z]).unwrap();
     b.output("scores", z);
     let twice = b.add(ops::Concat { axis: 1 }, [ids, ids]).unwrap();
     let twice = b.add(ops::Transpose { permutation: vec![1, 0] }, [twice]).unwrap();
     b.output("twice", twice);
+    added_operators(b, x, ids);
     builder.finish()
+}
+
+/// Those that the network above has no place for.
+fn added_operators(b: &mut GraphBuilder, x: ValueId, ids: ValueId) {
+    let table = weight(b, &[12, 5]);
+    let picked = b.add(ops::Gather { axis: 0 }, [Operand::from(table), ids.into()]).unwrap();
+    let numbers = b.add(ops::Cast { to: DType::F32 }, [ids]).unwrap();
+    let target = vec![ReshapeDim::Like(0), ReshapeDim::Keep, ReshapeDim::Fixed(1)];
+    let numbers = b.add(ops::Reshape { target }, [numbers, picked]).unwrap();
+    let z = b.add(ops::Binary { kind: BinaryKind::Prelu }, [picked, numbers]).unwrap();
+    let kernel = weight(b, &[3, 5, 20]);
+    let windows = vec![ops::Spread::new(3, 2, 1, (0, 1), 0).unwrap()];
+    let z =
+        b.add(ops::ConvTranspose { windows: windows.clone() }, [Operand::from(z), kernel.into()]).unwrap();
+    let computed = b.add(Unary::Exp, [kernel]).unwrap();
+    let again = b.add(ops::ConvTranspose { windows }, [picked, computed]).unwrap();
+    let z = b.add(ops::Slice { axis: 1, before: 1, after: 0 }, [z]).unwrap();
+    let again = b.add(ops::Transpose { permutation: vec![0, 2, 1] }, [again]).unwrap();
+    let z = b.add(ops::MatMul, [z, again]).unwrap();
+    let (scale, bias) = (weight(b, &[4]), weight(b, &[4]));
+    let normalize = ops::Normalize { kind: NormalizeKind::Standard, axes: vec![2], epsilon: 1e-3 };
+    let z = b.add(normalize, [Operand::from(z), scale.into(), bias.into()]).unwrap();
+    let z = b.add(ops::Repeat { axis: 2, times: 3 }, [z]).unwrap();
+    let z = b.add(ops::Sparsemax { axis: 1 }, [z]).unwrap();
+    let z = b.add(Unary::Sqrt, [z]).unwrap();
+    let z = b.add(ops::Softmax { axes: vec![1, 2], log: true }, [z]).unwrap();
+    b.output("added", z);
+    // More elements along the axis than a sort of few keeps in place.
+    let z = b.add(ops::Sparsemax { axis: 1 }, [x]).unwrap();
+    b.output("sparse", z);
 }
 
 fn main() {

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panic too")]
 
-use k2o_core::ops::{self, BinaryKind, PoolKind, ReduceKind, ReshapeDim, Unary};
+use k2o_core::ops::{self, BinaryKind, NormalizeKind, PoolKind, ReduceKind, ReshapeDim, Spread, Unary};
 use k2o_core::{
-    CallId, Constant, ConstantExpr, ConstantId, DType, Dim, Graph, GraphBuilder, Op, Operand, Padding, Shape,
-    Tensor, TensorType, ValueId, Window, rewrite, run_reference,
+    CallId, Constant, ConstantExpr, ConstantId, DType, Data, Dim, Graph, GraphBuilder, Op, Operand, Padding,
+    Shape, Tensor, TensorType, ValueId, Window, rewrite, run_reference,
 };
 use k2o_cpu::{Plan, PlanOptions, Session, TensorView};
 use proptest::prelude::*;
@@ -97,7 +97,7 @@ fn random_node(
         }
         Some(operands)
     };
-    Some(match source.next(14) {
+    Some(match source.next(18) {
         0 | 1 if rank > 2 => {
             let windows = windows(source);
             let groups = source.pick(&[1, 1, 1, 2, channels]);
@@ -123,6 +123,12 @@ fn random_node(
                 Unary::Tanh,
                 Unary::Gelu { approximate: false },
                 Unary::Mish,
+                Unary::Celu { alpha: 0.5 },
+                Unary::LogSigmoid,
+                Unary::TanhShrink,
+                Unary::SoftShrink { threshold: 0.25 },
+                Unary::Squareplus { b: 4.0 },
+                Unary::SparsePlus,
             ];
             (source.pick(&functions).into(), vec![x.into()])
         }
@@ -132,7 +138,9 @@ fn random_node(
             (ops::Affine { axis }.into(), vec![x.into(), scale.into(), shift.into()])
         }
         9 => {
-            let kind = source.pick(&[BinaryKind::Add, BinaryKind::Sub, BinaryKind::Mul, BinaryKind::Max]);
+            let kinds =
+                [BinaryKind::Add, BinaryKind::Sub, BinaryKind::Mul, BinaryKind::Max, BinaryKind::Prelu];
+            let kind = source.pick(&kinds);
             match source.next(3) {
                 0 => {
                     let vector = weight(source, builder, &[channels], 1.0);
@@ -150,7 +158,7 @@ fn random_node(
             (ops::Reduce { kind, axes: vec![axis], keep_dims }.into(), vec![x.into()])
         }
         12 => match source.next(4) {
-            0 => (ops::Softmax { axes: vec![axis] }.into(), vec![x.into()]),
+            0 => (ops::Softmax { axes: vec![axis], log: source.next(2) == 0 }.into(), vec![x.into()]),
             1 => (ops::Identity.into(), vec![x.into()]),
             2 => {
                 let mut permutation: Vec<usize> = (0..rank).collect();
@@ -163,6 +171,66 @@ fn random_node(
                 (ops::Pad { amounts, value: 0.5 }.into(), vec![x.into()])
             }
         },
+        13 if rank > 2 => {
+            let spread = |source: &mut Source| {
+                let (size, stride, dilation) =
+                    (source.pick(&[1, 2, 3]), source.pick(&[1, 2, 3]), source.pick(&[1, 1, 2]));
+                let crop = source.pick(&[(0, 0), (0, 1), (1, 1)]);
+                Spread::new(size, stride, dilation, crop, source.pick(&[0, 0, 1])).unwrap()
+            };
+            let windows: Vec<Spread> = (0..rank - 2).map(|_| spread(source)).collect();
+            let mut kernel: Vec<usize> = windows.iter().map(|window| window.size() as usize).collect();
+            kernel.extend([channels, source.pick(&[1, 3, 17])]);
+            (ops::ConvTranspose { windows }.into(), linear(source, builder, kernel)?)
+        }
+        14 if rank > 2 => {
+            // `x` times the transpose of another, or of itself.
+            let mut permutation: Vec<usize> = (0..rank).collect();
+            permutation.swap(rank - 2, rank - 1);
+            if builder.type_of(other).shape.rank() != rank {
+                return None;
+            }
+            let turned = builder.add(ops::Transpose { permutation }, [other]).ok()?;
+            (ops::MatMul.into(), vec![x.into(), turned.into()])
+        }
+        15 => {
+            let kinds = [NormalizeKind::Standard, NormalizeKind::RootMeanSquare, NormalizeKind::Deviation];
+            let kind = source.pick(&kinds);
+            let mut operands: Vec<Operand> = vec![x.into()];
+            if let Some(n) = shape[axis].as_usize() {
+                for _ in 0..source.next(3) {
+                    operands.push(weight(source, builder, &[n], 1.0).into());
+                }
+            }
+            // Little noise is magnified by 1 over the root of this.
+            (ops::Normalize { kind, axes: vec![axis], epsilon: 0.25 }.into(), operands)
+        }
+        16 => match source.next(3) {
+            0 => (ops::Repeat { axis, times: 1 + source.next(3) }.into(), vec![x.into()]),
+            1 => {
+                let (before, after) = (source.next(2) as i64, source.next(2) as i64);
+                if shape[axis].as_fixed().is_some_and(|n| n <= before + after) {
+                    return None;
+                }
+                (ops::Slice { axis, before, after }.into(), vec![x.into()])
+            }
+            _ => {
+                let n = shape[axis].as_usize().filter(|&n| n > 0)?;
+                let indices = (0..2 + source.next(2)).map(|_| source.next(n) as i64).collect();
+                let expr = ConstantExpr::literal(Tensor::new([2], Data::I64(indices)).ok()?);
+                let indices = Constant { name: "indices".into(), dtype: DType::I64, expr };
+                (ops::Gather { axis }.into(), vec![x.into(), builder.constant(indices).unwrap().into()])
+            }
+        },
+        17 if rank > 2 => {
+            // Apart and together again, with the sizes of what it was.
+            let target = vec![ReshapeDim::Keep, ReshapeDim::Infer];
+            let flat = builder.add(ops::Reshape { target }, [x]).ok()?;
+            let flat = builder.add(Unary::Tanh, [flat]).ok()?;
+            let mut target: Vec<ReshapeDim> = (0..rank).map(ReshapeDim::Like).collect();
+            (target[0], target[rank - 1]) = (ReshapeDim::Keep, ReshapeDim::Infer);
+            (ops::Reshape { target }.into(), vec![flat.into(), x.into()])
+        }
         _ => {
             let targets = [
                 vec![ReshapeDim::Keep, ReshapeDim::Infer],

@@ -86,6 +86,109 @@ fn integers_are_moved_and_come_out_as_64_bits() {
     }
 }
 
+#[test]
+fn integers_pick_rows_of_a_table_and_become_numbers() {
+    for dtype in [DType::I32, DType::I64] {
+        let graph = build(dtype, 4, |b, ids| {
+            let table = constant(b, &[3, 2], &[0., 0.5, 1., 1.5, 2., -2.5]);
+            let ids = b.add(ops::Slice { axis: 1, before: 1, after: 1 }, [ids]).unwrap();
+            b.within(Some(CallId(7)));
+            let picked = b.add(ops::Gather { axis: 0 }, [table, ids.into()]).unwrap();
+            let picked = b.add(Unary::Relu, [picked]).unwrap();
+            b.output("picked", picked);
+            let twice = b.add(ops::Repeat { axis: 1, times: 2 }, [ids]).unwrap();
+            let numbers = b.add(ops::Cast { to: DType::F32 }, [twice]).unwrap();
+            let numbers = b.add(Unary::LeakyRelu { slope: 0.5 }, [numbers]).unwrap();
+            b.output("numbers", numbers);
+            let back = b.add(ops::Cast { to: DType::I32 }, [numbers]).unwrap();
+            let picked = b.add(ops::Gather { axis: 1 }, [twice, ids]).unwrap();
+            b.output("back", back);
+            b.output("ids", picked);
+        });
+        let mut session = session(&graph);
+        assert_eq!(
+            format!("{:?}", session.plan()),
+            r#"["slice", "gather+relu", "repeat", "cast+leaky_relu", "cast", "gather"]"#
+        );
+        let mut run = |ids: &[i32]| {
+            let shape = [ids.len() / 4, 4];
+            let outputs = session.run(&[TensorView::i32(&shape, ids).unwrap()])?;
+            let floats = |name| outputs.by_name(name).unwrap().as_f32().unwrap().to_vec();
+            let integers = |name| outputs.by_name(name).unwrap().as_i64().unwrap().to_vec();
+            Ok::<_, k2o_cpu::Error>((floats("picked"), floats("numbers"), integers("back"), integers("ids")))
+        };
+        let expected = (vec![2., 0., 0., 0.5], vec![2., 2., 0., 0.], vec![2, 2, 0, 0], vec![0, 2]);
+        assert_eq!(run(&[9, 2, 0, -9]).unwrap(), expected);
+        // The last of the gathers' errors would have another axis's size.
+        for (ids, text) in [
+            ([0, 1, 3, 0], "the index 3 is not one of 0 to 2"),
+            ([0, -1, 0, 0], "the index -1 is not one of 0 to 2"),
+        ] {
+            let error = run(&ids).unwrap_err();
+            assert_eq!((error.kind(), error.origin()), (ErrorKind::Input, Some(CallId(7))));
+            assert_eq!(error.to_string(), text);
+        }
+        assert_eq!(run(&[9, 2, 0, -9]).unwrap(), expected);
+        run(&[0, 1, 3, 0]).unwrap_err();
+        assert!(session.outputs().is_none());
+    }
+}
+
+#[test]
+fn a_reshape_takes_sizes_from_a_value_that_is_not_computed() {
+    let mut builder = GraphBuilder::new();
+    let b = &mut builder;
+    let [batch, steps] = ["batch", "steps"].map(Dim::symbol);
+    let shape = |last: i64| Shape::new([batch.clone(), steps.clone(), last.into()]);
+    let x = b.input("x", TensorType::new(shape(2), DType::F32)).unwrap();
+    let grid = b.input("grid", TensorType::new(shape(5), DType::F32)).unwrap();
+    let rows = b.add(reshape(&[-1, 2]), [x]).unwrap();
+    let rows = b.add(Unary::Relu, [rows]).unwrap();
+    let grid = b.add(Unary::Exp, [grid]).unwrap();
+    let target = vec![ReshapeDim::Like(0), ReshapeDim::Like(1), ReshapeDim::Of(1)];
+    let y = b.add(ops::Reshape { target }, [rows, grid]).unwrap();
+    b.output("y", y);
+    let c = constant(b, &[1, 3], &[7., 8., 9.]);
+    let table = constant(b, &[3, 9], &[0.; 27]);
+    let target = vec![ReshapeDim::Like(0), ReshapeDim::Infer];
+    let column = b.add(ops::Reshape { target }, [c, table]).unwrap();
+    b.output("column", column);
+    let mut session = session(&builder.finish());
+    assert_eq!(format!("{:?}", session.plan()), r#"["relu"]"#);
+    let (x, grid) = ([1., -2., 3., 4., 5., -6., 7., 8.], [f32::NAN; 20]);
+    for (batch, steps) in [(2, 2), (1, 4), (4, 1)] {
+        let shapes = [[batch, steps, 2], [batch, steps, 5]];
+        let views = [TensorView::f32(&shapes[0], &x).unwrap(), TensorView::f32(&shapes[1], &grid).unwrap()];
+        let outputs = session.run(&views).unwrap();
+        let y = outputs.get(0).unwrap();
+        assert_eq!(y.shape(), [batch, steps, 2]);
+        assert_eq!(y.as_f32().unwrap(), [1., 0., 3., 4., 5., 0., 7., 8.]);
+        let column = outputs.get(1).unwrap();
+        assert_eq!((column.shape(), column.as_f32().unwrap()), (&[3, 1][..], &[7., 8., 9.][..]));
+    }
+    let grid = TensorView::f32(&[1, 3, 5], &grid[..15]).unwrap();
+    let error = session.run(&[TensorView::f32(&[1, 4, 2], &x).unwrap(), grid]).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Input);
+}
+
+#[test]
+fn a_kernel_may_be_shared_by_operators_that_read_it_in_another_order() {
+    let mut builder = GraphBuilder::new();
+    let b = &mut builder;
+    let x = b.input("x", TensorType::new(Shape::new([1.into(), 2.into(), 1.into()]), DType::F32)).unwrap();
+    let kernel = constant(b, &[2, 1, 1], &[1., 10.]);
+    let windows = vec![Window::new(2, 1, 1, Padding::Explicit(0, 0)).unwrap()];
+    let narrow = b.add(ops::Conv { windows, groups: 1 }, [x.into(), kernel]).unwrap();
+    let windows = vec![ops::Spread::new(2, 1, 1, (0, 0), 0).unwrap()];
+    let wide = b.add(ops::ConvTranspose { windows }, [x.into(), kernel]).unwrap();
+    b.output("narrow", narrow);
+    b.output("wide", wide);
+    let mut session = session(&builder.finish());
+    let outputs = session.run(&[TensorView::f32(&[1, 2, 1], &[2., 3.]).unwrap()]).unwrap();
+    assert_eq!(outputs.get(0).unwrap().as_f32().unwrap(), [32.]);
+    assert_eq!(outputs.get(1).unwrap().as_f32().unwrap(), [2., 23., 30.]);
+}
+
 /// A kernel whose bytes cannot be had.
 #[derive(Debug)]
 struct Unreadable;
@@ -113,6 +216,13 @@ fn what_this_crate_cannot_compute_is_refused() {
         b.output("y", y);
     });
     assert_eq!(plan(&function_of_integers), unsupported);
+    for (from, to) in [(DType::F32, DType::Bool), (DType::I64, DType::Bool), (DType::I64, DType::F16)] {
+        let cast = build(from, 2, |b, x| {
+            let y = b.add(ops::Cast { to }, [x]).unwrap();
+            b.output("y", y);
+        });
+        assert_eq!(plan(&cast), unsupported, "{from} to {to}");
+    }
     let unreadable = build(DType::F32, 2, |b, x| {
         let expr = ConstantExpr::stored(Arc::new(Unreadable));
         let kernel = Constant { name: "w".into(), dtype: DType::F32, expr };

@@ -17,7 +17,7 @@ pub(crate) struct BinaryBound {
 }
 
 /// The steps of an array of sizes `shape` when it is broadcast to `target`.
-fn broadcast(shape: &[usize], target: &[usize]) -> Vec<usize> {
+pub(crate) fn broadcast(shape: &[usize], target: &[usize]) -> Vec<usize> {
     let own = strides(shape);
     let axis = |axis: usize| (axis + shape.len()).checked_sub(target.len()).filter(|&at| shape[at] != 1);
     (0..target.len()).map(|at| axis(at).map_or(0, |at| own[at])).collect()
@@ -43,6 +43,7 @@ impl Kernel for Binary {
             BinaryKind::Div => apply(bound, arrays, out, |a, b| a / b),
             BinaryKind::Max => apply(bound, arrays, out, |a, b| if a.is_nan() || a > b { a } else { b }),
             BinaryKind::Min => apply(bound, arrays, out, |a, b| if a.is_nan() || a < b { a } else { b }),
+            BinaryKind::Prelu => apply(bound, arrays, out, |a, b| if a > 0.0 { a } else { a * b }),
         }
     }
 }
@@ -68,13 +69,14 @@ mod tests {
     use k2o_core::ops::{Binary, BinaryKind};
     use proptest::prelude::*;
 
-    const KINDS: [BinaryKind; 6] = [
+    const KINDS: [BinaryKind; 7] = [
         BinaryKind::Add,
         BinaryKind::Sub,
         BinaryKind::Mul,
         BinaryKind::Div,
         BinaryKind::Max,
         BinaryKind::Min,
+        BinaryKind::Prelu,
     ];
 
     proptest! {
@@ -82,7 +84,7 @@ mod tests {
         fn broadcasts_are_the_reference(
             axes in prop::collection::vec((0usize..20, 0u8..3), 0..5),
             (drop_a, drop_b) in (0usize..5, 0usize..5),
-            kind in 0usize..6,
+            kind in 0usize..7,
             seed in 0u64..1 << 40,
         ) {
             // Axis by axis: both have it, or one has size 1 there; leading axes may be missing.

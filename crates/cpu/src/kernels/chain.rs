@@ -72,6 +72,10 @@ impl<K: Kernel<Out = f32>> Kernel for Then<K> {
         self.kernel.scratch(&bound.kernel)
     }
 
+    fn check(&self, bound: &Self::Bound, operands: &Operands<'_>) -> Result<()> {
+        self.kernel.check(&bound.kernel, operands)
+    }
+
     fn run(&self, bound: &Self::Bound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [f32]) {
         self.kernel.run(&bound.kernel, operands, scratch, out);
         let rows = (2048 / bound.width).max(1);

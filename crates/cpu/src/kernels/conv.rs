@@ -5,53 +5,13 @@
 //! is a run of its own. Padding is not copied: windows near the ends have fewer runs.
 
 use super::depthwise;
-use super::matmul::{Finish, Layout, ROW_CHUNK, Row, Terms, multiply};
+use super::products::{Chunk, Finish, Layout, Row, Terms, multiply};
+use super::weights::Weights;
 use super::windows::{Cell, Sliding};
 use super::{Kernel, Operands};
-use crate::arena::Buffer;
 use crate::kernels::chain::Chain;
 use crate::{Error, Result};
 use k2o_core::{Window, ops};
-use std::sync::Arc;
-
-/// Where the right side of a product comes from.
-#[derive(Clone, Debug)]
-pub(crate) enum Weights {
-    /// A constant, packed when the plan was made.
-    Packed(Layout, Arc<Buffer<f32>>),
-    /// An operand that is packed at each run.
-    Computed(usize),
-}
-
-impl Weights {
-    /// The layout for these operands, `groups` being that for a kernel's sizes.
-    pub fn layout(&self, operands: &[&[usize]], groups: impl Fn(&[usize]) -> usize) -> Result<Layout> {
-        match self {
-            Weights::Packed(layout, _) => Ok(*layout),
-            Weights::Computed(index) => Layout::new(operands[*index], groups(operands[*index])),
-        }
-    }
-
-    /// How much scratch memory [`get`](Weights::get) needs.
-    pub fn scratch(&self, layout: &Layout) -> usize {
-        match self {
-            Weights::Packed(..) => 0,
-            Weights::Computed(_) => layout.packed_len().unwrap_or(0),
-        }
-    }
-
-    /// The packed matrices.
-    pub fn get<'a>(&'a self, layout: &Layout, operands: &Operands<'_>, scratch: &'a mut [f32]) -> &'a [f32] {
-        match self {
-            Weights::Packed(_, packed) => packed,
-            Weights::Computed(index) => {
-                let packed = &mut scratch[..self.scratch(layout)];
-                layout.pack(operands.get(*index), packed);
-                packed
-            }
-        }
-    }
-}
 
 /// The groups that the weights of a convolution of `groups` groups are packed in: as one group where every channel
 /// is a group of its own, because filters then share no input and can be neighbouring lanes.
@@ -107,7 +67,8 @@ impl Kernel for Conv {
         let groups = self.op.groups;
         let x = operands[0];
         let channels = x.last().copied().ok_or_else(|| Error::shape("a convolution of a single number"))?;
-        let layout = self.weights.layout(operands, |kernel| packed_groups(groups, kernel))?;
+        let layout =
+            self.weights.layout(operands, |kernel| Layout::new(kernel, packed_groups(groups, kernel)))?;
         let filters = layout.groups * layout.columns;
         let last_dilation = self.op.windows.last().map_or(1, Window::dilation);
         Ok(ConvBound {
@@ -143,18 +104,13 @@ impl Kernel for Conv {
                     }
                 }
             };
-            let (mut rows, mut len) = ([Row::default(); ROW_CHUNK], 0);
+            let mut chunk = Chunk::default();
             cell.rows(&mut |row| {
-                rows[len] = row;
-                len += 1;
-                if len == ROW_CHUNK {
-                    flush(&mut rows);
-                    len = 0;
+                if let Some(rows) = chunk.push(row) {
+                    flush(rows);
                 }
             });
-            if len > 0 {
-                flush(&mut rows[..len]);
-            }
+            flush(chunk.rest());
         });
     }
 }

@@ -1,7 +1,7 @@
 //! Matrix product over the last axis.
 
-use super::conv::Weights;
-use super::matmul::{Contiguous, Finish, Layout, ROW_CHUNK, Row, multiply};
+use super::products::{Contiguous, Finish, Layout, ROW_CHUNK, Row, multiply};
+use super::weights::Weights;
 use super::{Kernel, Operands};
 use crate::Result;
 use crate::kernels::chain::Chain;
@@ -23,7 +23,7 @@ impl Kernel for Dense {
     type Bound = DenseBound;
 
     fn bind(&self, operands: &[&[usize]], output: &[usize]) -> Result<DenseBound> {
-        let layout = self.weights.layout(operands, |_| 1)?;
+        let layout = self.weights.layout(operands, |kernel| Layout::new(kernel, 1))?;
         let (_, rows) = output.split_last().unwrap_or((&1, &[]));
         Ok(DenseBound { layout, rows: super::grid::elements(rows)? })
     }

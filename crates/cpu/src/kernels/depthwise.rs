@@ -1,6 +1,6 @@
 //! Convolution where every input channel is a group of its own: no sums over channels, only over taps.
 
-use super::matmul::{Finish, LANES, Layout, ROWS, Row, Terms, blocked, multiply_add};
+use super::products::{Finish, LANES, Layout, ROWS, Row, Terms, blocked, multiply_add};
 
 /// Computes the windows at `rows` for all channels, each of which gives `multiplier` filters next to each other.
 ///

@@ -1,6 +1,6 @@
 //! Maximum or average over windows, each channel alone.
 
-use super::matmul::Row;
+use super::products::Row;
 use super::sums::add;
 use super::windows::{Cell, Sliding};
 use super::{Kernel, Operands};

@@ -2,13 +2,13 @@
 
 use super::grid::{Grid, strides};
 use super::pool::larger;
-use super::sums::{add, sum};
+use super::sums::{add, sum, sum_of};
 use super::{Kernel, Operands};
 use crate::Result;
 use k2o_core::ops::{self, ReduceKind};
 
 /// Elements that are reduced side by side.
-const LANES: usize = 64;
+pub(crate) const LANES: usize = 64;
 
 /// Reduction of operand 0.
 pub(crate) struct Reduce(pub ops::Reduce);
@@ -119,6 +119,29 @@ pub(crate) fn sums(x: &[f32], start: usize, split: &Split, out: &mut [f32], fini
         split.reduced.visit(|[offset]| add(&mut totals, &x[first + offset..][..out.len()]));
         out.iter_mut().zip(totals).for_each(|(out, total)| *out = finish(total) as f32);
     }
+}
+
+/// The sums over one kept row of what `f` makes of the elements and the numbers of their lanes, of which there are as
+/// many as `totals`.
+#[inline(always)]
+pub(crate) fn totals(
+    x: &[f32],
+    start: usize,
+    split: &Split,
+    totals: &mut [f64],
+    f: impl Fn(f64, usize) -> f64,
+) {
+    totals.fill(0.0);
+    split.reduced.visit(|[offset]| {
+        let x = &x[start + offset..];
+        if split.run != 1 {
+            totals[0] += sum_of(&x[..split.run], |x| f(x, 0));
+            return;
+        }
+        for (lane, (total, &x)) in totals.iter_mut().zip(x).enumerate() {
+            *total += f(f64::from(x), lane);
+        }
+    });
 }
 
 #[cfg(test)]

@@ -1,13 +1,10 @@
-//! Exponentials that sum to 1: the largest element is subtracted first, so that none overflows.
+//! Exponentials that sum to 1, or their logarithms: the largest element is subtracted first, so that none overflows.
 
 use super::pool::larger;
-use super::reduce::{Split, select, sums};
+use super::reduce::{LANES, Split, select, sums, totals};
 use super::{Kernel, Operands};
 use crate::Result;
 use k2o_core::ops;
-
-/// Lanes whose maxima and sums are kept at once.
-const LANES: usize = 64;
 
 /// Softmax of operand 0.
 pub(crate) struct Softmax(pub ops::Softmax);
@@ -24,7 +21,11 @@ impl Kernel for Softmax {
         let x = operands.get::<f32>(0);
         split.kept.visit(|[start]| {
             for first in (0..split.lanes).step_by(LANES) {
-                lanes(x, start + first, LANES.min(split.lanes - first), split, out);
+                let (start, count) = (start + first, LANES.min(split.lanes - first));
+                match self.0.log {
+                    true => logarithms(x, start, count, split, out),
+                    false => lanes(x, start, count, split, out),
+                }
             }
         });
     }
@@ -43,6 +44,25 @@ fn lanes(x: &[f32], start: usize, lanes: usize, split: &Split, y: &mut [f32]) {
     });
     sums(y, start, split, total, |sum| sum);
     split.reduced.visit(|[offset]| with(&mut y[start + offset..][..width], total, |x, total| x / total));
+}
+
+/// The logarithms of the softmax of `lanes` neighbours from `start`: in double precision, because that of the largest
+/// element may be almost 0.
+fn logarithms(x: &[f32], start: usize, lanes: usize, split: &Split, y: &mut [f32]) {
+    let width = lanes.max(split.run);
+    let (mut max, mut sum) = ([0.0; LANES], [0.0; LANES]);
+    let (max, sum) = (&mut max[..lanes], &mut sum[..lanes]);
+    select(x, start, split, max, f32::NEG_INFINITY, larger);
+    totals(x, start, split, sum, |x, lane| (x - f64::from(max[lane])).exp());
+    sum.iter_mut().for_each(|sum| *sum = sum.ln());
+    split.reduced.visit(|[offset]| {
+        let (x, y) = (&x[start + offset..][..width], &mut y[start + offset..][..width]);
+        let last = lanes - 1;
+        for (i, (y, &x)) in y.iter_mut().zip(x).enumerate() {
+            let lane = i.min(last);
+            *y = (f64::from(x) - f64::from(max[lane]) - sum[lane]) as f32;
+        }
+    });
 }
 
 /// Replaces each element by `f` of it and its lane's number, or the one number that there is.
@@ -64,19 +84,35 @@ mod tests {
         fn softmax_is_the_reference(
             shape in prop::collection::vec(prop_oneof![Just(1), 0usize..6, 60usize..70], 1..5),
             mask in 1usize..32,
+            log in any::<bool>(),
             seed in 0u64..1 << 40,
         ) {
             let axes: Vec<usize> = (0..shape.len()).filter(|axis| mask >> axis & 1 == 1).collect();
             if axes.is_empty() || shape.iter().product::<usize>() > 1 << 14 {
                 return Ok(());
             }
-            check_close(&Problem::new(Softmax { axes }, [values(&shape, seed)]), 16.0, 0.0);
+            check_close(&Problem::new(Softmax { axes, log }, [values(&shape, seed)]), 16.0, 0.0);
         }
     }
 
     #[test]
+    fn logarithms_near_zero_and_far_from_it_are_exact() {
+        let log = |x: Vec<f32>| {
+            let problem = Problem::new(Softmax { axes: vec![1], log: true }, [(vec![1, x.len()], x)]);
+            check_close(&problem, 1.0, 0.0);
+            problem.run()
+        };
+        assert_eq!(log(vec![1000.0, 1000.0])[0], -std::f32::consts::LN_2);
+        assert_eq!(log(vec![1e38, -1e38]), [0.0, -2e38]);
+        assert_eq!(log(vec![1.0, f32::NEG_INFINITY]), [0.0, f32::NEG_INFINITY]);
+        assert!(log(vec![0.25, 19.0])[1] < 0.0);
+        assert!(log(vec![f32::NAN, 1.0]).iter().all(|y| y.is_nan()));
+        assert!(log(vec![f32::INFINITY, 1.0])[0].is_nan());
+    }
+
+    #[test]
     fn large_inputs_do_not_overflow_and_nan_stays() {
-        let softmax = |x: [f32; 4]| Problem::new(Softmax { axes: vec![1] }, [(vec![2, 2], x.to_vec())]).run();
+        let softmax = |x: [f32; 4]| Problem::new(Softmax::over([1]), [(vec![2, 2], x.to_vec())]).run();
         assert_eq!(softmax([1000.0, 1000.0, 3e38, -3e38]), [0.5, 0.5, 1.0, 0.0]);
         let y = softmax([f32::NAN, 1.0, f32::NEG_INFINITY, 1.0]);
         assert!(y[0].is_nan() && y[1].is_nan());

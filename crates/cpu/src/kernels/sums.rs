@@ -2,9 +2,18 @@
 
 /// The sum of neighbouring elements, in an order that depends on their number only.
 pub(crate) fn sum(elements: &[f32]) -> f64 {
+    sum_of(elements, |x| x)
+}
+
+/// The sum of what `f` makes of neighbouring elements, in an order that depends on their number only.
+#[inline(always)]
+pub(crate) fn sum_of(elements: &[f32], f: impl Fn(f64) -> f64) -> f64 {
     const LANES: usize = 8;
     let (chunks, rest) = elements.as_chunks::<LANES>();
     let mut lanes = [0.0; LANES];
+    let add = |lanes: &mut [f64; LANES], elements: &[f32]| {
+        lanes.iter_mut().zip(elements).for_each(|(sum, &x)| *sum += f(f64::from(x)));
+    };
     chunks.iter().for_each(|chunk| add(&mut lanes, chunk));
     add(&mut lanes, rest);
     let mut width = LANES / 2;

@@ -27,6 +27,15 @@ pub(crate) enum Function {
     Gelu,
     GeluTanh,
     Mish,
+    Celu { alpha: f64 },
+    LogSigmoid,
+    TanhShrink,
+    HardShrink { threshold: f32 },
+    SoftShrink { threshold: f32 },
+    Squareplus { b: f64 },
+    SparsePlus,
+    Threshold { threshold: f32, value: f32 },
+    Sqrt,
 }
 
 /// `max(x, floor)`; NaN if `x` is.
@@ -53,6 +62,30 @@ fn elu(x: f32, alpha: f32) -> f32 {
 
 fn softplus(x: f32) -> f32 {
     at_least(x, 0.0) + (-x.abs()).exp().ln_1p()
+}
+
+fn log_sigmoid(x: f32) -> f32 {
+    at_most(x, 0.0) - (-x.abs()).exp().ln_1p()
+}
+
+/// In double precision: a rounding of `x / alpha` is magnified by the quotient.
+fn celu(x: f32, alpha: f64) -> f32 {
+    if x > 0.0 { x } else { (alpha * (f64::from(x) / alpha).exp_m1()) as f32 }
+}
+
+/// In double precision, because the two terms cancel; and near zero by the first term of the series, as there they
+/// cancel altogether.
+fn tanh_shrink(x: f32) -> f32 {
+    let x = f64::from(x);
+    if x.abs() < 1e-4 { (x * x * x / 3.0) as f32 } else { (x - x.tanh()) as f32 }
+}
+
+/// In double precision, which holds the square of any `x`. Below zero the sum would cancel.
+#[inline(always)]
+fn squareplus(x: f32, b: f64) -> f32 {
+    let x = f64::from(x);
+    let sum = x.abs() + (x * x + b).sqrt();
+    if x < 0.0 { (b / (2.0 * sum)) as f32 } else { (sum / 2.0) as f32 }
 }
 
 /// `x * p(x)` where `p` goes to 0 faster than `x` to minus infinity.
@@ -102,6 +135,17 @@ impl Function {
             Unary::Gelu { approximate: false } => Function::Gelu,
             Unary::Gelu { approximate: true } => Function::GeluTanh,
             Unary::Mish => Function::Mish,
+            Unary::Celu { alpha } => Function::Celu { alpha },
+            Unary::LogSigmoid => Function::LogSigmoid,
+            Unary::TanhShrink => Function::TanhShrink,
+            Unary::HardShrink { threshold } => Function::HardShrink { threshold: threshold as f32 },
+            Unary::SoftShrink { threshold } => Function::SoftShrink { threshold: threshold as f32 },
+            Unary::Squareplus { b } => Function::Squareplus { b },
+            Unary::SparsePlus => Function::SparsePlus,
+            Unary::Threshold { threshold, value } => {
+                Function::Threshold { threshold: threshold as f32, value: value as f32 }
+            }
+            Unary::Sqrt => Function::Sqrt,
         }
     }
 
@@ -146,6 +190,29 @@ impl Function {
             Function::Gelu => map(values, |x| weighted(x, normal_cdf)),
             Function::GeluTanh => map(values, |x| weighted(x, cubic_cdf)),
             Function::Mish => map(values, |x| weighted(x, |x| softplus(x).tanh())),
+            Function::Celu { alpha } => map(values, |x| celu(x, alpha)),
+            Function::LogSigmoid => map(values, log_sigmoid),
+            Function::TanhShrink => map(values, tanh_shrink),
+            Function::HardShrink { threshold } => {
+                map(values, |x| if x.abs() <= threshold { 0.0 } else { x });
+            }
+            Function::SoftShrink { threshold } => map(values, |x| {
+                if x > threshold || x.is_nan() {
+                    x - threshold
+                } else if x < -threshold {
+                    x + threshold
+                } else {
+                    0.0
+                }
+            }),
+            Function::Squareplus { b } => map(values, |x| squareplus(x, b)),
+            Function::SparsePlus => {
+                map(values, |x| if x >= 1.0 { x } else { (at_least(x, -1.0) + 1.0).powi(2) / 4.0 });
+            }
+            Function::Threshold { threshold, value } => {
+                map(values, |x| if x <= threshold { value } else { x });
+            }
+            Function::Sqrt => map(values, f32::sqrt),
         }
     }
 }
@@ -199,6 +266,20 @@ mod tests {
             Unary::Gelu { approximate: false },
             Unary::Gelu { approximate: true },
             Unary::Mish,
+            Unary::Celu { alpha: 1.0 },
+            Unary::Celu { alpha: 0.1 },
+            Unary::Celu { alpha: -8.0 },
+            Unary::LogSigmoid,
+            Unary::TanhShrink,
+            Unary::HardShrink { threshold: 0.5 },
+            Unary::HardShrink { threshold: -1.0 },
+            Unary::SoftShrink { threshold: 0.5 },
+            Unary::SoftShrink { threshold: -0.5 },
+            Unary::Squareplus { b: 4.0 },
+            Unary::Squareplus { b: 0.0 },
+            Unary::SparsePlus,
+            Unary::Threshold { threshold: 0.5, value: -2.0 },
+            Unary::Sqrt,
         ]
     }
 
@@ -215,6 +296,7 @@ mod tests {
             Unary::HardSigmoid { .. } | Unary::GeneralRelu { .. } => 1.0 + f64::from(x).abs().min(10.0),
             // The reference's own `1 + tanh` rounds to multiples of the double-precision unit.
             Unary::Gelu { approximate: true } => 1e-9 * f64::from(x).abs().min(40.0),
+            Unary::TanhShrink => 1e-9 * f64::from(x).abs().min(1.0),
             _ => 0.0,
         };
         let unit = f64::from(f32::EPSILON) / 2.0;

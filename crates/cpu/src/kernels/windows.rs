@@ -5,7 +5,7 @@
 //! windows in the array and of its taps in a window.
 
 use super::grid::strides;
-use super::matmul::Row;
+use super::products::Row;
 use crate::{Error, Result};
 use k2o_core::{Extent, Window};
 

@@ -4,17 +4,26 @@ use super::draft::Draft;
 use crate::arena::{Arena, Buffer, Kind};
 use crate::kernels::affine::Affine;
 use crate::kernels::binary::Binary;
+use crate::kernels::cast::Cast;
 use crate::kernels::chain::{Chain, Pointwise, Then};
 use crate::kernels::concat::Concat;
-use crate::kernels::conv::{Conv, Weights, packed_groups};
+use crate::kernels::conv::{Conv, packed_groups};
+use crate::kernels::conv_transpose::ConvTranspose;
 use crate::kernels::dense::Dense;
-use crate::kernels::matmul::Layout;
+use crate::kernels::gather::Gather;
+use crate::kernels::mat_mul::MatMul;
+use crate::kernels::normalize::Normalize;
 use crate::kernels::pad::Pad;
 use crate::kernels::pool::Pool;
+use crate::kernels::products::Layout;
 use crate::kernels::reduce::Reduce;
+use crate::kernels::repeat::Repeat;
+use crate::kernels::slice::Slice;
 use crate::kernels::softmax::Softmax;
+use crate::kernels::sparsemax::Sparsemax;
 use crate::kernels::transpose::Transpose;
 use crate::kernels::unary::Function;
+use crate::kernels::weights::Weights;
 use crate::kernels::{AnyKernel, Kernel};
 use crate::{Error, Result};
 use k2o_core::ops::Operator;
@@ -27,8 +36,7 @@ pub(super) struct Builder<'a> {
     graph: &'a Graph,
     constants: Arena,
     slots: BTreeMap<ConstantId, usize>,
-    /// By constant and the number of groups it is packed in.
-    packed: BTreeMap<(ConstantId, usize), Weights>,
+    packed: BTreeMap<(ConstantId, Layout), Weights>,
 }
 
 /// A kernel and what it reads.
@@ -84,20 +92,19 @@ impl<'a> Builder<'a> {
         &mut self,
         operands: &mut Vec<Operand>,
         kernel: Operand,
-        groups: impl Fn(&[usize]) -> usize,
+        layout: impl Fn(&[usize]) -> Result<Layout>,
     ) -> Result<Weights> {
         let Operand::Constant(id) = kernel else {
             operands.push(kernel);
             return Ok(Weights::Computed(operands.len() - 1));
         };
         let constant = self.graph.constant(id);
-        let groups = groups(constant.shape());
-        if let Some(weights) = self.packed.get(&(id, groups)) {
+        let layout = layout(constant.shape())?;
+        if let Some(weights) = self.packed.get(&(id, layout)) {
             return Ok(weights.clone());
         }
-        let layout = Layout::new(constant.shape(), groups)?;
         let weights = Weights::Packed(layout, Arc::new(layout.packed(&constant.to_f32()?)?));
-        self.packed.insert((id, groups), weights.clone());
+        self.packed.insert((id, layout), weights.clone());
         Ok(weights)
     }
 
@@ -150,32 +157,55 @@ impl<'a> Builder<'a> {
         let mut operands: Vec<Operand> = Vec::new();
         let integers = || Ok::<bool, Error>(self.kind(node.inputs[0])? == Kind::Integer);
         let kernel: Arc<dyn AnyKernel> = match &node.op {
-            Op::Conv(_) | Op::Dense(_) => {
+            Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_) => {
                 self.floats(node)?;
                 operands.push(node.inputs[0]);
-                let groups = |kernel: &[usize]| match &node.op {
-                    Op::Conv(op) => packed_groups(op.groups, kernel),
-                    _ => 1,
+                let layout = |kernel: &[usize]| match &node.op {
+                    Op::Conv(op) => Layout::new(kernel, packed_groups(op.groups, kernel)),
+                    Op::ConvTranspose(_) => Layout::with_taps_reversed(kernel),
+                    _ => Layout::new(kernel, 1),
                 };
-                let weights = self.weights(&mut operands, node.inputs[1], groups)?;
+                let weights = self.weights(&mut operands, node.inputs[1], layout)?;
                 operands.extend(&node.inputs[2..]);
                 let bias = (node.inputs.len() > 2).then(|| operands.len() - 1);
                 let chain = self.chain(&mut operands, &draft.links);
                 match &node.op {
                     Op::Conv(op) => Arc::new(Conv { op: op.clone(), weights, bias, chain }),
+                    Op::ConvTranspose(op) => Arc::new(ConvTranspose { op: op.clone(), weights, bias, chain }),
                     _ => Arc::new(Dense { weights, bias, chain }),
                 }
             }
+            Op::MatMul(_) => {
+                self.floats(node)?;
+                operands.extend(&node.inputs);
+                Arc::new(MatMul { chain: self.chain(&mut operands, &draft.links) })
+            }
             Op::Concat(op) if integers()? => Arc::new(Concat::<i64>::new(*op, node.inputs.len())),
-            Op::Concat(op) => self.then(Concat::<f32>::new(*op, node.inputs.len()), draft, &mut operands)?,
+            Op::Gather(op) if integers()? => Arc::new(Gather::<i64>::new(*op)),
+            Op::Repeat(op) if integers()? => Arc::new(Repeat::<i64>::new(*op)),
+            Op::Slice(op) if integers()? => Arc::new(Slice::<i64>::new(*op)),
             Op::Transpose(op) if integers()? => Arc::new(Transpose::<i64>::new(op.clone())),
-            Op::Transpose(op) => self.then(Transpose::<f32>::new(op.clone()), draft, &mut operands)?,
+            Op::Gather(op) => self.joined(Gather::<f32>::new(*op), draft, &mut operands),
+            Op::Cast(op) => match (integers()?, Kind::of(self.graph.value(node.outputs[0]).r#type.dtype)?) {
+                (true, Kind::Float) => self.joined(Cast::<i64, f32>::new(op.to), draft, &mut operands),
+                (true, Kind::Integer) => Arc::new(Cast::<i64, i64>::new(op.to)),
+                (false, _) => Arc::new(Cast::<f32, i64>::new(op.to)),
+            },
             Op::Affine(op) => self.then(Affine(*op), draft, &mut operands)?,
             Op::Binary(op) => self.then(Binary(*op), draft, &mut operands)?,
+            Op::Concat(op) => self.then(Concat::<f32>::new(*op, node.inputs.len()), draft, &mut operands)?,
+            Op::Normalize(op) => {
+                let kernel = Normalize { op: op.clone(), parameters: node.inputs.len() - 1 };
+                self.then(kernel, draft, &mut operands)?
+            }
             Op::Pad(op) => self.then(Pad(op.clone()), draft, &mut operands)?,
             Op::Pool(op) => self.then(Pool(op.clone()), draft, &mut operands)?,
             Op::Reduce(op) => self.then(Reduce(op.clone()), draft, &mut operands)?,
+            Op::Repeat(op) => self.then(Repeat::<f32>::new(*op), draft, &mut operands)?,
+            Op::Slice(op) => self.then(Slice::<f32>::new(*op), draft, &mut operands)?,
             Op::Softmax(op) => self.then(Softmax(op.clone()), draft, &mut operands)?,
+            Op::Sparsemax(op) => self.then(Sparsemax(*op), draft, &mut operands)?,
+            Op::Transpose(op) => self.then(Transpose::<f32>::new(op.clone()), draft, &mut operands)?,
             Op::Unary(op) => self.then(Function::new(*op), draft, &mut operands)?,
             Op::Identity(_) | Op::Reshape(_) => {
                 return Err(Error::unsupported(format!("{} as a step of its own", node.op.name())));
@@ -192,20 +222,29 @@ impl<'a> Builder<'a> {
         Ok(Built { name: names.join("+"), kernel, operands, origin: node.origin })
     }
 
-    /// A kernel that reads the node's inputs, followed by the step's other functions.
+    /// A kernel that reads the node's inputs, which are no integers, followed by the step's other functions.
     fn then<K: Kernel<Out = f32>>(
         &self,
         kernel: K,
         draft: &Draft,
         operands: &mut Vec<Operand>,
     ) -> Result<Arc<dyn AnyKernel>> {
-        let node = &self.graph.nodes()[draft.node];
-        self.floats(node)?;
-        operands.extend(&node.inputs);
+        self.floats(&self.graph.nodes()[draft.node])?;
+        Ok(self.joined(kernel, draft, operands))
+    }
+
+    /// A kernel that reads the node's inputs, followed by the step's other functions.
+    fn joined<K: Kernel<Out = f32>>(
+        &self,
+        kernel: K,
+        draft: &Draft,
+        operands: &mut Vec<Operand>,
+    ) -> Arc<dyn AnyKernel> {
+        operands.extend(&self.graph.nodes()[draft.node].inputs);
         let chain = self.chain(operands, &draft.links);
-        Ok(match chain.links.is_empty() {
+        match chain.links.is_empty() {
             true => Arc::new(kernel),
             false => Arc::new(Then { kernel, chain }),
-        })
+        }
     }
 }

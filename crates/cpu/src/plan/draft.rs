@@ -35,7 +35,7 @@ impl Drafts {
         let mut uses: Vec<usize> = needed.iter().map(|&needed| usize::from(needed)).collect();
         for node in graph.nodes().iter().rev() {
             if node.outputs.iter().any(|id| needed[id.0 as usize]) {
-                for id in node.inputs.iter().filter_map(|operand| operand.value()) {
+                for id in elements_read(node).iter().filter_map(|operand| operand.value()) {
                     needed[id.0 as usize] = true;
                     uses[id.0 as usize] += 1;
                 }
@@ -47,7 +47,7 @@ impl Drafts {
         let mut computed_by: BTreeMap<ValueId, usize> = BTreeMap::new();
         for (at, node) in graph.nodes().iter().enumerate() {
             let Some(&output) = node.outputs.iter().find(|id| needed[id.0 as usize]) else { continue };
-            if let Some(input) = same_elements(node) {
+            if let Some(input) = same_elements(graph, node) {
                 roots[output.0 as usize] = match input {
                     Operand::Value(id) => roots[id.0 as usize],
                     constant => constant,
@@ -71,12 +71,27 @@ impl Drafts {
     }
 }
 
-/// The operand whose elements the node's output has in the same order.
-fn same_elements(node: &Node) -> Option<Operand> {
+/// The operands of which more than the shape is read.
+fn elements_read(node: &Node) -> &[Operand] {
     match node.op {
-        Op::Reshape(_) | Op::Identity(_) => node.inputs.first().copied(),
-        _ => None,
+        Op::Reshape(_) => &node.inputs[..node.inputs.len().min(1)],
+        _ => &node.inputs,
     }
+}
+
+/// The operand whose elements the node's output has in the same order.
+fn same_elements(graph: &Graph, node: &Node) -> Option<Operand> {
+    let input = *node.inputs.first()?;
+    let same = match &node.op {
+        Op::Reshape(_) | Op::Identity(_) => true,
+        // Computed with in the same precision, whatever they are stored in.
+        Op::Cast(cast) => match graph.type_of(input).dtype {
+            from if from.is_float() => cast.to.is_float(),
+            from => from == cast.to || from.is_integer() && cast.to == DType::I64,
+        },
+        _ => false,
+    };
+    same.then_some(input)
 }
 
 /// The value whose step the node can be joined to, if the node computes each element from that value's element and
@@ -98,7 +113,7 @@ fn joinable(graph: &Graph, node: &Node) -> Option<ValueId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k2o_core::ops::{Binary, BinaryKind, Reshape, ReshapeDim, Unary};
+    use k2o_core::ops::{Binary, BinaryKind, Cast, Reshape, ReshapeDim, Unary};
     use k2o_core::{Dim, GraphBuilder, Shape, TensorType};
 
     fn graph(build: impl FnOnce(&mut GraphBuilder, ValueId) -> Vec<ValueId>) -> Graph {
@@ -151,5 +166,44 @@ mod tests {
         check(&graph, &[], &[(2, &[])]);
         let drafts = Drafts::new(&graph, &BTreeSet::new());
         assert_eq!(drafts.roots[2], Operand::Value(ValueId(0)));
+    }
+
+    #[test]
+    fn what_only_lends_its_shape_is_not_computed() {
+        let like = Reshape { target: vec![ReshapeDim::Like(0), ReshapeDim::Infer] };
+        let alone = graph(|builder, x| {
+            let a = builder.add(Unary::Exp, [x]).unwrap();
+            let b = builder.add(Unary::Tanh, [a]).unwrap();
+            vec![builder.add(like.clone(), [x, b]).unwrap()]
+        });
+        check(&alone, &[], &[]);
+        assert_eq!(Drafts::new(&alone, &BTreeSet::new()).needed, [true, false, false, true]);
+
+        // Nor does it keep a function from joining another.
+        let between = graph(|builder, x| {
+            let a = builder.add(Unary::Exp, [x]).unwrap();
+            let b = builder.add(like, [x, a]).unwrap();
+            let c = builder.add(Unary::Relu, [a]).unwrap();
+            vec![b, c]
+        });
+        check(&between, &[], &[(0, &[2])]);
+    }
+
+    #[test]
+    fn casts_that_change_no_element_are_no_step() {
+        let cast = |from: DType, to: DType| {
+            let mut builder = GraphBuilder::new();
+            let x = builder.input("x", TensorType::new(Shape::new([2.into()]), from)).unwrap();
+            let y = builder.add(Cast { to }, [x]).unwrap();
+            builder.output("y", y);
+            Drafts::new(&builder.finish(), &BTreeSet::new()).drafts.len()
+        };
+        use DType::{Bool, F32, I32, I64};
+        for (from, to) in [(F32, F32), (I32, I64), (I32, I32), (I64, I64), (Bool, Bool)] {
+            assert_eq!(cast(from, to), 0, "{from} to {to}");
+        }
+        for (from, to) in [(F32, I32), (I32, F32), (I64, I32), (Bool, F32), (I32, Bool)] {
+            assert_eq!(cast(from, to), 1, "{from} to {to}");
+        }
     }
 }

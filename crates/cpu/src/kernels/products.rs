@@ -28,20 +28,30 @@ pub(crate) const ROW_CHUNK: usize = 60;
 type Tile<const M: usize> = [[f32; LANES]; M];
 
 /// The sizes of a right side: `groups` matrices of `depth` rows and `columns` columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Layout {
     pub groups: usize,
     pub depth: usize,
     pub columns: usize,
+    /// Rows that keep their order; blocks of so many rows are packed from the last to the first.
+    block: usize,
 }
 
 impl Layout {
     /// The layout of a kernel `[.., filters]`, of which each group has an equal share of the filters.
     pub fn new(kernel: &[usize], groups: usize) -> Result<Layout> {
         let (filters, rows) = kernel.split_last().ok_or_else(|| Error::shape("a kernel without axes"))?;
-        let layout = Layout { groups, depth: super::grid::elements(rows)?, columns: filters / groups.max(1) };
+        let depth = super::grid::elements(rows)?;
+        let layout = Layout { groups, depth, columns: filters / groups.max(1), block: depth };
         layout.packed_len()?;
         Ok(layout)
+    }
+
+    /// The layout of a kernel `[taps.., channels, filters]` whose taps are packed from the last to the first.
+    pub fn with_taps_reversed(kernel: &[usize]) -> Result<Layout> {
+        let layout = Layout::new(kernel, 1)?;
+        let block = kernel.len().checked_sub(2).map_or(layout.depth, |axis| kernel[axis]);
+        Ok(Layout { block, ..layout })
     }
 
     fn panels(&self) -> usize {
@@ -65,10 +75,14 @@ impl Layout {
                 let first = panel * LANES;
                 let lanes = LANES.min(self.columns - first);
                 let Some(panel) = panels.next() else { return };
-                for (row, target) in panel.chunks_exact_mut(LANES).enumerate() {
-                    let start = row * filters + group * self.columns + first;
-                    target[..lanes].copy_from_slice(&kernel[start..start + lanes]);
-                    target[lanes..].fill(0.0);
+                let mut block_row = self.depth;
+                for block in panel.chunks_exact_mut((self.block * LANES).max(1)) {
+                    block_row -= self.block;
+                    for (row, target) in block.chunks_exact_mut(LANES).enumerate() {
+                        let start = (block_row + row) * filters + group * self.columns + first;
+                        target[..lanes].copy_from_slice(&kernel[start..start + lanes]);
+                        target[lanes..].fill(0.0);
+                    }
                 }
             }
         }
@@ -136,6 +150,33 @@ impl Finish<'_> {
 pub(crate) struct Row {
     pub x: usize,
     pub y: usize,
+}
+
+/// Rows that wait to be multiplied panel by panel.
+pub(crate) struct Chunk {
+    rows: [Row; ROW_CHUNK],
+    len: usize,
+}
+
+impl Default for Chunk {
+    fn default() -> Chunk {
+        Chunk { rows: [Row::default(); ROW_CHUNK], len: 0 }
+    }
+}
+
+impl Chunk {
+    /// Adds a row; if the chunk is then full, its rows, and none waits any more.
+    #[inline(always)]
+    pub fn push(&mut self, row: Row) -> Option<&mut [Row]> {
+        self.rows[self.len] = row;
+        self.len = (self.len + 1) % ROW_CHUNK;
+        (self.len == 0).then_some(&mut self.rows)
+    }
+
+    /// The rows that wait.
+    pub fn rest(&mut self) -> &mut [Row] {
+        &mut self.rows[..self.len]
+    }
 }
 
 /// Multiplies `rows` of `x` with one group's panels and stores the finished sums in `y`; channel 0 of the group is
@@ -294,6 +335,13 @@ mod tests {
         assert_eq!(second[LANES..LANES + 2], [51., 52.]);
         assert_eq!(second[2 * LANES..2 * LANES + 2], [33., 0.]);
         assert_eq!(second[3 * LANES..3 * LANES + 2], [67., 0.]);
+    }
+
+    #[test]
+    fn reversed_taps_keep_their_channels_in_order() {
+        let layout = Layout::with_taps_reversed(&[3, 2, 1]).unwrap();
+        let packed = layout.packed(&[1., 2., 3., 4., 5., 6.]).unwrap();
+        assert_eq!(packed.iter().step_by(LANES).copied().collect::<Vec<_>>(), [5., 6., 3., 4., 1., 2.]);
     }
 
     #[test]

@@ -1,0 +1,50 @@
+//! The right sides of products: packed with the plan where they are constants, else at each run.
+
+use super::Operands;
+use super::products::Layout;
+use crate::Result;
+use crate::arena::Buffer;
+use std::sync::Arc;
+
+/// Where the right side of a product comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Weights {
+    /// A constant, packed when the plan was made.
+    Packed(Layout, Arc<Buffer<f32>>),
+    /// An operand that is packed at each run.
+    Computed(usize),
+}
+
+impl Weights {
+    /// The layout for these operands, `layout` being that for a kernel's sizes.
+    pub fn layout(
+        &self,
+        operands: &[&[usize]],
+        layout: impl Fn(&[usize]) -> Result<Layout>,
+    ) -> Result<Layout> {
+        match self {
+            Weights::Packed(layout, _) => Ok(*layout),
+            Weights::Computed(index) => layout(operands[*index]),
+        }
+    }
+
+    /// How much scratch memory [`get`](Weights::get) needs.
+    pub fn scratch(&self, layout: &Layout) -> usize {
+        match self {
+            Weights::Packed(..) => 0,
+            Weights::Computed(_) => layout.packed_len().unwrap_or(0),
+        }
+    }
+
+    /// The packed matrices.
+    pub fn get<'a>(&'a self, layout: &Layout, operands: &Operands<'_>, scratch: &'a mut [f32]) -> &'a [f32] {
+        match self {
+            Weights::Packed(_, packed) => packed,
+            Weights::Computed(index) => {
+                let packed = &mut scratch[..self.scratch(layout)];
+                layout.pack(operands.get(*index), packed);
+                packed
+            }
+        }
+    }
+}
