@@ -7,7 +7,7 @@ pub(crate) mod verify;
 
 use crate::failure::Failure;
 use clap::Args;
-use k2o::{Model, OpenOptions};
+use k2o::{Importer, Model, OpenOptions};
 use std::path::{Path, PathBuf};
 
 /// The model that a command works on.
@@ -15,22 +15,85 @@ use std::path::{Path, PathBuf};
 pub(crate) struct ModelArgs {
     /// A .keras archive or folder, an .h5 model, or a JSON config
     pub model: PathBuf,
-    /// The weights of a JSON config
+    /// The weights of a JSON config [default, where they are needed: .weights.h5, .h5 or .hdf5 of the same name beside it]
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+    /// What an activation function of your own computes: one of Keras's with its arguments, such as
+    /// '<lambda>=relu(negative_slope=0.1, max_value=20)'; may be given several times
+    #[arg(long, value_name = "NAME=EXPR")]
+    pub define: Vec<String>,
+    /// Ends the model at this layer, whose output becomes the only one: its name, its path such as block/conv1d, or
+    /// NAME#2 for its second call
+    #[arg(long, value_name = "LAYER")]
+    pub until: Option<String>,
+}
+
+/// A model with its weights, and the files that were read, which no output may replace.
+pub(crate) struct Opened {
+    pub model: Model,
+    pub paths: Vec<PathBuf>,
 }
 
 impl ModelArgs {
+    /// The model, without weights if they are not named.
     pub fn open(&self) -> Result<Model, Failure> {
-        let mut options = OpenOptions::default();
-        options.weights = self.weights.clone();
-        Ok(Model::open_with(&self.model, &options)?)
+        self.part(Model::open_with(&self.model, &self.options()?)?)
     }
 
-    /// The files that are read, which no output may replace.
-    pub fn paths(&self) -> Vec<&Path> {
-        std::iter::once(self.model.as_path()).chain(self.weights.as_deref()).collect()
+    /// The model with its weights, which for a config that stands alone may lie beside it.
+    pub fn open_with_weights(&self) -> Result<Opened, Failure> {
+        let mut options = self.options()?;
+        let mut model = Model::open_with(&self.model, &options)?;
+        if !model.provenance().has_weights {
+            let beside = weights_beside(&self.model);
+            let Some(found) = beside.iter().find(|path| path.is_file()) else {
+                let names: Vec<String> = beside.iter().map(|path| path.display().to_string()).collect();
+                return Err(Failure::Usage(format!(
+                    "{}: the model was opened without weights\n  help: name them with --weights; there is none of {}",
+                    self.model.display(),
+                    names.join(", ")
+                )));
+            };
+            crate::note(&format!("weights from {}", found.display()));
+            options.weights = Some(found.clone());
+            model = Model::open_with(&self.model, &options)?;
+        }
+        let paths = std::iter::once(self.model.clone()).chain(options.weights).collect();
+        Ok(Opened { model: self.part(model)?, paths })
     }
+
+    fn options(&self) -> Result<OpenOptions, Failure> {
+        let mut options = OpenOptions::default();
+        options.weights = self.weights.clone();
+        for definition in &self.define {
+            let (name, expression) = definition.split_once('=').ok_or_else(|| {
+                Failure::Usage(format!(
+                    "--define {definition:?}: expected NAME=EXPR, such as '<lambda>=relu(max_value=20)'"
+                ))
+            })?;
+            let importer: Importer = std::mem::take(&mut options.importer);
+            options.importer = importer.define(name, expression).map_err(k2o::Error::from)?;
+        }
+        Ok(options)
+    }
+
+    fn part(&self, model: Model) -> Result<Model, Failure> {
+        match &self.until {
+            Some(layer) => Ok(model.until(layer)?),
+            None => Ok(model),
+        }
+    }
+}
+
+/// Where Keras would have put the weights of a config, in the order in which they are looked for.
+fn weights_beside(config: &Path) -> Vec<PathBuf> {
+    let stem = config.file_stem().unwrap_or_default();
+    let beside = |ending: &str| {
+        let mut name = stem.to_os_string();
+        name.push(ending);
+        config.with_file_name(name)
+    };
+    [".weights.h5", ".h5", ".hdf5"].map(beside).into_iter().filter(|path| path != config).collect()
 }
 
 /// A number with a comma between every three digits.

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// Writes `target` through a temporary file beside it, which takes its place when everything is on disk.
@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 /// Refuses a target that is one of `inputs`, by whatever path or link.
 pub(crate) fn write_whole<T>(
     target: &Path,
-    inputs: &[&Path],
+    inputs: &[PathBuf],
     write: impl FnOnce(&mut BufWriter<&File>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     refuse_overwriting(target, inputs)?;
@@ -32,7 +32,7 @@ pub(crate) fn write_whole<T>(
     Ok(result)
 }
 
-fn refuse_overwriting(target: &Path, inputs: &[&Path]) -> Result<(), Failure> {
+fn refuse_overwriting(target: &Path, inputs: &[PathBuf]) -> Result<(), Failure> {
     for input in inputs {
         // A target that does not exist is no input.
         if same_file::is_same_file(target, input).unwrap_or(false) {

@@ -7,53 +7,15 @@
     reason = "a test that cannot run must fail"
 )]
 
-use assert_cmd::Command;
+mod run;
+
 use k2o_fixtures::{Case, Form, case, cases, other};
 use ndarray::ArrayD;
 use ndarray_npy::{NpzReader, NpzWriter, ReadNpyExt, WriteNpyExt};
+use run::Run;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tempfile::TempDir;
-
-/// Runs `k2o` in an empty folder.
-struct Run {
-    folder: TempDir,
-}
-
-struct Outcome {
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Run {
-    fn new() -> Run {
-        Run { folder: TempDir::new().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn files(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.folder.path()).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    fn k2o(&self, args: &[&str]) -> Outcome {
-        let output =
-            Command::cargo_bin("k2o").unwrap().current_dir(self.folder.path()).args(args).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Outcome {
-            status: output.status.code().unwrap(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
-    }
-}
 
 /// The arguments that name a model in one of its forms.
 fn model_args(form: &Form) -> Vec<String> {
@@ -241,6 +203,20 @@ fn wrong_usage_and_missing_files_have_their_own_status() {
         (vec!["predict", &two, "--input", "wrong.npy", "--output", "y.npz"], 2, ".npz"),
         (vec!["predict", &two, "--input", &x, "--output", "y.npz"], 2, "input_layer_1"),
         (vec!["predict", &two, "--input", &x, "--output", "y.npy"], 2, "outputs"),
+        (vec!["predict", &model, "--input", &x, "--output", "y.npy", "--batch-size", "0"], 2, "--batch-size"),
+        (vec!["summary", &model, "--define", "relu"], 2, "NAME=EXPR"),
+        (vec!["summary", &model, "--define", "relu=rely"], 2, "it has: celu, elu"),
+        (
+            vec!["summary", &model, "--define", "relu=relu(1, 2, 3, 4)"],
+            2,
+            "negative_slope, max_value, threshold",
+        ),
+        (
+            vec!["summary", &model, "--define", "<lambda>=relu"],
+            2,
+            "no layer uses the activation \"<lambda>\"",
+        ),
+        (vec!["summary", &model, "--until", "conv1"], 2, "there are: conv1d"),
     ] {
         let outcome = run.k2o(&args);
         assert_eq!(outcome.status, status, "{args:?}: {}", outcome.stderr);

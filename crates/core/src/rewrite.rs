@@ -3,6 +3,9 @@
 
 mod affine;
 mod identity;
+mod outputs;
+
+pub use outputs::until;
 
 use crate::{ConstantId, Graph, GraphBuilder, Node, Operand, Result, ValueId};
 

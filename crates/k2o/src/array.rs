@@ -1,6 +1,6 @@
 //! What a model takes: arrays of numbers.
 
-use ndarray::{ArrayD, Dimension};
+use ndarray::{ArrayD, Axis, Dimension};
 
 /// An input: an n-dimensional array of floating-point numbers or integers.
 ///
@@ -22,6 +22,18 @@ impl Array {
             Array::F32(array) => array.shape(),
             Array::I32(array) => array.shape(),
             Array::I64(array) => array.shape(),
+        }
+    }
+
+    /// Some of the rows: the elements with these indices along the first axis.
+    pub(crate) fn rows(&self, from: usize, to: usize) -> Array {
+        fn rows<T: Clone>(array: &ArrayD<T>, from: usize, to: usize) -> ArrayD<T> {
+            array.slice_axis(Axis(0), (from..to).into()).to_owned()
+        }
+        match self {
+            Array::F32(array) => Array::F32(rows(array, from, to)),
+            Array::I32(array) => Array::I32(rows(array, from, to)),
+            Array::I64(array) => Array::I64(rows(array, from, to)),
         }
     }
 

@@ -89,6 +89,7 @@ impl From<k2o_keras::Error> for Error {
             k2o_keras::ErrorKind::Unsupported => ErrorKind::Unsupported,
             k2o_keras::ErrorKind::Limit => ErrorKind::Limit,
             k2o_keras::ErrorKind::Io => ErrorKind::Io,
+            k2o_keras::ErrorKind::Input => ErrorKind::Input,
             _ => ErrorKind::Malformed,
         };
         Error::new(kind, error.to_string())

@@ -28,8 +28,10 @@
 #![forbid(unsafe_code)]
 
 mod array;
+mod batches;
 mod error;
 mod file;
+mod layer;
 mod model;
 mod summary;
 
@@ -38,7 +40,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use k2o_core as core;
 pub use k2o_cpu as cpu;
 pub use k2o_keras as keras;
-pub use k2o_keras::Limits;
+pub use k2o_keras::{Importer, Limits};
 pub use k2o_onnx as onnx;
 pub use k2o_onnx::{Export, ExportOptions};
 pub use model::{Model, OpenOptions, Port, Provenance};

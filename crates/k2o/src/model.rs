@@ -1,11 +1,12 @@
 //! An opened model.
 
-use crate::{Array, Error, ErrorKind, Result, Summary, file};
+use crate::{Array, Error, ErrorKind, Result, Summary, batches, file, layer};
 use k2o_core::{Graph, Outline};
 use k2o_cpu::{DataView, Plan, PlanOptions, Session, TensorView};
-use k2o_keras::{Archive, ImportOptions, KerasVersion, Limits, Source};
+use k2o_keras::{Archive, ImportOptions, Importer, KerasVersion, Limits, Source};
 use k2o_onnx::{Export, ExportOptions};
 use ndarray::{ArrayD, IxDyn};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -33,6 +34,8 @@ pub struct OpenOptions {
     pub weights: Option<PathBuf>,
     /// What a file may make this process do.
     pub limits: Limits,
+    /// Layers and activations that Keras does not have.
+    pub importer: Importer,
 }
 
 /// Where a model came from.
@@ -66,7 +69,18 @@ impl Model {
         Model::open_with(path, &OpenOptions::default())
     }
 
-    /// As [`open`](Model::open), with the weights in a file of their own or with other limits.
+    /// As [`open`](Model::open), with the weights in a file of their own, with other limits, or with layers and
+    /// activations that Keras does not have.
+    ///
+    /// ```
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/conv_only/keras2.h5");
+    /// use k2o::{Importer, OpenOptions};
+    ///
+    /// let mut options = OpenOptions::default();
+    /// options.importer = Importer::new().define("relu", "relu(negative_slope=0.1)")?;
+    /// let model = k2o::Model::open_with(path, &options)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Model> {
         let path = path.as_ref();
         let archive = read_archive(path, options).map_err(|error| match error.kind() {
@@ -74,7 +88,7 @@ impl Model {
             ErrorKind::Io => error,
             _ => error.in_file(path),
         })?;
-        Model::import(&archive, &options.limits).map_err(|error| error.in_file(path))
+        Model::import(&archive, options).map_err(|error| error.in_file(path))
     }
 
     /// Opens a model that lies in memory: the bytes of a `.keras` archive, an `.h5` model or a JSON config.
@@ -87,9 +101,9 @@ impl Model {
     /// # Ok::<(), k2o::Error>(())
     /// ```
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Model> {
-        let limits = Limits::default();
-        let archive = Archive::read(&Source::from_bytes("model", bytes.into()), &limits)?;
-        Model::import(&archive, &limits)
+        let options = OpenOptions::default();
+        let archive = Archive::read(&Source::from_bytes("model", bytes.into()), &options.limits)?;
+        Model::import(&archive, &options)
     }
 
     /// Opens a model from `model.to_json()` and the bytes of a weights file, in the old or the new layout.
@@ -103,34 +117,62 @@ impl Model {
     /// # Ok::<(), k2o::Error>(())
     /// ```
     pub fn from_json_and_weights(json: impl Into<Vec<u8>>, weights: impl Into<Vec<u8>>) -> Result<Model> {
-        let limits = Limits::default();
+        let options = OpenOptions::default();
         let json = Source::from_bytes("the config", json.into());
         let weights = Source::from_bytes("the weights", weights.into());
-        let archive = Archive::read_parts(&json, None, Some(&weights), &limits)?;
-        Model::import(&archive, &limits)
+        let archive = Archive::read_parts(&json, None, Some(&weights), &options.limits)?;
+        Model::import(&archive, &options)
     }
 
-    fn import(archive: &Archive, limits: &Limits) -> Result<Model> {
-        let mut options = ImportOptions::default();
-        options.limits = limits.clone();
-        let imported = k2o_keras::import(archive, &options)?;
-        let rewritten =
-            k2o_core::rewrite(&imported.graph).map_err(|error| Error::core(&error, &imported.outline))?;
-        Ok(Model(Arc::new(Inner {
-            graph: imported.graph,
-            rewritten,
-            outline: imported.outline,
-            provenance: Provenance {
-                format: archive.format.to_string(),
-                keras_version: archive
-                    .keras_version
-                    .clone()
-                    .or_else(|| (imported.version == KerasVersion::V3).then(|| "3".to_string())),
-                has_weights: archive.weights.is_some(),
-            },
-            optimizer_parameters: archive.weights.as_ref().map_or(0, |store| store.optimizer_elements()),
-            plan: OnceLock::new(),
-        })))
+    fn import(archive: &Archive, options: &OpenOptions) -> Result<Model> {
+        let mut import_options = ImportOptions::default();
+        import_options.limits = options.limits.clone();
+        let imported = options.importer.import(archive, &import_options)?;
+        let provenance = Provenance {
+            format: archive.format.to_string(),
+            keras_version: archive
+                .keras_version
+                .clone()
+                .or_else(|| (imported.version == KerasVersion::V3).then(|| "3".to_string())),
+            has_weights: archive.weights.is_some(),
+        };
+        let optimizer_parameters = archive.weights.as_ref().map_or(0, |store| store.optimizer_elements());
+        Model::new(imported.graph, imported.outline, provenance, optimizer_parameters)
+    }
+
+    fn new(
+        graph: Graph,
+        outline: Outline,
+        provenance: Provenance,
+        optimizer_parameters: u64,
+    ) -> Result<Model> {
+        let rewritten = k2o_core::rewrite(&graph).map_err(|error| Error::core(&error, &outline))?;
+        let plan = OnceLock::new();
+        Ok(Model(Arc::new(Inner { graph, rewritten, outline, provenance, optimizer_parameters, plan })))
+    }
+
+    /// The model that ends at a layer: its outputs, which bear its name, are the only ones, and inputs that they do
+    /// not need are gone.
+    ///
+    /// `layer` is the name of a layer, the path of one in a nested model, such as `block/conv1d`, or, where it is
+    /// called more than once, either followed by the number of the call: `dense#2`.
+    ///
+    /// # Errors
+    /// [`Input`](ErrorKind::Input) where there is no such layer; the names that are most like it are listed.
+    ///
+    /// ```
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/basic/keras3.keras");
+    /// let model = k2o::Model::open(path)?.until("conv1d")?;
+    /// let y = model.predict(&[ndarray::Array3::<f32>::ones((4, 100, 1)).into()])?;
+    /// assert_eq!(y[0].shape(), [4, 98, 32]);
+    /// # Ok::<(), k2o::Error>(())
+    /// ```
+    pub fn until(&self, layer: &str) -> Result<Model> {
+        let call = layer::find(&self.0.outline, layer)?;
+        let (graph, outline) = k2o_core::until(&self.0.graph, &self.0.outline, call)
+            .map_err(|error| Error::core(&error, &self.0.outline))?;
+        // The optimizer is of no part of the model.
+        Model::new(graph, outline, self.0.provenance.clone(), 0)
     }
 
     /// The layers with their output shapes and numbers of parameters, as Keras's `model.summary()` has them.
@@ -163,6 +205,25 @@ impl Model {
     pub fn predict(&self, inputs: &[Array]) -> Result<Vec<ArrayD<f32>>> {
         let mut session = Session::new(self.plan()?);
         self.run(&mut session, inputs)
+    }
+
+    /// As [`predict`](Model::predict), with no more than `batch_size` examples at a time, which bounds the memory that
+    /// is needed for what layers compute. The outputs are the same, bit for bit.
+    ///
+    /// # Errors
+    /// As [`predict`](Model::predict), and [`Input`](ErrorKind::Input) where the model cannot be run in parts: its
+    /// batch is of a fixed size, or an example's output depends on others.
+    ///
+    /// ```
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/basic/keras3.keras");
+    /// # let model = k2o::Model::open(path)?;
+    /// let x: k2o::Array = ndarray::Array3::<f32>::ones((5, 100, 1)).into();
+    /// let size = std::num::NonZero::new(2).ok_or("no batch")?;
+    /// assert_eq!(model.predict_in_batches(&[x.clone()], size)?, model.predict(&[x])?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn predict_in_batches(&self, inputs: &[Array], batch_size: NonZeroUsize) -> Result<Vec<ArrayD<f32>>> {
+        batches::predict(self, inputs, batch_size)
     }
 
     /// The outputs that `session`, made from this model's [`plan`](Model::plan), computes.

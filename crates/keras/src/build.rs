@@ -3,8 +3,10 @@
 use crate::layer::{Kind, LayerObject};
 use crate::layers;
 use crate::model::{Model, is_model_class};
-use crate::{Error, Fields, KerasVersion, Limits, Result};
+use crate::registry::{FromConfig, Registry};
+use crate::{Activation, Error, Fields, KerasVersion, Layer, Limits, Result};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// What is known while layer objects are made.
 #[derive(Debug)]
@@ -13,12 +15,37 @@ pub(crate) struct Build {
     pub limits: Limits,
     /// What was wrong so far.
     pub errors: Vec<Error>,
+    registry: Registry,
+    /// The names of activations that layers gave, and those of them that the registry knows.
+    named: BTreeSet<String>,
+    registered: BTreeSet<String>,
     objects: usize,
 }
 
 impl Build {
-    pub fn new(version: KerasVersion, limits: Limits) -> Build {
-        Build { version, limits, errors: Vec::new(), objects: 0 }
+    pub fn new(version: KerasVersion, limits: Limits, registry: Registry) -> Build {
+        Build {
+            version,
+            limits,
+            errors: Vec::new(),
+            registry,
+            named: BTreeSet::new(),
+            registered: BTreeSet::new(),
+            objects: 0,
+        }
+    }
+
+    /// The activation that the caller gave this name.
+    pub fn registered_activation(&mut self, name: &str) -> Option<Result<Activation>> {
+        self.named.insert(name.to_string());
+        let (name, activation) = self.registry.find_activation(name, self.version)?;
+        self.registered.insert(name.to_string());
+        Some(activation)
+    }
+
+    /// The error for definitions that no layer used.
+    pub fn left_over(&self) -> Option<Error> {
+        self.registry.left_over(&self.registered, &self.named)
     }
 
     /// The layer that `{"class_name": .., "config": .., "name": ..}` describes; broken, with the error noted,
@@ -63,15 +90,18 @@ impl Build {
         map: &Map<String, Value>,
         store: &str,
     ) -> Result<(Kind, String)> {
+        if let Some(from_config) = self.registry.find_layer(description, class) {
+            return Ok((Kind::Leaf(self.leaf(from_config, class, map, store)?), class.to_string()));
+        }
         if let Some(module) = description.get("module").and_then(Value::as_str) {
             if module.starts_with("keras.src.ops") || module.starts_with("keras.ops") {
                 return Err(Error::unsupported(
                     "operator nodes (`keras.ops` on Keras tensors) are not supported",
                 ));
             }
-            let own = ["keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras"];
-            if !own.iter().any(|name| module == *name || module.starts_with(&format!("{name}."))) {
-                return Err(Error::unsupported(format!("this is a custom class of module {module:?}")));
+            if !is_keras_module(module) {
+                let message = format!("this is a custom class of module {module:?}");
+                return Err(Error::unsupported(message).help(REGISTER));
             }
         }
         if is_model_class(class) {
@@ -88,17 +118,40 @@ impl Build {
                     .is_some_and(|name| name.contains('>')) =>
                 {
                     Error::unsupported("this is a custom class registered by the model's author")
+                        .help(REGISTER)
                 }
                 _ => Error::unsupported("this layer class is not supported"),
             });
         };
-        check_dtype(map.get("dtype"))?;
-        let mut fields = Fields::new(entry.class, map, self, store.to_string());
-        fields.ignore(&["dtype"]);
-        let layer = (entry.from_config)(&mut fields)?;
-        fields.finish()?;
+        let layer = self.leaf(entry.from_config, entry.class, map, store)?;
         Ok((Kind::Leaf(layer), entry.class.to_string()))
     }
+
+    /// The layer that `from_config` makes of every key.
+    fn leaf(
+        &mut self,
+        from_config: FromConfig,
+        class: &str,
+        map: &Map<String, Value>,
+        store: &str,
+    ) -> Result<Box<dyn Layer>> {
+        check_dtype(map.get("dtype"))?;
+        let mut fields = Fields::new(class, map, self, store.to_string());
+        fields.ignore(&["dtype"]);
+        let layer = from_config(&mut fields)?;
+        fields.finish()?;
+        Ok(layer)
+    }
+}
+
+/// What helps with a class that is not Keras's.
+const REGISTER: &str = "a program that uses this library can say what it computes: `Importer::register`";
+
+/// Whether a Python module is part of Keras.
+pub(crate) fn is_keras_module(module: &str) -> bool {
+    let own = ["keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras"];
+    own.iter()
+        .any(|name| module.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
 /// Accepts every floating-point policy: computation is in single precision, whatever the policy says.

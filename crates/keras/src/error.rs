@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Limit,
     /// The bytes could not be read.
     Io,
+    /// The caller's options are wrong, or do not fit the file.
+    Input,
 }
 
 /// One or more problems with a model file.

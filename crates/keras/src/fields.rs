@@ -16,14 +16,13 @@ pub struct Fields<'a, 'b> {
 }
 
 /// Keys that say how a layer is trained, made or saved, and nothing of what it computes.
-const IRRELEVANT: [&str; 12] = [
+const IRRELEVANT: [&str; 11] = [
     "name",
     "trainable",
     "batch_input_shape",
     "input_shape",
     "batch_shape",
     "batch_size",
-    "input_dtype",
     "activity_regularizer",
     "autocast",
     "seed",
@@ -142,6 +141,11 @@ impl<'a, 'b> Fields<'a, 'b> {
             let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
             Error::unsupported(format!("`{}` is {text:?}; expected {}", keys[0], words.join(" or ")))
         })
+    }
+
+    /// What is known of the model that the layer is part of.
+    pub(crate) fn build(&mut self) -> &mut Build {
+        self.build
     }
 
     /// A layer inside this one, whose weights are saved under `segment`.

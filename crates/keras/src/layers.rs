@@ -58,7 +58,7 @@ layers! {
     DepthwiseConv1D => convolutional::DepthwiseConv;
     Dot => merging::Dot;
     Dropout => regularization::TrainingOnly;
-    ELU => activations::ELU;
+    ELU => activations::Elu;
     Embedding => core::Embedding, refuses "`mask_zero`; quantized and LoRA weights";
     Flatten => reshaping::Flatten;
     GaussianDropout => regularization::TrainingOnly;
@@ -115,7 +115,7 @@ impl DataFormat {
 }
 
 /// The axis counted from the front, of a tensor of `rank`; Keras counts negative axes from the back.
-fn axis_from_front(axis: i64, rank: usize) -> Result<usize> {
+pub(crate) fn axis_from_front(axis: i64, rank: usize) -> Result<usize> {
     let from_front =
         if axis < 0 { i64::try_from(rank).ok().and_then(|rank| axis.checked_add(rank)) } else { Some(axis) };
     let found = from_front.and_then(|axis| usize::try_from(axis).ok()).filter(|&axis| axis < rank);

@@ -9,6 +9,7 @@
 //!
 //! - [`LAYERS`] is the list of supported layers. A layer is one file in `layers/`, which reads its config through
 //!   [`Fields`] and adds operators through [`Lowering`]; nothing else knows it.
+//! - [`Importer`] takes layers and activations that Keras does not have: types of yours that implement [`Layer`].
 //! - Nothing in a file is executed, no other file is opened, and nothing is guessed: what is not supported is an
 //!   [`Error`] that names the layer and the key. An import reports all problems of a model at once.
 //! - Weights stay where they are until they are needed.
@@ -23,23 +24,26 @@ mod build;
 mod error;
 mod fields;
 mod import;
+mod keras1;
 mod layer;
 mod layers;
 mod lowering;
 mod model;
+mod registry;
 mod snake_case;
 mod version;
 mod weights;
 
-pub use activation::Activation;
+pub use activation::{Activation, CustomActivation};
 pub use archive::{
     Archive, Format, Layout, Limits, NamedLayer, ReadAt, Source, StoredWeight, WeightStore, describe_folder,
 };
 pub use error::{Error, ErrorKind, Problem, Result};
 pub use fields::Fields;
-pub use import::{ImportOptions, Imported, import};
+pub use import::{ImportOptions, Imported, Importer, import};
 pub use layer::{Layer, LayerObject};
 pub use layers::{LAYERS, SupportedLayer};
 pub use lowering::{Arg, Call, Lowering, Tensor};
+pub use serde_json::Value;
 pub use version::KerasVersion;
 pub use weights::{Weight, WeightSpec};

@@ -124,7 +124,11 @@ fn every_weight_is_bound() {
 #[test]
 fn the_version_is_recognised_in_every_form() {
     for_each_form(|case, form, imported| {
-        let expected = if form.keras == 2 { KerasVersion::V2 } else { KerasVersion::V3 };
+        let expected = match form.keras {
+            1 => KerasVersion::V1,
+            2 => KerasVersion::V2,
+            _ => KerasVersion::V3,
+        };
         assert_eq!(imported.version, expected, "{} {}", case.name, form.label());
     });
 }
@@ -170,7 +174,9 @@ fn every_problem_of_a_model_is_listed_at_once() {
          help: replace it by Keras layers that compute the same, and save the model again\n\
          layer \"c\" (Conv1D): `filters` is 0; it must be above zero\n\
          layer \"w\" (Wonder): this layer class is not supported\n\
-         layer \"d\" (Dense): the activation \"curly\" is not supported\n\
+         layer \"d\" (Dense): the activation \"curly\" is not one of Keras's\n  \
+         help: if it is a function of your own, say what it computes: \
+         --define 'curly=relu(negative_slope=0.1, max_value=20)'\n\
          layer \"o\" (Dropout): the config has `speed`, which is not known",
     );
 }
@@ -228,4 +234,52 @@ fn graphs_that_cannot_be_are_refused() {
     ] {
         check_error(&functional(layers, output), ErrorKind::Malformed, &text);
     }
+}
+
+/// Every value in a config that is no object, as a JSON pointer.
+fn pointers(value: &Value, at: &str, out: &mut Vec<String>) {
+    let inner: Vec<(String, &Value)> = match value {
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), value)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(i, item)| (i.to_string(), item)).collect(),
+        _ => Vec::new(),
+    };
+    if !at.is_empty() {
+        out.push(at.to_string());
+    }
+    for (key, value) in inner {
+        pointers(value, &format!("{at}/{key}"), out);
+    }
+}
+
+#[test]
+fn nonsense_in_a_config_of_keras1_neither_panics_nor_hangs() {
+    let nonsense = [
+        json!(null),
+        json!(-1),
+        json!(1e300),
+        json!("x"),
+        json!([]),
+        json!([null, {}]),
+        json!({}),
+        json!(true),
+    ];
+    let (mut tried, mut refused) = (0, 0);
+    for case in ["keras1_sequential", "keras1_merge", "keras1_nested_without_names", "keras1_layers"] {
+        let text = std::fs::read_to_string(k2o_fixtures::case(case).path("keras1.json")).unwrap();
+        let config: Value = serde_json::from_str(&text).unwrap();
+        let mut places = Vec::new();
+        pointers(&config, "", &mut places);
+        for place in &places {
+            for value in &nonsense {
+                let mut damaged = config.clone();
+                *damaged.pointer_mut(place).unwrap() = value.clone();
+                tried += 1;
+                if let Err(error) = import_config(&damaged) {
+                    assert!(!error.to_string().is_empty(), "{case} {place}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(tried > 4000 && refused > tried / 4, "{tried} tried, {refused} refused");
 }

@@ -1,6 +1,6 @@
-//! `convert MODEL [--weights FILE] [-o OUT.onnx] [--opset N]`
+//! `convert MODEL [-o OUT.onnx] [--opset N]`
 
-use super::{ModelArgs, bytes, grouped};
+use super::{ModelArgs, Opened, bytes, grouped};
 use crate::failure::Failure;
 use crate::output::write_whole;
 use k2o::ExportOptions;
@@ -21,10 +21,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let start = Instant::now();
-    let model = args.model.open()?;
+    let Opened { model, paths } = args.model.open_with_weights()?;
     let export = model.to_onnx(&ExportOptions::default().with_opset(args.opset))?;
     let target = args.output.clone().unwrap_or_else(|| args.model.model.with_extension("onnx"));
-    let written = write_whole(&target, &args.model.paths(), |writer| {
+    let written = write_whole(&target, &paths, |writer| {
         export.write_to(writer).map_err(|error| match error.kind() {
             k2o::onnx::ErrorKind::Io => Failure::io(&target, error),
             _ => Failure::Model(model.onnx_error(&error)),

@@ -1,6 +1,6 @@
 //! `verify MODEL [--input X] [--expected Y]`
 
-use super::ModelArgs;
+use super::{ModelArgs, Opened};
 use crate::arrays;
 use crate::failure::Failure;
 use comfy_table::{CellAlignment, Table, presets};
@@ -20,7 +20,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
-    let model = args.model.open()?;
+    let Opened { model, .. } = args.model.open_with_weights()?;
     let mut options = Options::default();
     options.inputs = args.input.as_ref().map(|path| arrays::read_inputs(path, &model)).transpose()?;
     options.expected = args.expected.as_ref().map(|path| arrays::read_outputs(path, &model)).transpose()?;

@@ -9,7 +9,7 @@ mod softmax;
 mod thresholded_relu;
 
 pub(super) use activation::Activation;
-pub(super) use elu::ELU;
+pub(super) use elu::Elu;
 pub(super) use leaky_relu::LeakyReLU;
 pub(super) use prelu::PReLU;
 pub(super) use relu::ReLU;

@@ -6,13 +6,13 @@ use crate::{Fields, Layer, Result};
 use k2o_core::ops::Unary;
 
 #[derive(Debug)]
-pub(in crate::layers) struct ELU {
+pub(in crate::layers) struct Elu {
     alpha: f64,
 }
 
-impl Layer for ELU {
+impl Layer for Elu {
     fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
-        Ok(ELU { alpha: fields.float(&["alpha"])?.unwrap_or(1.0) })
+        Ok(Elu { alpha: fields.float(&["alpha"])?.unwrap_or(1.0) })
     }
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {

@@ -20,8 +20,8 @@ impl Layer for Dense {
         fields.refuse("lora_rank", &[])?;
         fields.ignore(&["lora_alpha"]);
         Ok(Dense {
-            units: size(fields.positive(&["units", "output_dim"])?)?,
-            use_bias: fields.bool(&["use_bias", "bias"], true)?,
+            units: size(fields.positive(&["units"])?)?,
+            use_bias: fields.bool(&["use_bias"], true)?,
             activation: Activation::take(fields, "activation")?,
         })
     }

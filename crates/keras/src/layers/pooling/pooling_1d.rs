@@ -1,7 +1,6 @@
 //! `MaxPooling1D` and `AveragePooling1D`. <https://keras.io/api/layers/pooling_layers/>
 //!
-//! Strides default to the pool size. Padding takes no part in maximum or average. Keras 1 says `pool_length`,
-//! `stride` and `border_mode`.
+//! Strides default to the pool size. Padding takes no part in maximum or average.
 
 use crate::layers::{DataFormat, expect_rank};
 use crate::lowering::{Call, Lowering, Tensor};
@@ -23,10 +22,10 @@ impl Layer for Pooling {
             "MaxPooling1D" => PoolKind::Max,
             _ => PoolKind::Average,
         };
-        let pool_size = fields.ints(&["pool_size", "pool_length"], rank)?.unwrap_or_else(|| vec![2; rank]);
-        let strides = fields.ints(&["strides", "stride"], rank)?.unwrap_or_else(|| pool_size.clone());
+        let pool_size = fields.ints(&["pool_size"], rank)?.unwrap_or_else(|| vec![2; rank]);
+        let strides = fields.ints(&["strides"], rank)?.unwrap_or_else(|| pool_size.clone());
         let modes = [("valid", Padding::Explicit(0, 0)), ("same", Padding::Same)];
-        let padding = fields.choice(&["padding", "border_mode"], &modes, Padding::Explicit(0, 0))?;
+        let padding = fields.choice(&["padding"], &modes, Padding::Explicit(0, 0))?;
         let windows = pool_size.iter().zip(&strides);
         let windows = windows.map(|(&size, &stride)| Ok(Window::new(size, stride, 1, padding)?));
         Ok(Pooling { kind, windows: windows.collect::<Result<_>>()?, data_format: DataFormat::take(fields)? })

@@ -14,7 +14,7 @@ pub(in crate::layers) struct Reshape {
 
 impl Layer for Reshape {
     fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
-        let value = fields.take(&["target_shape", "dims"]).ok_or_else(|| missing("target_shape"))?;
+        let value = fields.take(&["target_shape"]).ok_or_else(|| missing("target_shape"))?;
         let bad = || expected("target_shape", "a list of sizes, at most one of them -1", value);
         let mut target = vec![ReshapeDim::Keep];
         let one = std::slice::from_ref(value);
