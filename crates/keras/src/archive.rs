@@ -16,7 +16,7 @@ mod element_type;
 mod foreign;
 mod hdf5;
 #[cfg(test)]
-mod hdf5_writer;
+pub(crate) mod hdf5_writer;
 mod json;
 mod members;
 mod recognise;

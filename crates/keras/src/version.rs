@@ -1,5 +1,6 @@
 //! Which Keras wrote a config: some names mean different functions in different versions.
 
+use crate::keras1;
 use serde_json::Value;
 
 /// A major version of Keras.
@@ -23,6 +24,10 @@ impl KerasVersion {
             // `Model.to_json` of Keras 3 names no version. Its configs give dtypes as policies and inputs as
             // `batch_shape`; no earlier version did.
             _ if mentions(config, &["DTypePolicy", "batch_shape"]) => KerasVersion::V3,
+            // Keras 1 and early Keras 2 may not name it either.
+            _ if mentions(config, &keras1::WORDS) && !mentions(config, &keras1::WORDS_OF_KERAS2) => {
+                KerasVersion::V1
+            }
             _ => KerasVersion::V2,
         }
     }
@@ -54,5 +59,20 @@ mod tests {
         assert_eq!(KerasVersion::detect(None, &keras3), KerasVersion::V3);
         assert_eq!(KerasVersion::detect(None, &json!({"class_name": "Sequential"})), KerasVersion::V2);
         assert_eq!(KerasVersion::detect(Some("1.2.2"), &keras3), KerasVersion::V1);
+    }
+
+    #[test]
+    fn keras1_is_known_by_its_spelling() {
+        let with = |class: &str, config: Value| json!({"class_name": "Sequential", "config": [{"class_name": class, "config": config}]});
+        for (class, config, expected) in [
+            ("Convolution1D", json!({"name": "c"}), KerasVersion::V1),
+            ("Dense", json!({"input_dtype": "float32"}), KerasVersion::V1),
+            ("Conv1D", json!({"nb_filter": 3}), KerasVersion::V1),
+            ("Dense", json!({"input_dtype": "float32", "units": 3}), KerasVersion::V2),
+            ("Dense", json!({"units": 3}), KerasVersion::V2),
+            ("Flatten", json!({}), KerasVersion::V2),
+        ] {
+            assert_eq!(KerasVersion::detect(None, &with(class, config)), expected, "{class}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Weights as layers ask for them, and the rules that find them in a file.
 
 use crate::archive::{Layout, NamedLayer, StoredWeight, WeightStore};
+use crate::keras1::{in_todays_layout, name_in_keras1};
 use crate::{Error, ErrorKind, Result};
 use k2o_core::{CallId, ConstantExpr, DType, Dim, Outline, Shape, StoredTensor};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,7 +63,7 @@ impl Weight {
 #[derive(Debug)]
 pub(crate) struct LateBound {
     shape: Vec<usize>,
-    stored: OnceLock<StoredWeight>,
+    stored: OnceLock<Arc<dyn StoredTensor>>,
 }
 
 impl LateBound {
@@ -77,7 +78,7 @@ impl StoredTensor for LateBound {
     }
 
     fn dtype(&self) -> DType {
-        self.stored.get().map_or(DType::F32, StoredTensor::dtype)
+        self.stored.get().map_or(DType::F32, |stored| stored.dtype())
     }
 
     fn is_bound(&self) -> bool {
@@ -122,7 +123,7 @@ impl Request {
     }
 
     /// Binds weight `index`, whose shape must be right.
-    fn bind(&self, index: usize, stored: &StoredWeight) -> Result<()> {
+    fn bind(&self, index: usize, stored: Arc<dyn StoredTensor>) -> Result<()> {
         let (Some(spec), Some(slot)) = (self.specs.get(index), self.slots.get(index)) else { return Ok(()) };
         if stored.shape() != spec.shape {
             let (expected, given) = (&spec.shape, stored.shape());
@@ -138,7 +139,7 @@ impl Request {
             });
         }
         // Each slot is bound once; a second time would be the same weight.
-        let _ = slot.stored.set(stored.clone());
+        let _ = slot.stored.set(stored);
         Ok(())
     }
 
@@ -169,7 +170,7 @@ pub(crate) fn bind(
 ) -> Vec<Error> {
     let errors = match store.layout() {
         Layout::Tree => bind_tree(requests, store),
-        Layout::Named => bind_named(requests, order, store),
+        Layout::Named => bind_named(requests, order, &Legacy { store, outline }),
     };
     for request in requests {
         if let Some(call) = outline.calls.get_mut(request.call.0) {
@@ -194,7 +195,7 @@ fn bind_tree(requests: &[Request], store: &WeightStore) -> Vec<Error> {
         for (position, index) in order.into_iter().enumerate() {
             let stored = group.and_then(|group| group.iter().find(|(i, _)| *i == position));
             let outcome = match stored {
-                Some((_, stored)) => request.bind(index, stored),
+                Some((_, stored)) => request.bind(index, Arc::new(stored.clone())),
                 None => Err(request.missing(index, &format!("{path}/vars/{position}"))),
             };
             errors.extend(outcome.err());
@@ -220,19 +221,38 @@ fn left_over(path: &str, weight: &StoredWeight) -> Error {
     ))
 }
 
+/// A file in the legacy layout, and who asks for its weights.
+struct Legacy<'a> {
+    store: &'a WeightStore,
+    outline: &'a Outline,
+}
+
+impl Legacy<'_> {
+    /// Binds weight `index`, which old versions of Keras stored otherwise.
+    fn bind(&self, request: &Request, index: usize, stored: &StoredWeight) -> Result<()> {
+        let Some(spec) = request.specs.get(index) else { return Ok(()) };
+        let class = self.outline.get(request.call).map_or("", |call| &call.class);
+        let backend = self.store.backend();
+        let stored = in_todays_layout(stored, class, spec.name, &spec.shape, backend.as_deref());
+        request.bind(index, stored.map_err(|error| error.within(&request.place))?)
+    }
+}
+
 /// The legacy rule: a group for each layer of the outermost model, weights in order within it.
 ///
 /// Keras pairs groups and layers by their order. Where every group with weights bears a layer's name, names say the
-/// same more safely; where none does, as with a config and weights of two models built alike, the order decides.
-fn bind_named(requests: &[Request], order: &[&str], store: &WeightStore) -> Vec<Error> {
+/// same more safely; where not, as with a config and weights of two models built alike, whose numbered names may
+/// overlap, the order decides.
+fn bind_named(requests: &[Request], order: &[&str], file: &Legacy<'_>) -> Vec<Error> {
     let mut errors = Vec::new();
     let mut inside: BTreeMap<&str, Vec<&Request>> = BTreeMap::new();
     for request in requests.iter().filter(|request| !request.specs.is_empty()) {
         inside.entry(request.names.first().map_or("", String::as_str)).or_default().push(request);
     }
     let layers: Vec<&str> = order.iter().copied().filter(|name| inside.contains_key(name)).collect();
-    let groups: Vec<&NamedLayer> = store.named().iter().filter(|group| !group.weights.is_empty()).collect();
-    let has_names = groups.iter().any(|group| inside.contains_key(group.name.as_str()));
+    let groups: Vec<&NamedLayer> =
+        file.store.named().iter().filter(|group| !group.weights.is_empty()).collect();
+    let has_names = groups.iter().all(|group| inside.contains_key(group.name.as_str()));
     let by_order = !has_names && groups.len() == layers.len();
     let mut taken = BTreeSet::new();
     for (position, name) in layers.iter().enumerate() {
@@ -241,8 +261,8 @@ fn bind_named(requests: &[Request], order: &[&str], store: &WeightStore) -> Vec<
         let group = found.and_then(|at| groups.get(at)).map_or(&[][..], |group| &group.weights);
         taken.extend(found);
         match inside.get(name).map(Vec::as_slice) {
-            Some([request]) => errors.extend(bind_in_order(request, group)),
-            Some(requests) => errors.extend(bind_by_name(requests, group)),
+            Some([request]) => errors.extend(bind_in_order(request, group, file)),
+            Some(requests) => errors.extend(bind_by_name(requests, group, file)),
             None => {}
         }
     }
@@ -252,12 +272,12 @@ fn bind_named(requests: &[Request], order: &[&str], store: &WeightStore) -> Vec<
     errors
 }
 
-fn bind_in_order(request: &Request, group: &[(String, StoredWeight)]) -> Vec<Error> {
+fn bind_in_order(request: &Request, group: &[(String, StoredWeight)], file: &Legacy<'_>) -> Vec<Error> {
     let order = request.saved_order();
     let mut errors = Vec::new();
     for (position, &index) in order.iter().enumerate() {
         let outcome = match group.get(position) {
-            Some((_, stored)) => request.bind(index, stored),
+            Some((_, stored)) => file.bind(request, index, stored),
             None => {
                 let name = request.names.first().map_or("", String::as_str);
                 Err(request.missing(index, &format!("weight {position} in the group {name:?}")))
@@ -270,24 +290,27 @@ fn bind_in_order(request: &Request, group: &[(String, StoredWeight)]) -> Vec<Err
 }
 
 /// Freezing reorders the weights of nested models, so they are found by `<layer>/<weight>`; Keras 2 names those of a
-/// wrapped layer after the wrapper.
-fn bind_by_name(requests: &[&Request], group: &[(String, StoredWeight)]) -> Vec<Error> {
+/// wrapped layer after the wrapper, and Keras 1 says `<layer>_W`.
+fn bind_by_name(requests: &[&Request], group: &[(String, StoredWeight)], file: &Legacy<'_>) -> Vec<Error> {
     let mut errors = Vec::new();
     let mut taken = BTreeSet::new();
     for request in requests {
         for (index, spec) in request.specs.iter().enumerate().filter(|(_, spec)| !spec.repeated) {
             let position_of = |layer: &String| {
                 let wanted = format!("{layer}/{}", spec.name);
+                let in_keras1 = name_in_keras1(spec.name).map(|name| format!("{layer}_{name}"));
                 group.iter().position(|(path, _)| {
                     let path = path.split(':').next().unwrap_or_default();
-                    path == wanted || path.ends_with(&format!("/{wanted}"))
+                    path == wanted
+                        || path.ends_with(&format!("/{wanted}"))
+                        || Some(path) == in_keras1.as_deref()
                 })
             };
             let found = request.scopes.iter().find_map(position_of);
             let outcome = match found.and_then(|at| Some((at, group.get(at)?))) {
                 Some((at, (_, stored))) => {
                     taken.insert(at);
-                    request.bind(index, stored)
+                    file.bind(request, index, stored)
                 }
                 None => {
                     let layer = request.names.last().map_or("", String::as_str);

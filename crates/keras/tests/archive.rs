@@ -43,6 +43,18 @@ fn leaves(archive: &Archive) -> Vec<(Vec<usize>, Vec<u8>)> {
     leaves
 }
 
+/// The same with the axes and the elements of every weight sorted.
+fn shuffled(mut leaves: Vec<(Vec<usize>, Vec<u8>)>) -> Vec<(Vec<usize>, Vec<u8>)> {
+    for (shape, bytes) in &mut leaves {
+        shape.sort_unstable();
+        let mut elements: Vec<&[u8]> = bytes.chunks(4).collect();
+        elements.sort_unstable();
+        *bytes = elements.concat();
+    }
+    leaves.sort();
+    leaves
+}
+
 #[track_caller]
 fn check_form(case: &Case, form: &Form) -> Archive {
     let label = format!("{} {}", case.name, form.label());
@@ -62,10 +74,14 @@ fn check_form(case: &Case, form: &Form) -> Archive {
         false => Layout::Named,
     };
     assert_eq!(archive.weights.as_ref().unwrap().layout(), layout, "{label}");
-    // The configuration of Keras 3 does not say which Keras wrote it.
     match &archive.keras_version {
         Some(version) => assert!(version.starts_with(&format!("{}.", form.keras)), "{label}: {version}"),
-        None => assert!(extension == "json" && form.keras == 3, "{label}"),
+        // The configuration of Keras 3 does not say which Keras wrote it, and some of the oldest files do not.
+        None => {
+            let stem = form.model.file_stem().unwrap().to_str().unwrap();
+            let without = ["keras1.filters_first", "keras2.no_version"];
+            assert!(extension == "json" && form.keras == 3 || without.contains(&stem), "{label}");
+        }
     }
     archive
 }
@@ -78,9 +94,11 @@ fn every_form_of_every_model_holds_the_same_weights() {
         let parameters = case.description["summary"]["total_params"].as_u64().unwrap();
         // In half precision the two versions of Keras keep different things.
         let is_half = case.name.starts_with("precision_");
+        // The axes of a kernel have changed their order and their direction.
+        let is_old = case.name.starts_with("keras1_") || case.name.starts_with("oldest_");
         let mut first = BTreeMap::new();
         for (form, archive) in &forms {
-            let leaves = leaves(archive);
+            let leaves = if is_old { shuffled(leaves(archive)) } else { leaves(archive) };
             let count: usize = leaves.iter().map(|(shape, _)| shape.iter().product::<usize>()).sum();
             // What several layers share may be there more than once.
             assert!(count as u64 >= parameters, "{} {}", case.name, form.label());

@@ -178,6 +178,11 @@ pub(crate) fn model_without_config() -> Error {
 
 /// The error for HDF5 that Keras did not write.
 pub(crate) fn other_hdf5(names: &[String]) -> Error {
+    if names.iter().any(|name| name == "layer_0") {
+        let message = "this HDF5 file seems to hold weights as Keras saved them before version 1, in groups that are only \
+                       numbered; they cannot be read";
+        return Error::unsupported(message).help("load them in Keras 1 and save the model again");
+    }
     let message = format!("this HDF5 file was not written by Keras: it holds {}", listed(names));
     Error::unsupported(message).help(SAVE_WHOLE)
 }
@@ -286,5 +291,14 @@ mod tests {
         check(&[CONFIG, "model.safetensors"], "Hugging Face");
         assert_eq!(describe_folder(&[CONFIG, METADATA, WEIGHTS]), None);
         assert_eq!(describe_folder(&["notes.txt"]), None);
+    }
+
+    #[test]
+    fn hdf5_of_others_is_told_from_weights_that_are_too_old() {
+        let error =
+            |names: &[&str]| other_hdf5(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+        let (old, other) = (error(&["layer_0", "layer_1"]).to_string(), error(&["x"]).to_string());
+        assert!(old.contains("before version 1"), "{old}");
+        assert!(other.contains("not written by Keras: it holds \"x\""), "{other}");
     }
 }

@@ -1,6 +1,6 @@
 //! `Sequential`: one layer after the other. <https://keras.io/api/models/sequential/>
 
-use super::{Symbols, layer_list, layer_objects};
+use super::{Symbols, is_model_class, layer_list, layer_objects};
 use crate::build::Build;
 use crate::layer::LayerObject;
 use crate::lowering::{Call, Lowering, Tensor};
@@ -21,6 +21,21 @@ fn is_input_layer(description: &Value) -> bool {
     description.get("class_name").and_then(Value::as_str) == Some("InputLayer")
 }
 
+/// The layer that a model begins with; for a model at the start of a model, the one inside.
+fn first_layer(layers: &[Value]) -> Option<&Value> {
+    let first = layers.first()?;
+    let class = first.get("class_name").and_then(Value::as_str).unwrap_or_default();
+    match first.get("config").filter(|_| is_model_class(class)) {
+        None => Some(first),
+        Some(config) => {
+            let layers = layer_list(config).ok()?;
+            let input = config.pointer("/input_layers/0").map(|input| input.get(0).unwrap_or(input));
+            let is_input = |layer: &&Value| input.is_some() && layer.get("name") == input;
+            layers.iter().find(is_input).or_else(|| first_layer(layers))
+        }
+    }
+}
+
 impl Sequential {
     pub fn from_config(
         config: &Value,
@@ -30,7 +45,7 @@ impl Sequential {
     ) -> Result<Sequential> {
         let descriptions = layer_list(config)?;
         let empty = Value::Null;
-        let first = descriptions.first().ok_or_else(|| Error::malformed("the model has no layers"))?;
+        let first = first_layer(descriptions).ok_or_else(|| Error::malformed("the model has no layers"))?;
         let first_config = first.get("config").unwrap_or(&empty);
         let first_name = first_config.get("name").and_then(Value::as_str).unwrap_or("input");
         let input_name =
