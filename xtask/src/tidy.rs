@@ -25,8 +25,21 @@ const PURE: [&str; 4] = ["crates/core", "crates/cpu", "crates/keras", "crates/on
 const WITHOUT_LAYERS: [&str; 3] = ["crates/core", "crates/cpu", "crates/onnx"];
 
 /// Class names that are also names of operators, here or in ONNX.
-const ALSO_OPERATORS: [&str; 8] =
-    ["Activation", "Add", "BatchNormalization", "Dense", "Dropout", "Flatten", "Reshape", "Softmax"];
+const ALSO_OPERATORS: [&str; 13] = [
+    "Activation",
+    "Add",
+    "Average",
+    "BatchNormalization",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "LayerNormalization",
+    "Permute",
+    "RMSNormalization",
+    "Reshape",
+    "Softmax",
+];
 
 /// Runs every check.
 pub(crate) fn check(root: &Path) -> Result<String, String> {
