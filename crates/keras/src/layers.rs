@@ -56,7 +56,7 @@ layers! {
     Cropping1D => reshaping::Cropping;
     Dense => core::Dense, refuses "quantized and LoRA weights";
     DepthwiseConv1D => convolutional::DepthwiseConv;
-    Dot => merging::Dot;
+    Dot => merging::Dot, refuses "more than one axis of unknown size in the result";
     Dropout => regularization::TrainingOnly;
     ELU => activations::Elu;
     Embedding => core::Embedding, refuses "`mask_zero`; quantized and LoRA weights";
