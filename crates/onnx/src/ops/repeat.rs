@@ -1,7 +1,8 @@
-//! `Repeat`: `Expand` of an axis of size 1; else `Resize`, which for every size takes the nearest element that is not
-//! behind, one for repetitions along several axes; in any layout.
+//! `Repeat`: `Resize`, which for every size takes the nearest element that is not behind, one for repetitions along
+//! several axes; in any layout.
 //!
-//! onnxruntime resizes no int64 and no bool, so those get a new axis, are expanded along it, and reshaped.
+//! onnxruntime resizes no int64 and no bool, so those get a new axis, are expanded along it, and reshaped. `Expand` would
+//! also do for an axis of size 1, but tract 0.23.9 does not load a matrix product that reads what it makes, nor `Tile`'s.
 
 use super::target::{Size, shape};
 use super::{Emit, Layouts, Lower, Tie, same_axes};
@@ -22,7 +23,7 @@ fn resized<'a>(graph: &'a Graph, node: &'a Node) -> Option<&'a Repeat> {
     let (x, y) = (graph.type_of(*x), &graph.value(*y).r#type);
     let exact = y.shape[repeat.axis].as_fixed().is_none_or(|n| n <= EXACT);
     let scale = i64::try_from(repeat.times).is_ok_and(|times| times <= EXACT);
-    (x.dtype == DType::F32 && x.shape[repeat.axis] != Dim::ONE && exact && scale).then_some(repeat)
+    (x.dtype == DType::F32 && exact && scale).then_some(repeat)
 }
 
 /// Whether the node that comes next, and reads nothing else, repeats for this one too.

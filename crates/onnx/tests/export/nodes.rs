@@ -217,7 +217,7 @@ fn repetitions_that_follow_each_other_are_one_node() {
     let model = decode(&twice(false), &at(17));
     let scales = model.graph.initializer.iter().find(|tensor| tensor.name == "f/scales").unwrap();
     assert_eq!(scales.raw_data, [1.0f32, 1.0, 2.0, 3.0].map(f32::to_le_bytes).concat());
-    assert_eq!(op_types(&moving::repeat_vector(), 17), "Unsqueeze Expand Conv Transpose Transpose");
+    assert_eq!(op_types(&moving::repeat_vector(), 17), "Unsqueeze Resize Conv Transpose Transpose");
     let single = single(Repeat { axis: 0, times: 1 }, &["batch 2"], &[]);
     assert_eq!(op_types(&single, 17), "Identity");
 }
