@@ -29,6 +29,7 @@ mod layer;
 mod layers;
 mod lowering;
 mod model;
+mod ranks;
 mod registry;
 mod snake_case;
 mod version;

@@ -2,6 +2,7 @@
 
 use crate::archive::{Layout, NamedLayer, StoredWeight, WeightStore};
 use crate::keras1::{in_todays_layout, name_in_keras1};
+use crate::ranks::by_rank;
 use crate::{Error, ErrorKind, Result};
 use k2o_core::{CallId, ConstantExpr, DType, Dim, Outline, Shape, StoredTensor};
 use std::collections::{BTreeMap, BTreeSet};
@@ -183,12 +184,24 @@ pub(crate) fn bind(
     errors
 }
 
-/// Keras 3's rule: the group is known from the layer's place in the model, the index from the order of creation.
+/// Keras 3's rule: the group is known from the layer's place in the model, the index from the order of creation. Files of
+/// Keras 2.12 and 2.13 number groups otherwise, in the same order.
 fn bind_tree(requests: &[Request], store: &WeightStore) -> Vec<Error> {
     let mut errors = Vec::new();
     let mut used: BTreeMap<&str, usize> = BTreeMap::new();
-    for request in requests {
-        let path = request.store.trim_start_matches('/');
+    let asking = || {
+        let asking = requests.iter().filter(|request| !request.specs.is_empty());
+        asking.map(|request| (request, request.store.trim_start_matches('/')))
+    };
+    let mut places: BTreeMap<&str, &str> = BTreeMap::new();
+    if store.counts_twice() {
+        let found = by_rank(store.tree().keys().map(String::as_str).filter(|path| !is_seed_generator(path)));
+        let found: BTreeMap<String, &str> = found.into_iter().map(|(path, rank)| (rank, path)).collect();
+        let wanted = by_rank(asking().map(|(_, path)| path));
+        places.extend(wanted.into_iter().filter_map(|(path, rank)| Some((path, *found.get(&rank)?))));
+    }
+    for (request, path) in asking() {
+        let path = places.get(path).copied().unwrap_or(path);
         let group = store.tree().get(path);
         let order = request.saved_order();
         used.insert(path, order.len());
@@ -306,7 +319,9 @@ fn bind_by_name(requests: &[&Request], group: &[(String, StoredWeight)], file: &
                         || Some(path) == in_keras1.as_deref()
                 })
             };
-            let found = request.scopes.iter().find_map(position_of);
+            // Early versions of Keras 3 write no more than the weight's name, which then can be there only once.
+            let bare = || group.iter().position(|(path, _)| path == spec.name);
+            let found = request.scopes.iter().find_map(position_of).or_else(bare);
             let outcome = match found.and_then(|at| Some((at, group.get(at)?))) {
                 Some((at, (_, stored))) => {
                     taken.insert(at);

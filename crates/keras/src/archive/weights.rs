@@ -45,6 +45,7 @@ struct Inner {
     keras_version: Option<String>,
     backend: Option<String>,
     tree: BTreeMap<String, Vec<(usize, StoredWeight)>>,
+    counts_twice: bool,
     named: Vec<NamedLayer>,
     top_level: Vec<(String, StoredWeight)>,
     optimizer_elements: u64,
@@ -62,6 +63,11 @@ impl WeightStore {
     /// `layers`; that of the model itself is empty. What belongs to the optimizer and to metrics is left out.
     pub fn tree(&self) -> &BTreeMap<String, Vec<(usize, StoredWeight)>> {
         &self.0.tree
+    }
+
+    /// Whether the numbers of groups count layers with weights twice, as Keras 2.12 and 2.13 do.
+    pub(crate) fn counts_twice(&self) -> bool {
+        self.0.counts_twice
     }
 
     /// The layers in the order of `layer_names`; empty in the layout [`Layout::Tree`].
@@ -201,6 +207,7 @@ impl Reader<'_> {
             tree.entry(parts.join("/")).or_default().push((index, weight));
             Ok(())
         })?;
+        let counts_twice = !old.is_empty() && tree.is_empty();
         // Keras looks under the old name where the new one has nothing.
         for (path, weights) in old {
             tree.entry(path).or_insert(weights);
@@ -217,6 +224,7 @@ impl Reader<'_> {
             keras_version: None,
             backend: None,
             tree,
+            counts_twice,
             named: Vec::new(),
             top_level: Vec::new(),
             optimizer_elements,
@@ -271,6 +279,7 @@ impl Reader<'_> {
             keras_version: attributes.string("keras_version")?,
             backend: attributes.string("backend")?,
             tree: BTreeMap::new(),
+            counts_twice: false,
             named,
             top_level,
             optimizer_elements,
