@@ -1,6 +1,6 @@
 //! Matrix product over the last axis.
 
-use super::products::{Contiguous, Finish, Layout, ROW_CHUNK, Row, multiply};
+use super::products::{Finish, Layout, multiply_matrix};
 use super::weights::Weights;
 use super::{Kernel, Operands};
 use crate::Result;
@@ -37,14 +37,7 @@ impl Kernel for Dense {
         let weights = self.weights.get(layout, operands, scratch);
         let finish = Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
         let x = operands.get::<f32>(0);
-        let mut rows = [Row::default(); ROW_CHUNK];
-        for first in (0..bound.rows).step_by(ROW_CHUNK) {
-            let rows = &mut rows[..ROW_CHUNK.min(bound.rows - first)];
-            for (i, row) in rows.iter_mut().enumerate() {
-                *row = Row { x: (first + i) * layout.depth, y: (first + i) * layout.columns };
-            }
-            multiply(x, rows, &Contiguous(layout.depth), (layout, weights), (&finish, 0), out);
-        }
+        multiply_matrix(x, bound.rows, (layout, weights), &finish, out);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::binary::broadcast;
 use super::chain::Chain;
 use super::grid::Grid;
-use super::products::{Contiguous, Finish, Layout, ROW_CHUNK, Row, multiply};
+use super::products::{Finish, Layout, multiply_matrix};
 use super::{Kernel, Operands};
 use crate::{Error, Result};
 
@@ -56,14 +56,7 @@ impl Kernel for MatMul {
                 layout.pack(&b[at_b..], packed);
                 packed_from = Some(at_b);
             }
-            let mut rows = [Row::default(); ROW_CHUNK];
-            for first in (0..bound.rows).step_by(ROW_CHUNK) {
-                let rows = &mut rows[..ROW_CHUNK.min(bound.rows - first)];
-                for (i, row) in rows.iter_mut().enumerate() {
-                    *row = Row { x: at_a + (first + i) * layout.depth, y: (first + i) * layout.columns };
-                }
-                multiply(a, rows, &Contiguous(layout.depth), (layout, packed), (&finish, 0), out);
-            }
+            multiply_matrix(&a[at_a..], bound.rows, (layout, packed), &finish, out);
         });
     }
 }

@@ -23,7 +23,7 @@ pub(crate) const ROWS: usize = if cfg!(target_feature = "avx") { 6 } else { 2 };
 const PANELS: usize = if cfg!(target_feature = "avx") { 4 } else { 2 };
 
 /// Rows whose offsets are gathered before they are multiplied panel by panel.
-pub(crate) const ROW_CHUNK: usize = 60;
+const ROW_CHUNK: usize = 60;
 
 type Tile<const M: usize> = [[f32; LANES]; M];
 
@@ -110,7 +110,7 @@ pub(crate) trait Terms {
 }
 
 /// Left rows without gaps.
-pub(crate) struct Contiguous(pub usize);
+struct Contiguous(usize);
 
 impl Terms for Contiguous {
     #[inline(always)]
@@ -176,6 +176,24 @@ impl Chunk {
     /// The rows that wait.
     pub fn rest(&mut self) -> &mut [Row] {
         &mut self.rows[..self.len]
+    }
+}
+
+/// Multiplies the first `count` rows of `x`, which follow each other, with a matrix and stores the finished sums in `y`.
+pub(crate) fn multiply_matrix(
+    x: &[f32],
+    count: usize,
+    (layout, packed): (&Layout, &[f32]),
+    finish: &Finish<'_>,
+    y: &mut [f32],
+) {
+    let mut rows = [Row::default(); ROW_CHUNK];
+    for first in (0..count).step_by(ROW_CHUNK) {
+        let rows = &mut rows[..ROW_CHUNK.min(count - first)];
+        for (row, at) in rows.iter_mut().zip(first..) {
+            *row = Row { x: at * layout.depth, y: at * layout.columns };
+        }
+        multiply(x, rows, &Contiguous(layout.depth), (layout, packed), (finish, 0), y);
     }
 }
 
