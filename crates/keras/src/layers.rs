@@ -112,6 +112,22 @@ impl DataFormat {
             [("channels_last", DataFormat::ChannelsLast), ("channels_first", DataFormat::ChannelsFirst)];
         fields.choice(&["data_format"], &choices, DataFormat::ChannelsLast)
     }
+
+    /// A tensor that is laid out so, with its channels last.
+    fn to_channels_last(self, cx: &mut Lowering, x: Tensor) -> Result<Tensor> {
+        match self {
+            DataFormat::ChannelsLast => Ok(x),
+            DataFormat::ChannelsFirst => cx.channels_last(x),
+        }
+    }
+
+    /// A tensor with its channels last, laid out so.
+    fn lay_out(self, cx: &mut Lowering, y: Tensor) -> Result<Tensor> {
+        match self {
+            DataFormat::ChannelsLast => Ok(y),
+            DataFormat::ChannelsFirst => cx.channels_first(y),
+        }
+    }
 }
 
 /// The axis counted from the front, of a tensor of `rank`; Keras counts negative axes from the back.

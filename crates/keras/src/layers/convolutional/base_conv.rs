@@ -71,22 +71,12 @@ impl BaseConv {
     pub fn input(&self, cx: &mut Lowering, call: &Call) -> Result<Tensor> {
         let x = call.input()?;
         expect_rank(cx, x, self.kernel_size.len() + 2)?;
-        self.channels_last(cx, x)
-    }
-
-    /// The tensor, which is in the layer's data format, with its channels last.
-    pub fn channels_last(&self, cx: &mut Lowering, x: Tensor) -> Result<Tensor> {
-        match self.data_format {
-            DataFormat::ChannelsLast => Ok(x),
-            DataFormat::ChannelsFirst => cx.channels_last(x),
-        }
+        self.data_format.to_channels_last(cx, x)
     }
 
     /// The output, made of a convolution's result with its channels last.
-    pub fn output(&self, cx: &mut Lowering, mut y: Tensor) -> Result<Tensor> {
-        if self.data_format == DataFormat::ChannelsFirst {
-            y = cx.channels_first(y)?;
-        }
+    pub fn output(&self, cx: &mut Lowering, y: Tensor) -> Result<Tensor> {
+        let y = self.data_format.lay_out(cx, y)?;
         self.activation.lower(cx, y)
     }
 }

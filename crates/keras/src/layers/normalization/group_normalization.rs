@@ -6,8 +6,8 @@ use crate::layers::axis_from_front;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::WeightSpec;
 use crate::{Error, Fields, Layer, Result};
+use k2o_core::ConstantExpr;
 use k2o_core::ops::{Affine, Normalize, NormalizeKind, ReshapeDim};
-use k2o_core::{ConstantExpr, Dim};
 
 #[derive(Debug)]
 pub(in crate::layers) struct GroupNormalization {
@@ -45,26 +45,25 @@ impl Layer for GroupNormalization {
         specs.extend(self.center.then(|| WeightSpec::trainable("beta", &[channels])));
         let weights = cx.weights(&specs)?;
 
-        let sizes = [groups, channels / groups].map(|n| Dim::from_usize(n).map(|n| n.as_fixed()));
-        let mut split: Vec<ReshapeDim> = (0..axis).map(|_| ReshapeDim::Keep).collect();
-        for size in sizes {
-            split.push(ReshapeDim::Fixed(size?.ok_or_else(|| Error::limit("too many channels"))?));
+        let mut split: Vec<ReshapeDim> = vec![ReshapeDim::Keep; axis];
+        for size in [groups, channels / groups] {
+            let size = i64::try_from(size).map_err(|_| Error::limit("too many channels"))?;
+            split.push(ReshapeDim::Fixed(size));
         }
         split.extend((axis + 1..rank).map(ReshapeDim::Of));
         let grouped = cx.reshape(split, x, None)?;
         let axes = (1..=rank).filter(|&other| other != axis).collect();
         let normalize = Normalize { kind: NormalizeKind::Standard, axes, epsilon: self.epsilon };
         let normal = cx.apply(normalize, grouped)?;
-        let mut joined: Vec<ReshapeDim> = (0..axis).map(|_| ReshapeDim::Keep).collect();
+        let mut joined = vec![ReshapeDim::Keep; axis];
         joined.push(ReshapeDim::Infer);
         joined.extend((axis + 2..=rank).map(ReshapeDim::Of));
         let y = cx.reshape(joined, normal, None)?;
 
         let Some(known) = weights.first() else { return Ok(vec![y]) };
         let mut inputs = vec![cx.operand(y)?];
-        for (is_there, name, value) in [(self.scale, "gamma", 1.0), (self.center, "beta", 0.0)] {
-            let weight = match weights.iter().find(|weight| weight.name.ends_with(name)).filter(|_| is_there)
-            {
+        for (name, value) in [("gamma", 1.0), ("beta", 0.0)] {
+            let weight = match weights.iter().find(|weight| weight.name.ends_with(name)) {
                 Some(weight) => weight.clone(),
                 None => known.derived(name, ConstantExpr::filled(&[channels], value)?),
             };

@@ -75,12 +75,12 @@ impl Layer for AdaptivePooling {
             let y = average(cx, x, steps, &windows)?;
             return Ok(vec![if is_last { cx.channels_last(y)? } else { y }]);
         }
-        let x = if is_last { x } else { cx.channels_last(x)? };
+        let x = self.data_format.to_channels_last(cx, x)?;
         let y = match regular {
             Some(window) => cx.apply(Pool { kind: self.kind, windows: vec![window] }, x)?,
             None => maximum(cx, x, &windows)?,
         };
-        Ok(vec![if is_last { y } else { cx.channels_first(y)? }])
+        Ok(vec![self.data_format.lay_out(cx, y)?])
     }
 }
 

@@ -36,13 +36,8 @@ impl Layer for Pooling {
         let rank = self.windows.len() + 2;
         expect_rank(cx, x, rank)?;
         let pool = Pool { kind: self.kind, windows: self.windows.clone() };
-        Ok(vec![match self.data_format {
-            DataFormat::ChannelsLast => cx.apply(pool, x)?,
-            DataFormat::ChannelsFirst => {
-                let x = cx.channels_last(x)?;
-                let y = cx.apply(pool, x)?;
-                cx.channels_first(y)?
-            }
-        }])
+        let x = self.data_format.to_channels_last(cx, x)?;
+        let y = cx.apply(pool, x)?;
+        Ok(vec![self.data_format.lay_out(cx, y)?])
     }
 }
