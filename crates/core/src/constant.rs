@@ -1,8 +1,10 @@
 //! Weights: small expressions over stored tensors, evaluated one at a time.
 
+use crate::ops::{Concat, Operator, Slice};
 use crate::tensor::{dot, element_count, for_each_index, strides};
 use crate::{DType, Error, ErrorKind, Result, Tensor};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A tensor whose elements lie in a file or in memory and are read when they are needed.
@@ -85,6 +87,10 @@ pub enum ExprKind {
     Arithmetic(Arithmetic, ConstantExpr, ConstantExpr),
     /// The sum over an axis, which is dropped.
     Sum(ConstantExpr, usize),
+    /// Elements along an axis from the given one on, as many as the shape says.
+    Slice(ConstantExpr, usize, usize),
+    /// One after the other along an axis.
+    Concat(Vec<ConstantExpr>, usize),
 }
 
 /// An operation on two elements.
@@ -106,10 +112,13 @@ impl ConstantExpr {
     fn new(shape: Vec<usize>, kind: ExprKind) -> ConstantExpr {
         let operands = match &kind {
             ExprKind::Stored(_) | ExprKind::Literal(_) => 0,
-            ExprKind::Permute(a, _) | ExprKind::Reshape(a) | ExprKind::Sqrt(a) | ExprKind::Sum(a, _) => {
-                a.depth()
-            }
+            ExprKind::Permute(a, _)
+            | ExprKind::Reshape(a)
+            | ExprKind::Sqrt(a)
+            | ExprKind::Sum(a, _)
+            | ExprKind::Slice(a, _, _) => a.depth(),
             ExprKind::Arithmetic(_, a, b) => a.depth().max(b.depth()),
+            ExprKind::Concat(parts, _) => parts.iter().map(ConstantExpr::depth).max().unwrap_or(0),
         };
         ConstantExpr(Arc::new(Inner { shape, kind, depth: operands + 1 }))
     }
@@ -190,6 +199,34 @@ impl ConstantExpr {
         Ok(ConstantExpr::new(shape, ExprKind::Sum(self.clone(), axis)))
     }
 
+    /// The elements along `axis` from `range.start` up to `range.end`.
+    pub fn slice(&self, axis: usize, range: Range<usize>) -> Result<ConstantExpr> {
+        let mut shape = self.shape().to_vec();
+        let len =
+            range.end.checked_sub(range.start).filter(|_| shape.get(axis).is_some_and(|&n| range.end <= n));
+        let error = || Error::shape(format!("no elements {range:?} along axis {axis} in {:?}", self.shape()));
+        shape[axis] = len.ok_or_else(error)?;
+        Ok(ConstantExpr::new(shape, ExprKind::Slice(self.clone(), axis, range.start)))
+    }
+
+    /// The tensors one after the other along `axis`; their other sizes must be the same.
+    pub fn concat(parts: &[ConstantExpr], axis: usize) -> Result<ConstantExpr> {
+        let error = || Error::shape(format!("constants that do not fit each other along axis {axis}"));
+        let mut shape = parts.first().ok_or_else(error)?.shape().to_vec();
+        let mut sum = 0usize;
+        for part in parts {
+            let mut expected = shape.clone();
+            *expected.get_mut(axis).ok_or_else(error)? = *part.shape().get(axis).ok_or_else(error)?;
+            if part.shape() != expected {
+                return Err(error());
+            }
+            sum = sum.checked_add(expected[axis]).ok_or_else(error)?;
+        }
+        shape[axis] = sum;
+        element_count(&shape)?;
+        Ok(ConstantExpr::new(shape, ExprKind::Concat(parts.to_vec(), axis)))
+    }
+
     /// The sizes along each axis.
     pub fn shape(&self) -> &[usize] {
         &self.0.shape
@@ -210,10 +247,13 @@ impl ConstantExpr {
         match self.kind() {
             ExprKind::Stored(stored) => stored.is_bound(),
             ExprKind::Literal(_) => true,
-            ExprKind::Permute(a, _) | ExprKind::Reshape(a) | ExprKind::Sqrt(a) | ExprKind::Sum(a, _) => {
-                a.is_bound()
-            }
+            ExprKind::Permute(a, _)
+            | ExprKind::Reshape(a)
+            | ExprKind::Sqrt(a)
+            | ExprKind::Sum(a, _)
+            | ExprKind::Slice(a, _, _) => a.is_bound(),
             ExprKind::Arithmetic(_, a, b) => a.is_bound() && b.is_bound(),
+            ExprKind::Concat(parts, _) => parts.iter().all(ConstantExpr::is_bound),
         }
     }
 
@@ -264,6 +304,16 @@ impl ConstantExpr {
                     data.push((0..extent).map(|i| x[start + i * step]).sum());
                 });
                 Tensor::f64(self.shape(), data)
+            }
+            ExprKind::Slice(a, axis, start) => {
+                let after = a.shape()[*axis] - start - self.shape()[*axis];
+                let slice = Slice { axis: *axis, before: *start as i64, after: after as i64 };
+                Ok(slice.reference(&[&a.evaluate()?])?.remove(0))
+            }
+            ExprKind::Concat(parts, axis) => {
+                let parts = parts.iter().map(ConstantExpr::evaluate).collect::<Result<Vec<Tensor>>>()?;
+                let parts: Vec<&Tensor> = parts.iter().collect();
+                Ok(Concat { axis: *axis }.reference(&parts)?.remove(0))
             }
         }
     }

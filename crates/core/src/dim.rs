@@ -253,17 +253,19 @@ impl Dim {
 
     /// The dimension with the symbols in `bindings` replaced by their numbers.
     pub fn substitute(&self, bindings: &Bindings) -> Result<Dim> {
+        self.replace(&|name| bindings.get(name).copied().map(Dim::fixed))
+    }
+
+    /// The dimension with each symbol replaced by what `find` gives for it; symbols for which it gives nothing stay.
+    pub fn replace(&self, find: &dyn Fn(&str) -> Option<Dim>) -> Result<Dim> {
         let Repr::Polynomial(terms) = &self.0 else { return Ok(self.clone()) };
         let mut sum = Dim::ZERO;
         for (monomial, coefficient) in terms.iter() {
             let mut product = Dim::fixed(*coefficient);
             for atom in monomial {
                 let factor = match atom {
-                    Atom::Symbol(name) => match bindings.get(name) {
-                        Some(n) => Dim::fixed(*n),
-                        None => Dim::symbol(name),
-                    },
-                    Atom::FloorDiv(inner, divisor) => inner.substitute(bindings)?.floor_div(*divisor)?,
+                    Atom::Symbol(name) => find(name).unwrap_or_else(|| Dim::symbol(name)),
+                    Atom::FloorDiv(inner, divisor) => inner.replace(find)?.floor_div(*divisor)?,
                 };
                 product = product.mul(&factor)?;
             }

@@ -40,7 +40,7 @@ pub use graph::{ConstantId, Graph, GraphBuilder, Node, NodeId, Operand, Port, Ta
 pub use ops::Op;
 pub use outline::{CallId, LayerCall, Outline, WeightInfo};
 pub use reference::{ReferenceRun, run_reference};
-pub use rewrite::{rewrite, until};
+pub use rewrite::{rewrite, to_scans, until};
 pub use shape::{Shape, TensorType};
 pub use tensor::{Data, Tensor};
 pub use window::{Extent, Padding, Window};

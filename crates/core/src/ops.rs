@@ -6,19 +6,28 @@
 mod affine;
 mod binary;
 mod cast;
+mod compare;
 mod concat;
 mod conv;
 mod conv_transpose;
 mod dense;
+mod full;
 mod gather;
+mod gru;
 mod identity;
+mod lstm;
 mod mat_mul;
 mod normalize;
 mod pad;
 mod pool;
+mod recurrence;
 mod reduce;
 mod repeat;
 mod reshape;
+mod reverse;
+mod rnn;
+mod scan;
+mod select;
 mod slice;
 mod softmax;
 mod sparsemax;
@@ -29,19 +38,28 @@ pub use crate::constant::Arithmetic;
 pub use affine::Affine;
 pub use binary::{Binary, BinaryKind};
 pub use cast::Cast;
+pub use compare::{Compare, CompareKind};
 pub use concat::Concat;
 pub use conv::Conv;
 pub use conv_transpose::{ConvTranspose, Spread};
 pub use dense::Dense;
+pub use full::{Full, FullDim};
 pub use gather::Gather;
+pub use gru::Gru;
 pub use identity::Identity;
+pub use lstm::Lstm;
 pub use mat_mul::MatMul;
 pub use normalize::{Normalize, NormalizeKind};
 pub use pad::Pad;
 pub use pool::{Pool, PoolKind};
+pub use recurrence::{Recurrence, RecurrentOperands};
 pub use reduce::{Reduce, ReduceKind};
 pub use repeat::Repeat;
 pub use reshape::{Reshape, ReshapeDim};
+pub use reverse::Reverse;
+pub use rnn::Rnn;
+pub use scan::Scan;
+pub use select::Select;
 pub use slice::Slice;
 pub use softmax::Softmax;
 pub use sparsemax::Sparsemax;
@@ -103,6 +121,8 @@ ops! {
     Binary,
     /// The same numbers as another element type.
     Cast,
+    /// Whether two elements stand in a relation.
+    Compare,
     /// Tensors one after the other along an axis.
     Concat,
     /// Convolution over the middle axes.
@@ -111,10 +131,16 @@ ops! {
     ConvTranspose,
     /// Matrix product over the last axis.
     Dense,
+    /// One value everywhere.
+    Full,
     /// Elements picked by their indices.
     Gather,
+    /// Gated recurrent units.
+    Gru,
     /// Nothing.
     Identity,
+    /// Long short-term memory.
+    Lstm,
     /// Product of computed matrices.
     MatMul,
     /// Division by a tensor's own statistics.
@@ -129,6 +155,14 @@ ops! {
     Repeat,
     /// The same elements in another shape.
     Reshape,
+    /// A tensor from the last element of an axis to the first.
+    Reverse,
+    /// A simple recurrent network.
+    Rnn,
+    /// A graph run once for every step.
+    Scan,
+    /// Elements of one tensor or another.
+    Select,
     /// A tensor without its ends.
     Slice,
     /// Exponentials that sum to 1.

@@ -2,17 +2,21 @@
 //! shapes are inferred again and taps and origins are carried along.
 
 mod affine;
+mod dead;
 mod identity;
 mod outputs;
+mod scans;
 
 pub use outputs::until;
+pub use scans::to_scans;
 
 use crate::{ConstantId, Graph, GraphBuilder, Node, Operand, Result, ValueId};
 
-/// The graph without identities, and with affine maps folded into convolutions and dense layers wherever that is
+/// The graph without identities and what no output needs, and with affine maps folded into convolutions and dense layers wherever that is
 /// exact but for rounding.
 pub fn rewrite(graph: &Graph) -> Result<Graph> {
-    let graph = identity::drop_identities(graph)?;
+    let graph = dead::drop_dead(graph)?;
+    let graph = identity::drop_identities(&graph)?;
     affine::fold_affines(graph)
 }
 

@@ -15,6 +15,7 @@ mod mat_mul;
 mod normalize;
 mod pad;
 mod pool;
+mod recurrent;
 mod reduce;
 mod repeat;
 mod reshape;
@@ -85,12 +86,16 @@ macro_rules! each {
             Op::Affine($inner) => $result,
             Op::Binary($inner) => $result,
             Op::Cast($inner) => $result,
+            Op::Compare($inner) => $result,
             Op::Concat($inner) => $result,
             Op::Conv($inner) => $result,
             Op::ConvTranspose($inner) => $result,
             Op::Dense($inner) => $result,
+            Op::Full($inner) => $result,
             Op::Gather($inner) => $result,
+            Op::Gru($inner) => $result,
             Op::Identity($inner) => $result,
+            Op::Lstm($inner) => $result,
             Op::MatMul($inner) => $result,
             Op::Normalize($inner) => $result,
             Op::Pad($inner) => $result,
@@ -98,6 +103,10 @@ macro_rules! each {
             Op::Reduce($inner) => $result,
             Op::Repeat($inner) => $result,
             Op::Reshape($inner) => $result,
+            Op::Reverse($inner) => $result,
+            Op::Rnn($inner) => $result,
+            Op::Scan($inner) => $result,
+            Op::Select($inner) => $result,
             Op::Slice($inner) => $result,
             Op::Softmax($inner) => $result,
             Op::Sparsemax($inner) => $result,

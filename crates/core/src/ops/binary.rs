@@ -2,8 +2,8 @@
 
 use super::{Infer, Operator, exactly};
 use crate::constant::{broadcast, broadcast_strides};
-use crate::tensor::{dot, for_each_index};
-use crate::{Cost, Dim, Error, Result, Shape, Tensor, TensorType};
+use crate::tensor::{dot, element_count, for_each_index};
+use crate::{Cost, DType, Data, Dim, Error, Result, Shape, Tensor, TensorType};
 
 /// Two tensors, element by element; a missing or 1-sized axis repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,20 +29,29 @@ pub enum BinaryKind {
     Min,
     /// `a` where positive, else `a * b`: a leaky relu whose slope is a tensor (arXiv:1502.01852).
     Prelu,
+    /// Whether both of two truth values hold.
+    And,
+    /// Whether one of two truth values holds.
+    Or,
 }
 
 impl BinaryKind {
-    /// The function's value.
+    /// Whether the function is one of truth values.
+    pub fn is_logical(self) -> bool {
+        matches!(self, BinaryKind::And | BinaryKind::Or)
+    }
+
+    /// The function's value; truth values are 0 and 1.
     pub fn apply(self, a: f64, b: f64) -> f64 {
         match self {
             BinaryKind::Add => a + b,
             BinaryKind::Sub => a - b,
             BinaryKind::Mul => a * b,
             BinaryKind::Div => a / b,
-            BinaryKind::Max if a.is_nan() || a > b => a,
-            BinaryKind::Max => b,
-            BinaryKind::Min if a.is_nan() || a < b => a,
-            BinaryKind::Min => b,
+            BinaryKind::Max | BinaryKind::Or if a.is_nan() || a > b => a,
+            BinaryKind::Max | BinaryKind::Or => b,
+            BinaryKind::Min | BinaryKind::And if a.is_nan() || a < b => a,
+            BinaryKind::Min | BinaryKind::And => b,
             BinaryKind::Prelu if a > 0.0 => a,
             BinaryKind::Prelu => a * b,
         }
@@ -85,12 +94,14 @@ impl Operator for Binary {
             BinaryKind::Max => "max",
             BinaryKind::Min => "min",
             BinaryKind::Prelu => "prelu",
+            BinaryKind::And => "and",
+            BinaryKind::Or => "or",
         }
     }
 
     fn infer(&self, inputs: &[TensorType], infer: &mut Infer) -> Result<Vec<TensorType>> {
         let [a, b] = exactly(self.name(), inputs)?;
-        if a.dtype != b.dtype {
+        if a.dtype != b.dtype || self.kind.is_logical() != (a.dtype == DType::Bool) {
             return Err(Error::shape(format!("{} of {} and {}", self.name(), a.dtype, b.dtype)));
         }
         let what = || format!("{} of {} and {}", self.name(), a.shape, b.shape);
@@ -107,6 +118,14 @@ impl Operator for Binary {
         let [a, b] = exactly(self.name(), inputs)?;
         let shape = broadcast(a.shape(), b.shape())?;
         let (sa, sb) = (broadcast_strides(a.shape(), &shape), broadcast_strides(b.shape(), &shape));
+        if let (Data::Bool(a), Data::Bool(b)) = (a.data(), b.data()) {
+            let mut y = Vec::with_capacity(element_count(&shape)?);
+            let truth = |x: bool| f64::from(u8::from(x));
+            for_each_index(&shape, |index| {
+                y.push(self.kind.apply(truth(a[dot(index, &sa)]), truth(b[dot(index, &sb)])) != 0.0);
+            });
+            return Ok(vec![Tensor::new(shape, Data::Bool(y))?]);
+        }
         let (a, b) = (a.as_f64()?, b.as_f64()?);
         let mut y = Vec::new();
         for_each_index(&shape, |index| y.push(self.kind.apply(a[dot(index, &sa)], b[dot(index, &sb)])));

@@ -80,10 +80,10 @@ fn symbols_of(constraint: &Constraint) -> BTreeSet<Arc<str>> {
 }
 
 /// The values that some outputs need.
-struct Live(Vec<bool>);
+pub(super) struct Live(Vec<bool>);
 
 impl Live {
-    fn new(graph: &Graph, outputs: &[ValueId]) -> Live {
+    pub fn new(graph: &Graph, outputs: &[ValueId]) -> Live {
         let mut live = Live(vec![false; graph.values().len()]);
         outputs.iter().for_each(|id| live.0[id.0 as usize] = true);
         for node in graph.nodes().iter().rev() {
@@ -101,7 +101,7 @@ impl Live {
         self.0[id.0 as usize]
     }
 
-    fn node(&self, node: &Node) -> bool {
+    pub fn node(&self, node: &Node) -> bool {
         node.outputs.iter().any(|&id| self.value(id))
     }
 }

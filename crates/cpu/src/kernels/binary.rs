@@ -41,8 +41,12 @@ impl Kernel for Binary {
             BinaryKind::Sub => apply(bound, arrays, out, |a, b| a - b),
             BinaryKind::Mul => apply(bound, arrays, out, |a, b| a * b),
             BinaryKind::Div => apply(bound, arrays, out, |a, b| a / b),
-            BinaryKind::Max => apply(bound, arrays, out, |a, b| if a.is_nan() || a > b { a } else { b }),
-            BinaryKind::Min => apply(bound, arrays, out, |a, b| if a.is_nan() || a < b { a } else { b }),
+            BinaryKind::Max | BinaryKind::Or => {
+                apply(bound, arrays, out, |a, b| if a.is_nan() || a > b { a } else { b })
+            }
+            BinaryKind::Min | BinaryKind::And => {
+                apply(bound, arrays, out, |a, b| if a.is_nan() || a < b { a } else { b })
+            }
             BinaryKind::Prelu => apply(bound, arrays, out, |a, b| if a > 0.0 { a } else { a * b }),
         }
     }

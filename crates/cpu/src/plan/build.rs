@@ -207,6 +207,14 @@ impl<'a> Builder<'a> {
             Op::Sparsemax(op) => self.then(Sparsemax(*op), draft, &mut operands)?,
             Op::Transpose(op) => self.then(Transpose::<f32>::new(op.clone()), draft, &mut operands)?,
             Op::Unary(op) => self.then(Function::new(*op), draft, &mut operands)?,
+            Op::Compare(_)
+            | Op::Full(_)
+            | Op::Gru(_)
+            | Op::Lstm(_)
+            | Op::Reverse(_)
+            | Op::Rnn(_)
+            | Op::Scan(_)
+            | Op::Select(_) => return Err(Error::unsupported(node.op.name())),
             Op::Identity(_) | Op::Reshape(_) => {
                 return Err(Error::unsupported(format!("{} as a step of its own", node.op.name())));
             }

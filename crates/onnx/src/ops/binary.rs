@@ -69,6 +69,8 @@ impl Lower for Binary {
             BinaryKind::Div => "Div",
             BinaryKind::Max => "Max",
             BinaryKind::Min => "Min",
+            BinaryKind::And => "And",
+            BinaryKind::Or => "Or",
             BinaryKind::Prelu if repeats(&emit.type_of(1)?.shape, &emit.type_of(0)?.shape) => "PRelu",
             BinaryKind::Prelu => return prelu(emit, args),
         };
