@@ -91,6 +91,15 @@ impl Activation {
         }
     }
 
+    /// The function of single elements that it is: `Some(None)` where it is none at all, `None` where it is another kind.
+    pub(crate) fn as_function(&self) -> Option<Option<Unary>> {
+        match self {
+            Activation::Linear => Some(None),
+            Activation::Unary(function) => Some(Some(*function)),
+            _ => None,
+        }
+    }
+
     /// Whether each vector along the last axis is computed from the vector at the same place alone.
     pub(crate) fn is_per_vector(&self) -> bool {
         match self {

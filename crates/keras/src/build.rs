@@ -4,6 +4,7 @@ use crate::layer::{Kind, LayerObject};
 use crate::layers;
 use crate::model::{Model, is_model_class};
 use crate::registry::{FromConfig, Registry};
+use crate::snake_case::to_snake_case;
 use crate::{Activation, Error, Fields, KerasVersion, Layer, Limits, Result};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -51,12 +52,7 @@ impl Build {
     /// The layer that `{"class_name": .., "config": .., "name": ..}` describes; broken, with the error noted,
     /// where its config is not understood.
     pub fn object(&mut self, description: &Value, store: String) -> Result<LayerObject> {
-        if self.objects >= self.limits.max_layers {
-            let limit = self.limits.max_layers;
-            return Err(Error::limit(format!("the model has more than {limit} layers")));
-        }
-        let id = self.objects;
-        self.objects += 1;
+        let id = self.next_id()?;
         let class = description.get("class_name").and_then(Value::as_str);
         let class = class.ok_or_else(|| Error::malformed("a layer without `class_name`"))?;
         let config = description.get("config").unwrap_or(&Value::Null);
@@ -82,6 +78,27 @@ impl Build {
         Ok(object)
     }
 
+    fn next_id(&mut self) -> Result<usize> {
+        let limit = self.limits.max_layers;
+        if self.objects >= limit {
+            return Err(Error::limit(format!("the model has more than {limit} layers")));
+        }
+        self.objects += 1;
+        Ok(self.objects - 1)
+    }
+
+    /// A layer that another one has without describing it.
+    pub fn part(&mut self, class: &str, store: String, layer: Box<dyn Layer>) -> Result<LayerObject> {
+        Ok(LayerObject {
+            name: to_snake_case(class),
+            class: class.to_string(),
+            store,
+            trainable: true,
+            id: self.next_id()?,
+            kind: Kind::Leaf(layer),
+        })
+    }
+
     /// The layer itself, and its class as Keras 3 spells it.
     fn kind(
         &mut self,
@@ -95,9 +112,13 @@ impl Build {
         }
         if let Some(module) = description.get("module").and_then(Value::as_str) {
             if module.starts_with("keras.src.ops") || module.starts_with("keras.ops") {
-                return Err(Error::unsupported(
-                    "operator nodes (`keras.ops` on Keras tensors) are not supported",
-                ));
+                let entry = layers::find_operator(class).ok_or_else(|| {
+                    Error::unsupported(format!(
+                        "the operator node `{class}` (`keras.ops` on Keras tensors) is not supported"
+                    ))
+                })?;
+                let layer = self.leaf(entry.from_config, entry.class, map, store)?;
+                return Ok((Kind::Leaf(layer), class.to_string()));
             }
             if !is_keras_module(module) {
                 let message = format!("this is a custom class of module {module:?}");

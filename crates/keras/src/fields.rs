@@ -2,7 +2,7 @@
 
 use crate::build::Build;
 use crate::layer::LayerObject;
-use crate::{Error, KerasVersion, Result};
+use crate::{Error, KerasVersion, Layer, Result};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -152,6 +152,12 @@ impl<'a, 'b> Fields<'a, 'b> {
     pub fn layer(&mut self, value: &Value, segment: &str) -> Result<LayerObject> {
         let store = format!("{}/{segment}", self.store);
         self.build.object(value, store)
+    }
+
+    /// A part of this layer that Keras keeps as a layer of its own, whose weights are saved under `segment`.
+    pub(crate) fn part(&mut self, class: &str, segment: &str, layer: Box<dyn Layer>) -> Result<LayerObject> {
+        let store = format!("{}/{segment}", self.store);
+        self.build.part(class, store, layer)
     }
 
     /// Demands that every key was read.

@@ -19,6 +19,9 @@ use std::collections::BTreeSet;
 pub struct ImportOptions {
     /// What a file may make this crate do.
     pub limits: Limits,
+    /// Whether the states of stateful recurrent layers become inputs of the model, named `<layer>/state_0` and so on,
+    /// behind its own, and outputs named `<layer>/next_state_0`; else they begin as zeros in each run.
+    pub expose_states: bool,
 }
 
 /// An imported model.
@@ -145,8 +148,9 @@ impl Importer {
             }));
         };
         let mut cx = Lowering::new(version, &root.name);
+        cx.states.wanted = options.expose_states;
         let outcome = model.lower_outermost(&mut cx);
-        let Lowering { mut builder, mut outline, requests, errors: mut noted, .. } = cx;
+        let Lowering { mut builder, mut outline, requests, errors: mut noted, states, .. } = cx;
         let left_over = build.left_over();
         let mut errors = build.errors;
         errors.append(&mut noted);
@@ -154,7 +158,7 @@ impl Importer {
             Ok(outputs) => {
                 let mut names = BTreeSet::new();
                 let mut complete = true;
-                for (name, tensor) in outputs {
+                for (name, tensor) in outputs.into_iter().chain(states.outputs) {
                     match tensor.value() {
                         Some(value) => builder.output(unique(&name, &mut names), value),
                         None => complete = false,

@@ -4,10 +4,12 @@
 //! Keras 1.2.2. What is not in it is refused by name. Keras 2.0 to 2.2 still have `Merge`, and Sequential models
 //! inside of others that have no name; both are rewritten in their files too.
 //!
-//! - `weights`: what Keras 1 stored otherwise.
+//! - `weights`: what Keras 1 stored otherwise; `gates`: what it stored in parts.
 
+mod gates;
 mod weights;
 
+pub(crate) use gates::{Found, join_gates};
 pub(crate) use weights::{in_todays_layout, name_in_keras1};
 
 use crate::fields::{as_int, brief};

@@ -1,8 +1,9 @@
 //! What a Keras layer is here: a config that was read, and a lowering.
 
+use crate::layers::{Cell, Recurrent};
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::model::Model;
-use crate::{Fields, Result};
+use crate::{Fields, KerasVersion, Result};
 use std::fmt;
 
 /// A Keras layer: reads its config, then adds what it computes to the graph, as often as it is called.
@@ -20,6 +21,33 @@ pub trait Layer: fmt::Debug + Send + Sync {
     fn is_per_vector(&self) -> bool {
         false
     }
+
+    /// What becomes of the input's mask, in models of this version of Keras.
+    fn masks(&self, _version: KerasVersion) -> Masks {
+        Masks::Dropped
+    }
+
+    /// The layer as what a recurrent layer does in one step, if it is that.
+    fn as_cell(&self) -> Option<&dyn Cell> {
+        None
+    }
+
+    /// Keras's own recurrent layer, if it is one.
+    #[doc(hidden)]
+    fn as_recurrent(&self) -> Option<&Recurrent> {
+        None
+    }
+}
+
+/// What becomes of the mask of a layer's first input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Masks {
+    /// The outputs have none.
+    Dropped,
+    /// It is the mask of every output.
+    Passed,
+    /// [`Layer::lower`] gives the outputs their masks.
+    Handled,
 }
 
 /// One layer of a model: shared if it is called more than once.
@@ -47,6 +75,27 @@ impl LayerObject {
     /// Whether it is a layer for which [`Layer::is_per_vector`] holds.
     pub(crate) fn is_per_vector(&self) -> bool {
         matches!(&self.kind, Kind::Leaf(layer) if layer.is_per_vector())
+    }
+
+    /// The layer as what a recurrent layer does in one step, if it is that.
+    pub(crate) fn as_cell(&self) -> Option<&dyn Cell> {
+        match &self.kind {
+            Kind::Leaf(layer) => layer.as_cell(),
+            Kind::Model(_) | Kind::Broken => None,
+        }
+    }
+
+    /// The recurrent layer, if it is one.
+    pub(crate) fn as_recurrent(&self) -> Option<&Recurrent> {
+        match &self.kind {
+            Kind::Leaf(layer) => layer.as_recurrent(),
+            Kind::Model(_) | Kind::Broken => None,
+        }
+    }
+
+    /// Whether its config could not be read.
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self.kind, Kind::Broken)
     }
 
     /// `layer "dense_1" (Dense)`.

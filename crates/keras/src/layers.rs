@@ -5,11 +5,15 @@ mod convolutional;
 mod core;
 mod merging;
 mod normalization;
+mod operators;
 mod pooling;
 mod preprocessing;
 mod regularization;
 mod reshaping;
 mod rnn;
+
+pub(crate) use rnn::Recurrent;
+pub use rnn::{Cell, OverSteps, Steps};
 
 use crate::fields::{as_int, expected};
 use crate::lowering::{Lowering, Tensor};
@@ -50,6 +54,7 @@ layers! {
     AveragePooling1D | AvgPool1D => pooling::Pooling;
     BatchNormalization | BatchNormalizationV1 | BatchNormalizationV2 | SyncBatchNormalization
         => normalization::BatchNormalization, refuses "`virtual_batch_size`";
+    Bidirectional => rnn::Bidirectional;
     Concatenate => merging::Concatenate;
     Conv1D | Convolution1D => convolutional::Conv;
     Conv1DTranspose | Convolution1DTranspose => convolutional::ConvTranspose;
@@ -61,6 +66,8 @@ layers! {
     ELU => activations::Elu;
     Embedding => core::Embedding, refuses "`mask_zero`; quantized and LoRA weights";
     Flatten => reshaping::Flatten;
+    GRU => rnn::Recurrent, refuses "call argument `constants`";
+    GRUCell => rnn::GruCell;
     GaussianDropout => regularization::TrainingOnly;
     GaussianNoise => regularization::TrainingOnly;
     GlobalAveragePooling1D | GlobalAvgPool1D => pooling::GlobalPooling;
@@ -68,8 +75,11 @@ layers! {
     GroupNormalization => normalization::GroupNormalization;
     Identity => regularization::TrainingOnly;
     InputLayer => core::InputLayer, refuses "sparse and ragged inputs";
+    LSTM => rnn::Recurrent, refuses "call argument `constants`";
+    LSTMCell => rnn::LstmCell;
     LayerNormalization => normalization::LayerNormalization;
     LeakyReLU => activations::LeakyReLU;
+    Masking => core::Masking;
     MaxPooling1D | MaxPool1D => pooling::Pooling;
     Maximum => merging::Merge;
     Minimum => merging::Merge;
@@ -78,14 +88,18 @@ layers! {
     PReLU => activations::PReLU;
     Permute => reshaping::Permute;
     RMSNormalization => normalization::LayerNormalization;
+    RNN => rnn::Recurrent, refuses "call argument `constants`";
     ReLU => activations::ReLU;
     RepeatVector => reshaping::RepeatVector;
     Rescaling => preprocessing::Rescaling;
     Reshape => reshaping::Reshape;
     SeparableConv1D | SeparableConvolution1D => convolutional::SeparableConv;
+    SimpleRNN => rnn::Recurrent, refuses "call argument `constants`";
+    SimpleRNNCell => rnn::SimpleRnnCell;
     Softmax => activations::Softmax;
     SpatialDropout1D => regularization::TrainingOnly;
     SpectralNormalization => normalization::SpectralNormalization;
+    StackedRNNCells => rnn::StackedRnnCells;
     Subtract => merging::Merge;
     ThresholdedReLU => activations::ThresholdedReLU;
     TimeDistributed => rnn::TimeDistributed, refuses "layers of several outputs";
@@ -97,6 +111,11 @@ layers! {
 /// The layer with this class name, in any version's spelling.
 pub(crate) fn find(class: &str) -> Option<&'static SupportedLayer> {
     LAYERS.iter().find(|layer| layer.class == class || layer.aliases.contains(&class))
+}
+
+/// The operator of `keras.ops` with this class name.
+pub(crate) fn find_operator(class: &str) -> Option<&'static SupportedLayer> {
+    operators::OPERATORS.iter().find(|operator| operator.class == class)
 }
 
 /// How a layer's tensors are laid out.

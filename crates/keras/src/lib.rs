@@ -42,8 +42,8 @@ pub use archive::{
 pub use error::{Error, ErrorKind, Problem, Result};
 pub use fields::Fields;
 pub use import::{ImportOptions, Imported, Importer, import};
-pub use layer::{Layer, LayerObject};
-pub use layers::{LAYERS, SupportedLayer};
+pub use layer::{Layer, LayerObject, Masks};
+pub use layers::{Cell, LAYERS, OverSteps, Steps, SupportedLayer};
 pub use lowering::{Arg, Call, Lowering, Tensor};
 pub use serde_json::Value;
 pub use version::KerasVersion;

@@ -1,5 +1,12 @@
 //! The state of an import while layers are called: the graph and outline so far, and the weights asked for.
 
+mod body;
+mod masks;
+mod states;
+
+pub(crate) use body::Body;
+pub(crate) use states::ExposedStates;
+
 use crate::layer::{Kind, LayerObject};
 use crate::weights::{LateBound, Request, Weight, WeightSpec};
 use crate::{Error, KerasVersion, Result};
@@ -12,16 +19,17 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a layer gives and takes: a value of the graph.
+/// What a layer gives and takes: a value of the graph and, where Keras has one, its mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tensor {
     value: Option<ValueId>,
+    mask: Option<ValueId>,
     from: Option<(CallId, usize)>,
 }
 
 impl Tensor {
     /// The output of something that failed.
-    pub(crate) const UNKNOWN: Tensor = Tensor { value: None, from: None };
+    pub(crate) const UNKNOWN: Tensor = Tensor { value: None, mask: None, from: None };
 
     /// Whether it came from something that failed.
     pub(crate) fn is_unknown(&self) -> bool {
@@ -31,11 +39,22 @@ impl Tensor {
     pub(crate) fn value(&self) -> Option<ValueId> {
         self.value
     }
+
+    /// Which steps count, `[batch, steps]`, where the tensor has a mask.
+    pub fn mask(&self) -> Option<Tensor> {
+        self.mask.map(Tensor::from)
+    }
+
+    /// The same tensor with another mask, or none.
+    #[must_use]
+    pub fn with_mask(self, mask: Option<Tensor>) -> Tensor {
+        Tensor { mask: mask.and_then(|mask| mask.value), ..self }
+    }
 }
 
 impl From<ValueId> for Tensor {
     fn from(value: ValueId) -> Tensor {
-        Tensor { value: Some(value), from: None }
+        Tensor { value: Some(value), mask: None, from: None }
     }
 }
 
@@ -52,7 +71,7 @@ pub enum Arg {
 
 impl Arg {
     /// Whether it is Python's `None`, or a list of nothing else: no mask for any of several inputs.
-    fn is_none(&self) -> bool {
+    pub(crate) fn is_none(&self) -> bool {
         match self {
             Arg::Constant(value) => value.is_null(),
             Arg::List(args) => args.iter().all(Arg::is_none),
@@ -145,6 +164,9 @@ pub struct Lowering {
     /// What each layer object has been through, by its id.
     objects: BTreeMap<usize, ObjectState>,
     stack: Vec<Frame>,
+    /// The graphs around the one that is being added to, outermost first.
+    bodies: Vec<Body>,
+    pub(crate) states: ExposedStates,
 }
 
 #[derive(Debug, Default)]
@@ -178,6 +200,8 @@ impl Lowering {
             errors: Vec::new(),
             objects: BTreeMap::new(),
             stack: Vec::new(),
+            bodies: Vec::new(),
+            states: ExposedStates::default(),
         }
     }
 
@@ -196,7 +220,7 @@ impl Lowering {
             Kind::Leaf(_) if inputs.iter().any(Tensor::is_unknown) => {
                 Ok(Outputs { tensors: Vec::new(), complete: false })
             }
-            Kind::Leaf(layer) => layer.lower(self, call).map(|tensors| Outputs { tensors, complete: true }),
+            Kind::Leaf(layer) => self.lower_leaf(layer.as_ref(), call),
         };
         let outputs = outcome.unwrap_or_else(|error| {
             let place = self.place();
@@ -211,6 +235,19 @@ impl Lowering {
     pub fn call_child(&mut self, object: &LayerObject, call: &Call) -> Result<Vec<Tensor>> {
         let outputs = self.call(object, call);
         Ok(outputs.tensors)
+    }
+
+    /// What `lower` adds as part of a call of the child layer `object`: its weights are the child's.
+    pub(crate) fn within_child<T>(
+        &mut self,
+        object: &LayerObject,
+        input: Tensor,
+        lower: impl FnOnce(&mut Lowering) -> Result<T>,
+    ) -> Result<T> {
+        let id = self.begin(object, &[input]);
+        let outcome = lower(self).map_err(|error| error.within(self.place()));
+        self.end(id, Outputs { tensors: Vec::new(), complete: false });
+        outcome
     }
 
     fn begin(&mut self, object: &LayerObject, inputs: &[Tensor]) -> CallId {
@@ -340,6 +377,12 @@ impl Lowering {
         Ok(self.builder.add(op.into(), inputs.iter().copied())?.into())
     }
 
+    /// Adds an operator and returns its outputs.
+    pub fn add_all(&mut self, op: impl Into<Op>, inputs: &[Operand]) -> Result<Vec<Tensor>> {
+        let outputs = self.builder.add_all(op.into(), inputs.to_vec())?;
+        Ok(outputs.into_iter().map(Tensor::from).collect())
+    }
+
     /// Adds an operator on one floating-point tensor.
     pub fn apply(&mut self, op: impl Into<Op>, input: Tensor) -> Result<Tensor> {
         let operand = self.operand(input)?;
@@ -416,11 +459,16 @@ impl Lowering {
 
     /// Fixed numbers that the layer computes with, named after it, as an operand.
     pub fn literal(&mut self, name: &str, numbers: Array) -> Result<Operand> {
-        let path = self.stack.last().map_or("", |frame| frame.path.as_str());
         let dtype = if matches!(numbers.data(), Data::I64(_)) { DType::I64 } else { DType::F32 };
+        self.literal_of(name, dtype, numbers)
+    }
+
+    /// Fixed numbers of a certain type.
+    pub(crate) fn literal_of(&mut self, name: &str, dtype: DType, numbers: Array) -> Result<Operand> {
+        let path = self.stack.last().map_or("", |frame| frame.path.as_str());
         let constant =
             Constant { name: format!("{path}/{name}"), dtype, expr: ConstantExpr::literal(numbers) };
-        Ok(self.builder.constant(constant)?.into())
+        self.add_constant(constant)
     }
 
     /// The layer's weights, declared all at once in Keras's creation order. A second call of the same layer gets
@@ -479,12 +527,12 @@ impl Lowering {
         let object = self.stack.last().map_or(usize::MAX, |frame| frame.object);
         let known = self.objects.get(&object).into_iter().flat_map(|state| &state.constants);
         if let Some((_, operand)) = known.clone().find(|(known, _)| known.is_same(weight)) {
-            return Ok(*operand);
+            return self.bring_in(*operand, 0);
         }
         let constant = Constant { name: weight.name.clone(), dtype: DType::F32, expr: weight.expr.clone() };
-        let operand = Operand::from(self.builder.constant(constant)?);
+        let operand = Operand::from(self.outermost().constant(constant)?);
         self.objects.entry(object).or_default().constants.push((weight.clone(), operand));
-        Ok(operand)
+        self.bring_in(operand, 0)
     }
 
     /// Something computed from numbers in the config, named after the layer in progress.

@@ -7,7 +7,7 @@ mod sequential;
 
 use crate::build::Build;
 use crate::layer::LayerObject;
-use crate::lowering::{Call, Lowering, Outputs, Tensor};
+use crate::lowering::{Arg, Call, Lowering, Outputs, Tensor};
 use crate::snake_case::to_snake_case;
 use crate::{Error, Result};
 use k2o_core::{DType, Dim, Shape, TensorType};
@@ -62,7 +62,12 @@ impl Model {
 
     /// Calls the model inside another.
     pub fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Outputs> {
-        let inputs = call.inputs()?;
+        let mut call = call.clone();
+        let mask = call.kwargs.remove("mask");
+        let mut inputs = call.inputs()?;
+        if let ([input], Some(Arg::Tensor(mask))) = (inputs.as_mut_slice(), mask) {
+            *input = input.with_mask(Some(mask));
+        }
         match self {
             Model::Sequential(model) => {
                 let input = match inputs.as_slice() {

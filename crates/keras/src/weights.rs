@@ -1,10 +1,11 @@
 //! Weights as layers ask for them, and the rules that find them in a file.
 
-use crate::archive::{Layout, NamedLayer, StoredWeight, WeightStore};
-use crate::keras1::{in_todays_layout, name_in_keras1};
+use crate::archive::{Layout, NamedLayer, WeightStore};
+use crate::keras1::{Found, in_todays_layout, join_gates, name_in_keras1};
 use crate::ranks::by_rank;
 use crate::{Error, ErrorKind, Result};
 use k2o_core::{CallId, ConstantExpr, DType, Dim, Outline, Shape, StoredTensor};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
@@ -217,7 +218,7 @@ fn bind_tree(requests: &[Request], store: &WeightStore) -> Vec<Error> {
     for (path, group) in store.tree().iter().filter(|(path, _)| !is_seed_generator(path)) {
         let taken = used.get(path.as_str()).copied().unwrap_or(0);
         let left = group.iter().filter(|(i, _)| *i >= taken);
-        errors.extend(left.map(|(i, weight)| left_over(&format!("{path}/vars/{i}"), weight)));
+        errors.extend(left.map(|(i, weight)| left_over(&format!("{path}/vars/{i}"), weight.shape())));
     }
     errors
 }
@@ -227,11 +228,8 @@ fn is_seed_generator(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|name| name == "seed_generator")
 }
 
-fn left_over(path: &str, weight: &StoredWeight) -> Error {
-    Error::malformed(format!(
-        "the file has a weight {path} of shape {:?} that no layer asks for",
-        weight.shape()
-    ))
+fn left_over(path: &str, shape: &[usize]) -> Error {
+    Error::malformed(format!("the file has a weight {path} of shape {shape:?} that no layer asks for"))
 }
 
 /// A file in the legacy layout, and who asks for its weights.
@@ -242,7 +240,11 @@ struct Legacy<'a> {
 
 impl Legacy<'_> {
     /// Binds weight `index`, which old versions of Keras stored otherwise.
-    fn bind(&self, request: &Request, index: usize, stored: &StoredWeight) -> Result<()> {
+    fn bind(&self, request: &Request, index: usize, found: &Found<'_>) -> Result<()> {
+        let stored = match found {
+            Found::Stored(stored) => stored,
+            Found::Joined(joined) => return request.bind(index, joined.clone()),
+        };
         let Some(spec) = request.specs.get(index) else { return Ok(()) };
         let class = self.outline.get(request.call).map_or("", |call| &call.class);
         let backend = self.store.backend();
@@ -272,20 +274,21 @@ fn bind_named(requests: &[Request], order: &[&str], file: &Legacy<'_>) -> Vec<Er
         let found =
             if by_order { Some(position) } else { groups.iter().position(|group| group.name == *name) };
         let group = found.and_then(|at| groups.get(at)).map_or(&[][..], |group| &group.weights);
+        let group = join_gates(group);
         taken.extend(found);
         match inside.get(name).map(Vec::as_slice) {
-            Some([request]) => errors.extend(bind_in_order(request, group, file)),
-            Some(requests) => errors.extend(bind_by_name(requests, group, file)),
+            Some([request]) => errors.extend(bind_in_order(request, &group, file)),
+            Some(requests) => errors.extend(bind_by_name(requests, &group, file)),
             None => {}
         }
     }
     for (_, group) in groups.iter().enumerate().filter(|(at, _)| !taken.contains(at)) {
-        errors.extend(group.weights.iter().map(|(path, weight)| left_over(path, weight)));
+        errors.extend(group.weights.iter().map(|(path, weight)| left_over(path, weight.shape())));
     }
     errors
 }
 
-fn bind_in_order(request: &Request, group: &[(String, StoredWeight)], file: &Legacy<'_>) -> Vec<Error> {
+fn bind_in_order(request: &Request, group: &[(String, Found<'_>)], file: &Legacy<'_>) -> Vec<Error> {
     let order = request.saved_order();
     let mut errors = Vec::new();
     for (position, &index) in order.iter().enumerate() {
@@ -298,31 +301,24 @@ fn bind_in_order(request: &Request, group: &[(String, StoredWeight)], file: &Leg
         };
         errors.extend(outcome.err());
     }
-    errors.extend(group.iter().skip(order.len()).map(|(path, weight)| left_over(path, weight)));
+    errors.extend(group.iter().skip(order.len()).map(|(path, weight)| left_over(path, weight.shape())));
     errors
 }
 
-/// Freezing reorders the weights of nested models, so they are found by `<layer>/<weight>`; Keras 2 names those of a
-/// wrapped layer after the wrapper, and Keras 1 says `<layer>_W`.
-fn bind_by_name(requests: &[&Request], group: &[(String, StoredWeight)], file: &Legacy<'_>) -> Vec<Error> {
+/// Freezing reorders the weights of nested models, so they are found by name: of the weights that are called as the layer
+/// calls its own, the first of those whose path has most of the names around the layer. Keras 2 leaves out the names of
+/// wrapped layers, counts cells of recurrent layers over all models, and Keras 1 says `<layer>_W`. Early versions of Keras 3
+/// write no more than the weight's name.
+fn bind_by_name(requests: &[&Request], group: &[(String, Found<'_>)], file: &Legacy<'_>) -> Vec<Error> {
     let mut errors = Vec::new();
     let mut taken = BTreeSet::new();
     for request in requests {
         for (index, spec) in request.specs.iter().enumerate().filter(|(_, spec)| !spec.repeated) {
-            let position_of = |layer: &String| {
-                let wanted = format!("{layer}/{}", spec.name);
-                let in_keras1 = name_in_keras1(spec.name).map(|name| format!("{layer}_{name}"));
-                group.iter().position(|(path, _)| {
-                    let path = path.split(':').next().unwrap_or_default();
-                    path == wanted
-                        || path.ends_with(&format!("/{wanted}"))
-                        || Some(path) == in_keras1.as_deref()
-                })
-            };
-            // Early versions of Keras 3 write no more than the weight's name, which then can be there only once.
-            let bare = || group.iter().position(|(path, _)| path == spec.name);
-            let found = request.scopes.iter().find_map(position_of).or_else(bare);
-            let outcome = match found.and_then(|at| Some((at, group.get(at)?))) {
+            let candidates = group.iter().enumerate().filter(|(at, _)| !taken.contains(at));
+            let rated =
+                candidates.filter_map(|(at, (path, _))| Some((at, rating(request, spec.name, path)?)));
+            let best = rated.min_by_key(|&(at, rating)| (Reverse(rating), at)).map(|(at, _)| at);
+            let outcome = match best.and_then(|at| Some((at, group.get(at)?))) {
                 Some((at, (_, stored))) => {
                     taken.insert(at);
                     file.bind(request, index, stored)
@@ -336,6 +332,23 @@ fn bind_by_name(requests: &[&Request], group: &[(String, StoredWeight)], file: &
         }
     }
     let left = group.iter().enumerate().filter(|(at, _)| !taken.contains(at));
-    errors.extend(left.map(|(_, (path, weight))| left_over(path, weight)));
+    errors.extend(left.map(|(_, (path, weight))| left_over(path, weight.shape())));
     errors
+}
+
+/// How much speaks for it that the weight at `path` is the one that the layer calls `name`; `None` if it cannot be. Outer
+/// names count more than inner ones, which other layers may have too.
+fn rating(request: &Request, name: &str, path: &str) -> Option<usize> {
+    let path = path.split(':').next().unwrap_or_default();
+    if let Some(name) = name_in_keras1(name)
+        && let Some(scope) = request.scopes.iter().rposition(|scope| path == format!("{scope}_{name}"))
+    {
+        return Some(1 << scope.min(60));
+    }
+    let around = if path == name { "" } else { path.strip_suffix(name)?.strip_suffix('/')? };
+    let bounded = format!("/{around}/");
+    let has = |scope: &&(usize, &String)| bounded.contains(&format!("/{}/", scope.1));
+    let scopes: Vec<(usize, &String)> = request.scopes.iter().enumerate().collect();
+    let rating: usize = scopes.iter().filter(has).map(|(depth, _)| 1 << (*depth).min(60)).sum();
+    (rating > 0 || around.is_empty()).then_some(rating)
 }

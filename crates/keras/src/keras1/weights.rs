@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub(crate) fn name_in_keras1(name: &str) -> Option<&'static str> {
     Some(match name {
         "kernel" | "embeddings" => "W",
+        "recurrent_kernel" => "U",
         "bias" => "b",
         "alpha" => "alphas",
         "gamma" => "gamma",
@@ -56,11 +57,6 @@ pub(crate) fn in_todays_layout(
     backend: Option<&str>,
 ) -> Result<Arc<dyn StoredTensor>> {
     let as_it_is = || Arc::new(stored.clone());
-    if is_of_one_gate(stored.path()) {
-        let message =
-            format!("weight {name:?} was saved by Keras 1 in a part for each gate, which is not supported");
-        return Err(Error::unsupported(message).help("load the model in Keras 2 and save it again"));
-    }
     let &[size, channels, filters] = shape else { return Ok(as_it_is()) };
     if name != "kernel" && !name.ends_with("_kernel") {
         return Ok(as_it_is());
@@ -92,15 +88,6 @@ pub(crate) fn in_todays_layout(
         return Ok(as_it_is());
     }
     Ok(Arc::new(Converted { stored: stored.clone(), shape: shape.to_vec(), conversion, turned: is_theanos }))
-}
-
-/// Whether a path ends as `lstm_1_W_i:0`.
-fn is_of_one_gate(path: &str) -> bool {
-    let mut parts = path.split(':').next().unwrap_or_default().rsplit('_');
-    let (gate, weight) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    ["i", "f", "c", "o", "z", "r", "h"].contains(&gate)
-        && ["W", "U", "b"].contains(&weight)
-        && parts.next().is_some()
 }
 
 impl StoredTensor for Converted {
@@ -217,7 +204,5 @@ mod tests {
             Some("theano"),
             "with Theano as backend",
         );
-        let gate = stored("lstm_1_W_i:0", &[6, 2], &ELEMENTS);
-        check_refused(&gate, "LSTM", "kernel", None, "in a part for each gate");
     }
 }

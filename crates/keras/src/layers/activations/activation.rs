@@ -1,7 +1,8 @@
 //! `Activation`: a function by name. <https://keras.io/api/layers/core_layers/activation/>
 
+use crate::layer::Masks;
 use crate::lowering::{Call, Lowering, Tensor};
-use crate::{Fields, Layer, Result, activation};
+use crate::{Fields, KerasVersion, Layer, Result, activation};
 
 #[derive(Debug)]
 pub(in crate::layers) struct Activation {
@@ -18,5 +19,9 @@ impl Layer for Activation {
     }
     fn is_per_vector(&self) -> bool {
         self.activation.is_per_vector()
+    }
+
+    fn masks(&self, _: KerasVersion) -> Masks {
+        Masks::Passed
     }
 }

@@ -1,8 +1,9 @@
 //! `ELU(alpha)`: `x` where positive, else `alpha * (exp(x) - 1)`.
 //! <https://keras.io/api/layers/activation_layers/elu/>
 
+use crate::layer::Masks;
 use crate::lowering::{Call, Lowering, Tensor};
-use crate::{Fields, Layer, Result};
+use crate::{Fields, KerasVersion, Layer, Result};
 use k2o_core::ops::Unary;
 
 #[derive(Debug)]
@@ -17,5 +18,9 @@ impl Layer for Elu {
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         Ok(vec![cx.apply(Unary::Elu { alpha: self.alpha }, call.input()?)?])
+    }
+
+    fn masks(&self, _: KerasVersion) -> Masks {
+        Masks::Passed
     }
 }

@@ -1,8 +1,9 @@
 //! `LeakyReLU`: `x` where positive, else `negative_slope * x`.
 //! <https://keras.io/api/layers/activation_layers/leaky_relu/>. The key is `alpha` in Keras 2; 0.3 if there is none.
 
+use crate::layer::Masks;
 use crate::lowering::{Call, Lowering, Tensor};
-use crate::{Fields, Layer, Result};
+use crate::{Fields, KerasVersion, Layer, Result};
 use k2o_core::ops::Unary;
 
 #[derive(Debug)]
@@ -17,5 +18,9 @@ impl Layer for LeakyReLU {
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         Ok(vec![cx.apply(Unary::LeakyRelu { slope: self.negative_slope }, call.input()?)?])
+    }
+
+    fn masks(&self, _: KerasVersion) -> Masks {
+        Masks::Passed
     }
 }

@@ -4,10 +4,11 @@
 //! `alpha` has the input's axes without the batch. Keras finds a shared axis `i` at index `i - 1` of them as Python
 //! does, so that axis 0 is the last.
 
+use crate::layer::Masks;
 use crate::layers::Axes;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::WeightSpec;
-use crate::{Error, Fields, Layer, Result};
+use crate::{Error, Fields, KerasVersion, Layer, Result};
 use k2o_core::ops::{Binary, BinaryKind};
 
 #[derive(Debug)]
@@ -40,5 +41,9 @@ impl Layer for PReLU {
             inputs.push(cx.constant(&weight)?);
         }
         Ok(vec![cx.add(Binary { kind: BinaryKind::Prelu }, &inputs)?])
+    }
+
+    fn masks(&self, _: KerasVersion) -> Masks {
+        Masks::Passed
     }
 }

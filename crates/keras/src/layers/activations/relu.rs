@@ -1,7 +1,8 @@
 //! `ReLU(max_value, negative_slope, threshold)`. <https://keras.io/api/layers/activation_layers/relu/>
 
+use crate::layer::Masks;
 use crate::lowering::{Call, Lowering, Tensor};
-use crate::{Fields, Layer, Result};
+use crate::{Fields, KerasVersion, Layer, Result};
 use k2o_core::ops::Unary;
 
 #[derive(Debug)]
@@ -25,5 +26,9 @@ impl Layer for ReLU {
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         Ok(vec![cx.apply(self.function, call.input()?)?])
+    }
+
+    fn masks(&self, _: KerasVersion) -> Masks {
+        Masks::Passed
     }
 }

@@ -1,7 +1,8 @@
 //! Keras 2's `ThresholdedReLU(theta)`: `x` where above `theta`, else 0.
 
+use crate::layer::Masks;
 use crate::lowering::{Call, Lowering, Tensor};
-use crate::{Fields, Layer, Result};
+use crate::{Fields, KerasVersion, Layer, Result};
 use k2o_core::ops::Unary;
 
 #[derive(Debug)]
@@ -16,5 +17,9 @@ impl Layer for ThresholdedReLU {
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         Ok(vec![cx.apply(Unary::Threshold { threshold: self.theta, value: 0.0 }, call.input()?)?])
+    }
+
+    fn masks(&self, _: KerasVersion) -> Masks {
+        Masks::Passed
     }
 }

@@ -2,10 +2,11 @@
 //! <https://keras.io/api/layers/core_layers/dense/>
 
 use crate::activation::Activation;
+use crate::layer::Masks;
 use crate::layers::size;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::WeightSpec;
-use crate::{Fields, Layer, Result};
+use crate::{Fields, KerasVersion, Layer, Result};
 use k2o_core::ops;
 
 #[derive(Debug)]
@@ -41,5 +42,9 @@ impl Layer for Dense {
     }
     fn is_per_vector(&self) -> bool {
         true
+    }
+
+    fn masks(&self, _: KerasVersion) -> Masks {
+        Masks::Passed
     }
 }

@@ -1,12 +1,13 @@
 //! `Embedding`: the rows of a table that the input numbers.
 //! <https://keras.io/api/layers/core_layers/embedding/>
 //!
-//! Inputs that are no integers are cut to `int32`. A number that is no row is an error, as on Keras's CPU.
+//! With `mask_zero`, the number 0 is a step that does not count. Inputs that are no integers are cut to `int32`. A number that is no row is an error, as on Keras's CPU.
 
+use crate::layer::Masks;
 use crate::layers::size;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::WeightSpec;
-use crate::{Fields, Layer, Result};
+use crate::{Fields, KerasVersion, Layer, Result};
 use k2o_core::DType;
 use k2o_core::ops::{Cast, Gather};
 
@@ -14,22 +15,27 @@ use k2o_core::ops::{Cast, Gather};
 pub(in crate::layers) struct Embedding {
     input_dim: usize,
     output_dim: usize,
+    mask_zero: bool,
 }
 
 impl Layer for Embedding {
     fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
-        fields.refuse("mask_zero", &[])?;
         fields.refuse("sparse", &[])?;
         fields.refuse("lora_rank", &[])?;
         fields.ignore(&["input_length", "lora_alpha"]);
         Ok(Embedding {
             input_dim: size(fields.positive(&["input_dim"])?)?,
             output_dim: size(fields.positive(&["output_dim"])?)?,
+            mask_zero: fields.bool(&["mask_zero"], false)?,
         })
     }
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         let mut indices = call.input()?;
+        let mask = match self.mask_zero {
+            true => Some(cx.to_bool(indices)?),
+            false => None,
+        };
         if !cx.type_of(indices)?.dtype.is_integer() {
             indices = cx.rearrange(Cast { to: DType::I32 }, indices)?;
         }
@@ -39,6 +45,10 @@ impl Layer for Embedding {
             inputs.push(cx.constant(&weight)?);
         }
         inputs.push(cx.any_operand(indices)?);
-        Ok(vec![cx.add(Gather { axis: 0 }, &inputs)?])
+        Ok(vec![cx.add(Gather { axis: 0 }, &inputs)?.with_mask(mask)])
+    }
+
+    fn masks(&self, _: KerasVersion) -> Masks {
+        Masks::Handled
     }
 }

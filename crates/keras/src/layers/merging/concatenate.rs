@@ -1,13 +1,54 @@
 //! `Concatenate(axis)`. <https://keras.io/api/layers/merging_layers/concatenate/>
+//!
+//! Along the channels, a step counts in Keras 3 where it counts in any input, and in Keras 2 where it counts in all; every step
+//! of an input without a mask counts. Along the steps, masks are concatenated too.
 
+use super::merge::join;
+use crate::layer::Masks;
 use crate::layers::axis_from_front;
 use crate::lowering::{Call, Lowering, Tensor};
-use crate::{Error, Fields, Layer, Result};
-use k2o_core::ops::Concat;
+use crate::{Error, Fields, KerasVersion, Layer, Result};
+use k2o_core::ops::{BinaryKind, Concat};
 
 #[derive(Debug)]
 pub(in crate::layers) struct Concatenate {
     axis: i64,
+}
+
+impl Concatenate {
+    fn mask(&self, cx: &mut Lowering, inputs: &[Tensor], axis: usize) -> Result<Option<Tensor>> {
+        let masks: Vec<Tensor> = inputs.iter().filter_map(Tensor::mask).collect();
+        if masks.is_empty() {
+            return Ok(None);
+        }
+        let is_keras3 = cx.version() >= KerasVersion::V3;
+        let rank = cx.shape(inputs[0])?.rank();
+        for &mask in &masks {
+            let own = cx.shape(mask)?.rank();
+            if own + 1 != rank {
+                let message = format!("tensors of rank {rank} with a mask of rank {own}");
+                return Err(Error::unsupported(message));
+            }
+        }
+        if axis + 1 < rank {
+            let mut all = Vec::new();
+            for &input in inputs {
+                all.push(match input.mask() {
+                    Some(mask) => cx.any_operand(mask)?,
+                    None => {
+                        let every = cx.mask_of_all(input)?;
+                        cx.any_operand(every)?
+                    }
+                });
+            }
+            return Ok(Some(cx.add(Concat { axis }, &all)?));
+        }
+        match is_keras3 {
+            true if masks.len() < inputs.len() => Ok(Some(cx.mask_of_all(inputs[0])?)),
+            true => join(cx, BinaryKind::Or, &masks),
+            false => join(cx, BinaryKind::And, &masks),
+        }
+    }
 }
 
 impl Layer for Concatenate {
@@ -20,6 +61,12 @@ impl Layer for Concatenate {
         let first = inputs.first().ok_or_else(|| Error::malformed("no inputs were given"))?;
         let axis = axis_from_front(self.axis, cx.shape(*first)?.rank())?;
         let operands = inputs.iter().map(|&tensor| cx.operand(tensor)).collect::<Result<Vec<_>>>()?;
-        Ok(vec![cx.add(Concat { axis }, &operands)?])
+        let y = cx.add(Concat { axis }, &operands)?;
+        let mask = self.mask(cx, &inputs, axis)?;
+        Ok(vec![y.with_mask(mask)])
+    }
+
+    fn masks(&self, _: KerasVersion) -> Masks {
+        Masks::Handled
     }
 }

@@ -1,11 +1,16 @@
 //! `Add`, `Subtract`, `Multiply`, `Average`, `Maximum`, `Minimum`: element by element over two or more tensors, with
 //! broadcasting. <https://keras.io/api/layers/merging_layers/>
 //!
+//! Masks: in Keras 3 a step counts where it counts in any input, and all do where an input has no mask; `Multiply` leaves out
+//! masked factors (and gives 0 where all are), `Maximum` and `Minimum` take the other operand. In Keras 2 a step counts where it
+//! counts in all inputs that have masks, and masks change no value.
+//!
 //! Inputs of fewer dimensions are first filled up with axes of size 1 behind the batch axis
 //! (`keras/src/layers/merging/base_merge.py`).
 
+use crate::layer::Masks;
 use crate::lowering::{Call, Lowering, Tensor};
-use crate::{Error, Fields, Layer, Result};
+use crate::{Error, Fields, KerasVersion, Layer, Result};
 use k2o_core::Tensor as Array;
 use k2o_core::ops::{Binary, BinaryKind, ReshapeDim};
 
@@ -39,18 +44,89 @@ impl Layer for Merge {
         }
         let ranks = inputs.iter().map(|&x| Ok(cx.shape(x)?.rank())).collect::<Result<Vec<_>>>()?;
         let rank = ranks.into_iter().max().unwrap_or(0);
+        let is_keras3 = cx.version() >= KerasVersion::V3;
+        let masks: Vec<Option<Tensor>> = inputs.iter().map(Tensor::mask).collect();
         let mut result = filled_up(cx, *first, rank)?;
-        for &other in others {
-            let other = filled_up(cx, other, rank)?;
-            let operands = [cx.operand(result)?, cx.operand(other)?];
-            result = cx.add(Binary { kind: self.kind }, &operands)?;
+        if is_keras3 && masks.iter().any(Option::is_some) && self.heeds_masks() {
+            let filled = others.iter().map(|&x| filled_up(cx, x, rank)).collect::<Result<Vec<_>>>()?;
+            result = self.merge_masked(cx, &[&[result], filled.as_slice()].concat(), &masks)?;
+        } else {
+            for &other in others {
+                let other = filled_up(cx, other, rank)?;
+                let operands = [cx.operand(result)?, cx.operand(other)?];
+                result = cx.add(Binary { kind: self.kind }, &operands)?;
+            }
         }
         if self.average && !others.is_empty() {
             let count = cx.literal("count", Array::scalar(inputs.len() as f64))?;
             result = cx.add(Binary { kind: BinaryKind::Div }, &[cx.operand(result)?, count])?;
         }
-        Ok(vec![result])
+        let joined = match is_keras3 {
+            true => join(
+                cx,
+                BinaryKind::Or,
+                &masks.iter().copied().collect::<Option<Vec<_>>>().unwrap_or_default(),
+            )?,
+            false => join(cx, BinaryKind::And, &masks.into_iter().flatten().collect::<Vec<_>>())?,
+        };
+        Ok(vec![result.with_mask(joined)])
     }
+
+    fn masks(&self, _: KerasVersion) -> Masks {
+        Masks::Handled
+    }
+}
+
+impl Merge {
+    /// Whether masks change values in Keras 3.
+    fn heeds_masks(&self) -> bool {
+        matches!(self.kind, BinaryKind::Mul | BinaryKind::Max | BinaryKind::Min)
+    }
+
+    /// Merges as Keras 3 does where there are masks.
+    fn merge_masked(&self, cx: &mut Lowering, inputs: &[Tensor], masks: &[Option<Tensor>]) -> Result<Tensor> {
+        let all: Option<Vec<Tensor>> = masks.iter().copied().collect();
+        let mut result: Option<(Tensor, Option<Tensor>)> = None;
+        for (&input, &mask) in inputs.iter().zip(masks) {
+            let mut x = input;
+            if let (BinaryKind::Mul, Some(mask)) = (self.kind, mask) {
+                x = cx.select_or(mask, x, 1.0)?;
+            }
+            let Some((mut before, before_mask)) = result else {
+                result = Some((x, mask));
+                continue;
+            };
+            let mut joined = None;
+            if self.kind != BinaryKind::Mul {
+                if let Some(mask) = mask {
+                    x = cx.select(mask, x, before)?;
+                }
+                if let Some(mask) = before_mask {
+                    before = cx.select(mask, before, x)?;
+                }
+                if let (Some(a), Some(b)) = (before_mask, mask) {
+                    joined = Some(cx.join_masks(BinaryKind::Or, a, b)?);
+                }
+            }
+            let operands = [cx.operand(before)?, cx.operand(x)?];
+            result = Some((cx.add(Binary { kind: self.kind }, &operands)?, joined));
+        }
+        let (result, _) = result.ok_or_else(|| Error::malformed("no inputs were given"))?;
+        match (self.kind, all) {
+            (BinaryKind::Mul, Some(masks)) => match join(cx, BinaryKind::Or, &masks)? {
+                Some(any) => cx.select_or(any, result, 0.0),
+                None => Ok(result),
+            },
+            _ => Ok(result),
+        }
+    }
+}
+
+/// Several masks as one; none for none.
+pub(super) fn join(cx: &mut Lowering, kind: BinaryKind, masks: &[Tensor]) -> Result<Option<Tensor>> {
+    let Some((&first, others)) = masks.split_first() else { return Ok(None) };
+    let joined = others.iter().try_fold(first, |joined, &mask| cx.join_masks(kind, joined, mask))?;
+    Ok(Some(joined))
 }
 
 /// The tensor with axes of size 1 behind the first, so that it has `rank` axes.

@@ -5,10 +5,11 @@
 //! Keras 2 writes the axis as a list; over several axes, its weights have the input's rank, with 1 for the other axes.
 //! `renorm` only changes training; its weights are in the file.
 
+use crate::layer::Masks;
 use crate::layers::{Axes, axes_from_front};
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::WeightSpec;
-use crate::{Error, Fields, Layer, Result};
+use crate::{Error, Fields, KerasVersion, Layer, Result};
 use k2o_core::ops::{Affine, Binary, BinaryKind};
 use k2o_core::{ConstantExpr, Tensor as Array};
 
@@ -74,5 +75,9 @@ impl Layer for BatchNormalization {
         }
         let scaled = cx.add(Binary { kind: BinaryKind::Mul }, &[cx.operand(x)?, scale])?;
         Ok(vec![cx.add(Binary { kind: BinaryKind::Add }, &[cx.operand(scaled)?, shift])?])
+    }
+
+    fn masks(&self, _: KerasVersion) -> Masks {
+        Masks::Passed
     }
 }

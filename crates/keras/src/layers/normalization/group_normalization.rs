@@ -2,10 +2,11 @@
 //! all its steps and channels; then a scale and a shift per channel. `groups=-1` is a group per channel.
 //! <https://keras.io/api/layers/normalization_layers/group_normalization/>
 
+use crate::layer::Masks;
 use crate::layers::axis_from_front;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::WeightSpec;
-use crate::{Error, Fields, Layer, Result};
+use crate::{Error, Fields, KerasVersion, Layer, Result};
 use k2o_core::ConstantExpr;
 use k2o_core::ops::{Affine, Normalize, NormalizeKind, ReshapeDim};
 
@@ -31,6 +32,9 @@ impl Layer for GroupNormalization {
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         let x = call.input()?;
+        if x.mask().is_some() && cx.version() < KerasVersion::V3 {
+            return Err(Error::unsupported("Keras 2's statistics of masked steps are not supported"));
+        }
         let rank = cx.shape(x)?.rank();
         let axis = axis_from_front(self.axis, rank)?;
         let channels = cx.size(x, axis)?;
@@ -70,5 +74,9 @@ impl Layer for GroupNormalization {
             inputs.push(cx.constant(&weight)?);
         }
         Ok(vec![cx.add(Affine { axis }, &inputs)?])
+    }
+
+    fn masks(&self, version: KerasVersion) -> Masks {
+        if version >= KerasVersion::V3 { Masks::Passed } else { Masks::Dropped }
     }
 }

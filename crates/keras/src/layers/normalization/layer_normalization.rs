@@ -4,10 +4,11 @@
 //! `LayerNormalization(rms_scaling=True)` divides by the standard deviation without taking off the mean, and has no
 //! `beta`. Keras 2 writes the axis as a list.
 
+use crate::layer::Masks;
 use crate::layers::{Axes, axes_from_front};
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::WeightSpec;
-use crate::{Fields, Layer, Result};
+use crate::{Fields, KerasVersion, Layer, Result};
 use k2o_core::ConstantExpr;
 use k2o_core::ops::{Normalize, NormalizeKind};
 
@@ -62,5 +63,9 @@ impl Layer for LayerNormalization {
         }
         let normalize = Normalize { kind: self.kind, axes, epsilon: self.epsilon };
         Ok(vec![cx.add(normalize, &inputs)?])
+    }
+
+    fn masks(&self, _: KerasVersion) -> Masks {
+        if self.kind == NormalizeKind::RootMeanSquare { Masks::Dropped } else { Masks::Passed }
     }
 }

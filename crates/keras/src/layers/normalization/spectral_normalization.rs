@@ -5,9 +5,10 @@
 
 use crate::fields::missing;
 use crate::layer::LayerObject;
+use crate::layer::Masks;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::WeightSpec;
-use crate::{Error, Fields, Layer, Result};
+use crate::{Error, Fields, KerasVersion, Layer, Result};
 
 #[derive(Debug)]
 pub(in crate::layers) struct SpectralNormalization {
@@ -31,5 +32,9 @@ impl Layer for SpectralNormalization {
         let columns = shape.last().copied().unwrap_or(1);
         cx.weights(&[WeightSpec::repeated(name, &shape), WeightSpec::fixed("vector_u", &[1, columns])])?;
         Ok(outputs)
+    }
+
+    fn masks(&self, _: KerasVersion) -> Masks {
+        Masks::Passed
     }
 }

@@ -2,9 +2,10 @@
 //! <https://keras.io/api/layers/normalization_layers/unit_normalization/>
 
 use super::l2_normalize;
+use crate::layer::Masks;
 use crate::layers::{Axes, axes_from_front};
 use crate::lowering::{Call, Lowering, Tensor};
-use crate::{Fields, Layer, Result};
+use crate::{Fields, KerasVersion, Layer, Result};
 
 #[derive(Debug)]
 pub(in crate::layers) struct UnitNormalization {
@@ -21,5 +22,9 @@ impl Layer for UnitNormalization {
         let x = call.input()?;
         let axes = axes_from_front(&self.axes, cx.shape(x)?.rank())?;
         Ok(vec![l2_normalize(cx, x, axes, 1e-12)?])
+    }
+
+    fn masks(&self, _: KerasVersion) -> Masks {
+        Masks::Passed
     }
 }

@@ -6,10 +6,11 @@
 //! is exact and a shifted product is not.
 
 use super::numbers;
+use crate::layer::Masks;
 use crate::layers::{Axes, axes_from_front};
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::{Weight, WeightSpec};
-use crate::{Error, Fields, Layer, Result};
+use crate::{Error, Fields, KerasVersion, Layer, Result};
 use k2o_core::ops::{Arithmetic, Binary, BinaryKind};
 use k2o_core::{ConstantExpr, Tensor as Array};
 
@@ -87,6 +88,10 @@ impl Layer for Normalization {
             y = cx.add(Binary { kind }, &[cx.operand(y)?, constant])?;
         }
         Ok(vec![y])
+    }
+
+    fn masks(&self, version: KerasVersion) -> Masks {
+        if version >= KerasVersion::V3 { Masks::Passed } else { Masks::Dropped }
     }
 }
 

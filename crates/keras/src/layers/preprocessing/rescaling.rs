@@ -3,8 +3,9 @@
 
 use super::numbers;
 use crate::fields::missing;
+use crate::layer::Masks;
 use crate::lowering::{Call, Lowering, Tensor};
-use crate::{Fields, Layer, Result};
+use crate::{Fields, KerasVersion, Layer, Result};
 use k2o_core::ops::{Affine, Binary, BinaryKind};
 use k2o_core::{Dim, Tensor as Array};
 
@@ -48,5 +49,9 @@ impl Layer for Rescaling {
         let scaled = cx.add(Binary { kind: BinaryKind::Mul }, &[cx.operand(x)?, scale])?;
         let offset = cx.literal("offset", self.offset.clone())?;
         Ok(vec![cx.add(Binary { kind: BinaryKind::Add }, &[cx.operand(scaled)?, offset])?])
+    }
+
+    fn masks(&self, version: KerasVersion) -> Masks {
+        if version >= KerasVersion::V3 { Masks::Passed } else { Masks::Dropped }
     }
 }

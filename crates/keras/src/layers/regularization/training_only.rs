@@ -1,12 +1,16 @@
 //! Layers that do nothing at inference: `Dropout` and its kin, noise, `ActivityRegularization`, and `Identity`, which
 //! never does anything. <https://keras.io/api/layers/regularization_layers/>
 
+use crate::layer::Masks;
 use crate::lowering::{Call, Lowering, Tensor};
-use crate::{Fields, Layer, Result};
+use crate::{Fields, KerasVersion, Layer, Result};
 use k2o_core::ops::Identity;
 
 #[derive(Debug)]
-pub(in crate::layers) struct TrainingOnly;
+pub(in crate::layers) struct TrainingOnly {
+    /// What becomes of a mask in Keras 2.
+    masks_in_keras2: Masks,
+}
 
 impl Layer for TrainingOnly {
     fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
@@ -16,7 +20,8 @@ impl Layer for TrainingOnly {
             "Identity" => {}
             _ => fields.ignore(&["rate", "noise_shape"]),
         }
-        Ok(TrainingOnly)
+        let masks_in_keras2 = if fields.class() == "Identity" { Masks::Dropped } else { Masks::Passed };
+        Ok(TrainingOnly { masks_in_keras2 })
     }
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
@@ -25,5 +30,9 @@ impl Layer for TrainingOnly {
 
     fn is_per_vector(&self) -> bool {
         true
+    }
+
+    fn masks(&self, version: KerasVersion) -> Masks {
+        if version >= KerasVersion::V3 { Masks::Passed } else { self.masks_in_keras2 }
     }
 }
