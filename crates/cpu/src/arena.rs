@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use std::ops::{Deref, DerefMut};
 
-/// The elements that values are made of: `f32`, and `i64` for integers of any width.
+/// The elements that values are made of: `f32`, and `i64` for integers of any width and for truth values, 0 or 1.
 pub(crate) trait Element:
     Copy + Default + PartialEq + Send + Sync + std::fmt::Debug + 'static
 {
@@ -52,7 +52,7 @@ impl Kind {
         use k2o_core::DType;
         match dtype {
             DType::F32 => Ok(Kind::Float),
-            DType::I32 | DType::I64 => Ok(Kind::Integer),
+            DType::I32 | DType::I64 | DType::Bool => Ok(Kind::Integer),
             other => Err(Error::unsupported(format!("values of type {other}"))),
         }
     }
@@ -142,7 +142,16 @@ impl Arena {
 
     /// The elements at `slot`.
     pub fn slot_mut<T: Element>(&mut self, slot: Slot) -> &mut [T] {
-        &mut T::buffers_mut(self)[slot.index][..slot.len]
+        &mut T::buffers_mut(self)[slot.index][slot.start..][..slot.len]
+    }
+
+    /// Calls `write` with the elements at `slot`, and the others to read.
+    pub fn with_slot<T: Element, R>(&mut self, slot: Slot, write: impl FnOnce(&Arena, &mut [T]) -> R) -> R {
+        // Out of the arena while the others are read; no operand shares its buffer.
+        let mut out = std::mem::take(&mut T::buffers_mut(self)[slot.index]);
+        let result = write(self, &mut out[slot.start..][..slot.len]);
+        T::buffers_mut(self)[slot.index] = out;
+        result
     }
 
     /// Adds a buffer and returns its slot.
@@ -170,11 +179,12 @@ impl Arena {
     }
 }
 
-/// Where a value lies: the first `len` elements of one of the arena's buffers.
+/// Where a value lies: `len` elements of one of the arena's buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub kind: Kind,
     pub index: usize,
+    pub start: usize,
     pub len: usize,
 }
 
@@ -211,11 +221,12 @@ pub(crate) fn assign(lives: &[Life]) -> Vec<Slot> {
             }
             None => {
                 let index = open.iter().filter(|one| one.slot.kind == life.kind).count();
-                open.push(Open { slot: Slot { kind: life.kind, index, len: life.len }, busy_to: life.to });
+                let slot = Slot { kind: life.kind, index, start: 0, len: life.len };
+                open.push(Open { slot, busy_to: life.to });
                 index
             }
         };
-        slots.push(Slot { kind: life.kind, index, len: life.len });
+        slots.push(Slot { kind: life.kind, index, start: 0, len: life.len });
     }
     slots
 }

@@ -15,6 +15,8 @@ pub(crate) struct Bound {
     pub shapes: Vec<Vec<usize>>,
     /// Where each of the plan's buffers lies.
     pub slots: Vec<Slot>,
+    /// Where each of a buffer's values lies.
+    pub parts: Vec<Vec<Slot>>,
     /// What each of the plan's steps does; `None` where there is nothing to compute.
     pub steps: Vec<Option<BoundStep>>,
 }
@@ -22,6 +24,7 @@ pub(crate) struct Bound {
 pub(crate) struct BoundStep {
     pub runner: Box<dyn Runner>,
     pub sources: Vec<Source>,
+    /// All outputs, one after the other.
     pub target: Slot,
 }
 
@@ -50,13 +53,28 @@ impl Bound {
                 return Err(Error::shape(format!("an array of shape {own:?} cannot be read as {shape:?}")));
             }
         }
-        let lives = plan.buffers.iter().map(|buffer| {
-            let len = elements(&shapes[buffer.value.0 as usize])?;
-            Ok(Life { kind: buffer.kind, len, from: buffer.from, to: buffer.to })
+        let mut lives = Vec::with_capacity(plan.buffers.len());
+        let mut lens = Vec::with_capacity(plan.buffers.len());
+        for buffer in &plan.buffers {
+            let own = buffer.values.iter().map(|value| elements(&shapes[value.0 as usize]));
+            let own = own.collect::<Result<Vec<usize>>>()?;
+            let all = own.iter().try_fold(0usize, |sum, &len| sum.checked_add(len));
+            let len = all.ok_or_else(|| Error::limit("the outputs of one operator do not fit memory"))?;
+            lives.push(Life { kind: buffer.kind, len, from: buffer.from, to: buffer.to });
+            lens.push(own);
+        }
+        let slots = assign(&lives);
+        let parts = slots.iter().zip(&lens).map(|(slot, lens)| {
+            let mut start = 0;
+            let part = |&len: &usize| {
+                start += len;
+                Slot { start: start - len, len, ..*slot }
+            };
+            lens.iter().map(part).collect()
         });
-        let slots = assign(&lives.collect::<Result<Vec<Life>>>()?);
+        let parts = parts.collect();
         let inputs = sizes.iter().map(|sizes| sizes.to_vec()).collect();
-        Ok(Bound { inputs, shapes, slots, steps: Vec::new() })
+        Ok(Bound { inputs, shapes, slots, parts, steps: Vec::new() })
     }
 
     /// Makes the steps ready and returns how much scratch memory they need.
@@ -76,7 +94,7 @@ impl Bound {
                     Operand::Constant(id) => &plan.constant_shapes[id],
                 })
                 .collect();
-            let runner = step.kernel.clone().bind(&operands, &self.shapes[step.output.0 as usize]);
+            let runner = step.kernel.clone().bind(&operands, &self.shapes[step.outputs[0].0 as usize]);
             let runner = runner.map_err(|error| error.at(step.origin))?;
             scratch = scratch.max(runner.scratch());
             let sources = step.operands.iter().map(|(_, storage)| self.source(*storage)).collect();
@@ -90,7 +108,7 @@ impl Bound {
         match storage {
             Storage::Input(index) => Source::Input(index),
             Storage::Constant(index) => Source::Constant(index),
-            Storage::Buffer(index) => Source::Slot(self.slots[index]),
+            Storage::Buffer { index, part } => Source::Slot(self.parts[index][part]),
         }
     }
 }

@@ -6,23 +6,29 @@
 
 pub(crate) mod affine;
 pub(crate) mod binary;
+pub(crate) mod broadcast;
 pub(crate) mod cast;
 pub(crate) mod chain;
+pub(crate) mod compare;
 pub(crate) mod concat;
 pub(crate) mod conv;
 pub(crate) mod conv_transpose;
 pub(crate) mod dense;
 pub(crate) mod depthwise;
+pub(crate) mod full;
 pub(crate) mod gather;
 pub(crate) mod grid;
 pub(crate) mod mat_mul;
-
 pub(crate) mod normalize;
 pub(crate) mod pad;
 pub(crate) mod pool;
 pub(crate) mod products;
+pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod repeat;
+pub(crate) mod reverse;
+pub(crate) mod scan;
+pub(crate) mod select;
 pub(crate) mod slice;
 pub(crate) mod softmax;
 pub(crate) mod sparsemax;
@@ -38,13 +44,15 @@ use crate::{Result, TensorView};
 use std::sync::Arc;
 
 /// One operator, with the constants and functions joined to it, on sizes yet unknown.
+///
+/// Of an operator with several outputs, a kernel knows which are wanted. Those come one after the other.
 pub(crate) trait Kernel: Send + Sync + 'static {
     /// The output's elements.
     type Out: Element;
     /// What follows from sizes.
     type Bound: Send + Sync + 'static;
 
-    /// What follows from these sizes of the operands and the output.
+    /// What follows from these sizes of the operands and the first wanted output.
     fn bind(&self, operands: &[&[usize]], output: &[usize]) -> Result<Self::Bound>;
 
     /// How many elements of scratch memory a run needs.
@@ -86,7 +94,7 @@ impl<'a> Memory<'a> {
         match source {
             Source::Input(index) => T::external(&self.inputs[index]).unwrap_or(&[]),
             Source::Constant(index) => &T::buffers(self.constants)[index],
-            Source::Slot(slot) => &T::buffers(self.arena)[slot.index][..slot.len],
+            Source::Slot(slot) => &T::buffers(self.arena)[slot.index][slot.start..][..slot.len],
         }
     }
 }
@@ -115,9 +123,9 @@ pub(crate) trait Runner: Send + Sync {
     /// How many elements of scratch memory a run needs.
     fn scratch(&self) -> usize;
 
-    /// Reads `sources` and computes the value at `target`, or says which of the elements has no meaning.
+    /// Reads `sources` and computes the values at `target`, or says which of the elements has no meaning.
     fn run(
-        &self,
+        &mut self,
         inputs: &[TensorView<'_>],
         constants: &Arena,
         arena: &mut Arena,
@@ -145,7 +153,7 @@ impl<K: Kernel> Runner for Ready<K> {
     }
 
     fn run(
-        &self,
+        &mut self,
         inputs: &[TensorView<'_>],
         constants: &Arena,
         arena: &mut Arena,
@@ -155,11 +163,10 @@ impl<K: Kernel> Runner for Ready<K> {
     ) -> Result<()> {
         let operands = Operands { sources, memory: Memory { inputs, constants, arena } };
         self.kernel.check(&self.bound, &operands)?;
-        // Out of the arena while the others are read; no operand shares its slot.
-        let mut out = std::mem::take(&mut K::Out::buffers_mut(arena)[target.index]);
-        let operands = Operands { sources, memory: Memory { inputs, constants, arena } };
-        self.kernel.run(&self.bound, &operands, scratch, &mut out[..target.len]);
-        K::Out::buffers_mut(arena)[target.index] = out;
+        arena.with_slot(target, |arena, out| {
+            let operands = Operands { sources, memory: Memory { inputs, constants, arena } };
+            self.kernel.run(&self.bound, &operands, scratch, out);
+        });
         Ok(())
     }
 }

@@ -27,6 +27,8 @@
 //!   the operator and on the element's own inputs only. Vector lanes are output channels. Sums of products are made
 //!   of blocks of at most [`BLOCK`] terms whose places depend on the kernel's sizes only; other sums (averages,
 //!   softmax, normalization) are in double precision.
+//! - A recurrent layer run on the parts of a sequence, each from the last states of the one before, gives the bits of
+//!   the whole.
 //! - Joining operators into a step changes no bit, so what taps show is what runs without taps.
 //! - A session allocates nothing for sizes that it has seen.
 //! - NaN and infinity propagate as in the operators' references.

@@ -2,10 +2,12 @@
 
 mod build;
 mod draft;
+mod recurrent;
 
 use crate::arena::{Arena, Kind};
 use crate::kernels::AnyKernel;
 use crate::{Error, Result, Session};
+use build::Packed;
 use draft::Drafts;
 use k2o_core::{CallId, Graph, GraphBuilder, Operand, TensorType, ValueId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +20,8 @@ pub struct PlanOptions {
     /// Whether every value that a [`Tap`](k2o_core::Tap) of the graph names is kept, to be read with
     /// [`Session::tap`]. The results have the same bits either way.
     pub keep_taps: bool,
-    /// The most bytes that a session may take for values; a size that needs more is an error.
+    /// The most bytes that a session may take for values; a size that needs more is an error. What each scan computes
+    /// in one step is under a limit of its own, which is as large.
     pub memory_limit: usize,
 }
 
@@ -62,7 +65,8 @@ pub(crate) struct Step {
     pub name: String,
     pub kernel: Arc<dyn AnyKernel>,
     pub operands: Vec<(Operand, Storage)>,
-    pub output: ValueId,
+    /// Those of the operator's outputs that something reads.
+    pub outputs: Vec<ValueId>,
     pub buffer: usize,
     pub origin: Option<CallId>,
 }
@@ -72,12 +76,17 @@ pub(crate) struct Step {
 pub(crate) enum Storage {
     Input(usize),
     Constant(usize),
-    Buffer(usize),
+    /// One of the values of a buffer.
+    Buffer {
+        index: usize,
+        part: usize,
+    },
 }
 
-/// Room for a value from one step to another, both included. Inputs are copied at step 0.
+/// Room for values from one step to another, both included. Inputs are copied at step 0.
 pub(crate) struct BufferInfo {
-    pub value: ValueId,
+    /// One after the other.
+    pub values: Vec<ValueId>,
     pub kind: Kind,
     pub from: usize,
     pub to: usize,
@@ -98,7 +107,7 @@ pub struct StepInfo<'a> {
     pub name: &'a str,
     /// The layer call that the first of them came from.
     pub origin: Option<CallId>,
-    /// Shape and element type of what it computes.
+    /// Shape and element type of the first of what it computes.
     pub r#type: &'a TensorType,
 }
 
@@ -106,17 +115,22 @@ impl Plan {
     /// The plan of a graph, which should have been [rewritten](k2o_core::rewrite).
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for values that are neither `float32` nor integers; what the
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for values that are neither `float32` nor integers nor `bool`; what the
     /// storage of a constant says where it cannot be read.
     pub fn new(graph: &Graph, options: &PlanOptions) -> Result<Plan> {
+        Plan::with_packed(graph, options, &mut Packed::new())
+    }
+
+    /// The plan of a graph some of whose constants may be packed already.
+    fn with_packed(graph: &Graph, options: &PlanOptions, packed: &mut Packed) -> Result<Plan> {
         let tapped = graph.taps().iter().filter_map(|tap| tap.value).filter(|_| options.keep_taps);
         let tapped: BTreeSet<ValueId> = tapped.collect();
         let drafts = Drafts::new(graph, &tapped);
-        let mut builder = build::Builder::new(graph);
+        let mut builder = build::Builder::new(graph, options, packed);
         let mut built = Vec::with_capacity(drafts.drafts.len());
         for draft in &drafts.drafts {
             let origin = graph.nodes()[draft.node].origin;
-            built.push((draft.output, builder.build(draft).map_err(|error| error.at(origin))?));
+            built.push((draft.outputs.clone(), builder.build(draft).map_err(|error| error.at(origin))?));
         }
         let kept: Vec<ValueId> =
             tapped.into_iter().chain(graph.outputs().iter().map(|port| port.value)).collect();
@@ -128,14 +142,14 @@ impl Plan {
 
         let mut places = Places::new(graph, &drafts, &kept)?;
         let mut steps = Vec::with_capacity(built.len());
-        for (at, (output, built)) in built.into_iter().enumerate() {
+        for (at, (outputs, built)) in built.into_iter().enumerate() {
             let mut operands = Vec::with_capacity(built.operands.len());
             for operand in built.operands {
                 operands.push((operand, places.read(&builder, &drafts, operand, at + 1)?));
             }
-            let buffer = places.write(graph, output, at + 1)?;
+            let buffer = places.write(graph, outputs.clone(), at + 1)?;
             let (name, kernel, origin) = (built.name, built.kernel, built.origin);
-            steps.push(Step { name, kernel, operands, output, buffer, origin });
+            steps.push(Step { name, kernel, operands, outputs, buffer, origin });
         }
         let mut exit = |name: &str, value: ValueId| -> Result<Exit> {
             let kind = Kind::of(graph.value(value).r#type.dtype)?;
@@ -197,7 +211,7 @@ impl Plan {
         inner.steps.iter().map(|step| StepInfo {
             name: &step.name,
             origin: step.origin,
-            r#type: &inner.types[step.output.0 as usize],
+            r#type: &inner.types[step.outputs[0].0 as usize],
         })
     }
 }
@@ -229,16 +243,19 @@ struct Places {
 
 impl Places {
     /// The inputs: float arrays are read where they are, but those that can be read after the run are copied, and
-    /// integers become 64-bit.
+    /// integers become 64-bit. What nothing reads is nowhere.
     fn new(graph: &Graph, drafts: &Drafts, kept: &[ValueId]) -> Result<Places> {
         let mut places = Places { storages: BTreeMap::new(), buffers: Vec::new(), loads: Vec::new() };
         let kept: BTreeSet<Operand> = kept.iter().map(|id| drafts.roots[id.0 as usize]).collect();
         for (index, port) in graph.inputs().iter().enumerate() {
             let kind = Kind::of(graph.value(port.value).r#type.dtype)?;
+            if !drafts.needed[port.value.0 as usize] {
+                continue;
+            }
             if kind == Kind::Float && !kept.contains(&port.value.into()) {
                 places.storages.insert(port.value, Storage::Input(index));
             } else {
-                let buffer = places.write(graph, port.value, 0)?;
+                let buffer = places.write(graph, vec![port.value], 0)?;
                 places.loads.push((index, buffer));
             }
         }
@@ -262,19 +279,21 @@ impl Places {
             Operand::Constant(id) => builder.slot(id).map(Storage::Constant),
         };
         let storage = storage.ok_or_else(|| Error::shape("a value is used before it is computed"))?;
-        if let Storage::Buffer(index) = storage {
+        if let Storage::Buffer { index, .. } = storage {
             let buffer = &mut self.buffers[index];
             buffer.to = buffer.to.max(at);
         }
         Ok(storage)
     }
 
-    /// A new buffer for `value`, which is computed at step `at`.
-    fn write(&mut self, graph: &Graph, value: ValueId, at: usize) -> Result<usize> {
-        let kind = Kind::of(graph.value(value).r#type.dtype)?;
+    /// A new buffer for `values`, which are of one kind and computed at step `at`.
+    fn write(&mut self, graph: &Graph, values: Vec<ValueId>, at: usize) -> Result<usize> {
+        let kind = Kind::of(graph.value(values[0]).r#type.dtype)?;
         let index = self.buffers.len();
-        self.buffers.push(BufferInfo { value, kind, from: at, to: at });
-        self.storages.insert(value, Storage::Buffer(index));
+        for (part, &value) in values.iter().enumerate() {
+            self.storages.insert(value, Storage::Buffer { index, part });
+        }
+        self.buffers.push(BufferInfo { values, kind, from: at, to: at });
         Ok(index)
     }
 }

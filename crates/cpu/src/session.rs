@@ -5,7 +5,7 @@ use crate::bound::{Bound, BoundStep};
 use crate::kernels::Memory;
 use crate::plan::{Exit, Inner};
 use crate::{DataView, Error, ErrorKind, Plan, Result, TensorView};
-use k2o_core::CallId;
+use k2o_core::{CallId, DType};
 use std::fmt;
 
 /// How many different sizes a session remembers.
@@ -14,7 +14,7 @@ const REMEMBERED: usize = 16;
 /// A plan with the memory to run it.
 ///
 /// The memory is as large as the largest size needed. Sizes are remembered, the last 16 of them: running one of
-/// those allocates nothing.
+/// those allocates nothing. What a scan computes in one step has memory of its own for each of them.
 pub struct Session {
     plan: Plan,
     arena: Arena,
@@ -46,7 +46,7 @@ impl Session {
     /// session until the next run.
     ///
     /// An input of type `float32` takes [`DataView::F32`]; one of an integer type takes [`DataView::I32`] or
-    /// [`DataView::I64`].
+    /// [`DataView::I64`]; one of type `bool` takes those, of which all but 0 is true, or [`DataView::Bool`].
     ///
     /// # Errors
     /// [`Input`](ErrorKind::Input) where the arrays do not fit the inputs or lead to an index that is not there,
@@ -59,12 +59,13 @@ impl Session {
         });
         match known {
             Some(at) => self.sizes[..=at].rotate_right(1),
-            None => self.bind(inputs)?,
+            None => self.bind(&inputs.iter().map(TensorView::shape).collect::<Vec<_>>())?,
         }
         for ((name, r#type), view) in self.plan.inputs().zip(inputs) {
             let fits = match view.data() {
                 DataView::F32(_) => r#type.dtype.is_float(),
-                DataView::I32(_) | DataView::I64(_) => r#type.dtype.is_integer(),
+                DataView::I32(_) | DataView::I64(_) => !r#type.dtype.is_float(),
+                DataView::Bool(_) => r#type.dtype == DType::Bool,
             };
             if !fits {
                 let (expected, given) = (r#type.dtype, view.data().type_name());
@@ -74,11 +75,16 @@ impl Session {
         }
 
         let plan = &*self.plan.inner;
-        let bound = &self.sizes[0];
+        let bound = &mut self.sizes[0];
         for &(input, buffer) in &plan.loads {
             load(&inputs[input], bound.slots[buffer], &mut self.arena);
+            let value = plan.binder.inputs()[input].value;
+            if plan.binder.value(value).r#type.dtype == DType::Bool {
+                let truths = self.arena.slot_mut::<i64>(bound.slots[buffer]);
+                truths.iter_mut().for_each(|truth| *truth = i64::from(*truth != 0));
+            }
         }
-        for (step, bound) in plan.steps.iter().zip(&bound.steps) {
+        for (step, bound) in plan.steps.iter().zip(&mut bound.steps) {
             let Some(BoundStep { runner, sources, target }) = bound else { continue };
             let (scratch, arena) = (&mut self.scratch, &mut self.arena);
             let run = runner.run(inputs, &plan.constants, arena, scratch, sources, *target);
@@ -88,11 +94,10 @@ impl Session {
         Ok(Outputs { session: self })
     }
 
-    /// Makes the sizes of `inputs` the latest.
-    fn bind(&mut self, inputs: &[TensorView<'_>]) -> Result<()> {
+    /// Makes these sizes of the inputs the latest.
+    pub(crate) fn bind(&mut self, sizes: &[&[usize]]) -> Result<()> {
         let plan = &*self.plan.inner;
-        let sizes: Vec<&[usize]> = inputs.iter().map(TensorView::shape).collect();
-        let mut bound = Bound::new(plan, &sizes)?;
+        let mut bound = Bound::new(plan, sizes)?;
         let bytes = self.arena.bytes_with(&bound.slots);
         if bytes > plan.memory_limit {
             let limit = plan.memory_limit;
@@ -111,6 +116,11 @@ impl Session {
         self.sizes.truncate(REMEMBERED - 1);
         self.sizes.insert(0, bound);
         Ok(())
+    }
+
+    /// The sizes of an output, for the latest sizes of the inputs.
+    pub(crate) fn output_shape(&self, index: usize) -> &[usize] {
+        &self.sizes[0].shapes[self.plan.inner.outputs[index].value.0 as usize]
     }
 
     /// The outputs of the last run; `None` before the first and after one that failed.
@@ -146,6 +156,9 @@ fn load(view: &TensorView<'_>, slot: Slot, arena: &mut Arena) {
         DataView::F32(data) => arena.slot_mut(slot).copy_from_slice(data),
         DataView::I64(data) => arena.slot_mut(slot).copy_from_slice(data),
         DataView::I32(data) => {
+            arena.slot_mut(slot).iter_mut().zip(data).for_each(|(wide, &n): (&mut i64, _)| *wide = n.into());
+        }
+        DataView::Bool(data) => {
             arena.slot_mut(slot).iter_mut().zip(data).for_each(|(wide, &n): (&mut i64, _)| *wide = n.into());
         }
     }

@@ -3,15 +3,15 @@
 use crate::{DataView, Plan, PlanOptions, Result, TensorView};
 use k2o_core::ops::Operator;
 use k2o_core::{
-    Constant, ConstantExpr, DType, Data, GraphBuilder, Op, Operand, Padding, Shape, Tensor, TensorType,
-    ValueId,
+    Constant, ConstantExpr, DType, Data, Graph, GraphBuilder, Op, Operand, Padding, Shape, Tensor,
+    TensorType, ValueId,
 };
 use proptest::prelude::*;
 
 /// Sizes and elements.
 pub(crate) type Array = (Vec<usize>, Vec<f32>);
 
-/// An operator and its operands: integers, or numbers of single precision.
+/// An operator and its operands: integers, truth values, or numbers of single precision.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
     op: Op,
@@ -44,6 +44,19 @@ pub(crate) fn padding() -> impl Strategy<Value = Padding> {
     ]
 }
 
+/// Shapes that broadcast to each other: an axis of one size has that size or 1; leading axes of 1 may be missing.
+pub(crate) fn shapes_that_meet<const N: usize>() -> impl Strategy<Value = [Vec<usize>; N]> {
+    let axes = prop::collection::vec((0usize..20, prop::array::uniform::<_, N>(0u8..3)), 0..5);
+    let small = |axes: &Vec<(usize, [u8; N])>| axes.iter().map(|axis| axis.0).product::<usize>() <= 1 << 14;
+    (axes.prop_filter("small", small), prop::array::uniform::<_, N>(0usize..5)).prop_map(|(axes, drop)| {
+        std::array::from_fn(|i| {
+            let droppable = axes.iter().take_while(|axis| axis.1[i] == 0).count();
+            let sizes = axes.iter().map(|&(size, ones)| if ones[i] == 0 { 1 } else { size });
+            sizes.skip(drop[i].min(droppable)).collect()
+        })
+    })
+}
+
 impl Problem {
     pub fn new(op: impl Into<Op>, operands: impl IntoIterator<Item = Array>) -> Problem {
         Problem::of(op, operands.into_iter().map(|array| tensor(&array)))
@@ -63,21 +76,32 @@ impl Problem {
         y.as_f64().unwrap().iter().map(|&y| y as f32).collect()
     }
 
-    /// The result with the last operands as constants.
+    /// The first result with the last operands as constants.
     pub fn run_with(&self, constants: usize) -> Result<Tensor> {
+        Ok(self.run_some(constants, &[0])?.remove(0))
+    }
+
+    /// The results `wanted` with the last operands as constants.
+    pub fn run_some(&self, constants: usize, wanted: &[usize]) -> Result<Vec<Tensor>> {
+        let (graph, inputs) = self.graph(constants, wanted);
+        run(&graph, &inputs)
+    }
+
+    /// The operator with the last operands as constants, and what the others are.
+    pub fn graph(&self, constants: usize, wanted: &[usize]) -> (Graph, Vec<Tensor>) {
         let mut builder = GraphBuilder::new();
-        let mut inputs: Vec<(&[usize], Elements)> = Vec::new();
+        let mut inputs: Vec<Tensor> = Vec::new();
         let mut operands: Vec<Operand> = Vec::new();
         for (at, operand) in self.operands.iter().enumerate() {
-            let (dtype, elements) = match operand.data() {
-                Data::F64(data) => (DType::F32, Elements::F32(data.iter().map(|&x| x as f32).collect())),
-                Data::I64(data) => (DType::I64, Elements::I64(data.clone())),
-                Data::Bool(_) => panic!("a truth value"),
+            let dtype = match operand.data() {
+                Data::F64(_) => DType::F32,
+                Data::I64(_) => DType::I64,
+                Data::Bool(_) => DType::Bool,
             };
             if at + constants < self.operands.len() {
                 let r#type = TensorType::new(Shape::of(operand.shape()).unwrap(), dtype);
                 operands.push(builder.input("x", r#type).unwrap().into());
-                inputs.push((operand.shape(), elements));
+                inputs.push(operand.clone());
                 continue;
             }
             let expr = ConstantExpr::literal(operand.clone());
@@ -85,27 +109,18 @@ impl Problem {
             operands.push(builder.constant(constant).unwrap().into());
         }
         let outputs: Vec<ValueId> = builder.add_all(self.op.clone(), operands).unwrap();
-        builder.output("y", outputs[0]);
-        let plan = Plan::new(&builder.finish(), &PlanOptions::default()).unwrap();
-        let mut session = plan.session();
-        let expected = plan.outputs().next().unwrap().1.shape.as_fixed().unwrap();
-        let views = inputs.iter().map(|(shape, elements)| match elements {
-            Elements::F32(data) => TensorView::f32(shape, data).unwrap(),
-            Elements::I64(data) => TensorView::i64(shape, data).unwrap(),
-        });
-        let view = session.run(&views.collect::<Vec<_>>())?.get(0).unwrap();
-        assert_eq!(view.shape(), expected);
-        let data = match view.data() {
-            DataView::F32(data) => Data::F64(data.iter().map(|&y| f64::from(y)).collect()),
-            DataView::I64(data) => Data::I64(data.to_vec()),
-            DataView::I32(_) => panic!("a session gives 64-bit integers only"),
-        };
-        Ok(Tensor::new(expected, data).unwrap())
+        wanted.iter().for_each(|&at| builder.output("y", outputs[at]));
+        (builder.finish(), inputs)
     }
 
-    /// The result of the reference.
+    /// The first result of the reference.
     pub fn reference(&self) -> Tensor {
         self.reference_of(|x| x)
+    }
+
+    /// The results of the reference.
+    pub fn references(&self) -> Vec<Tensor> {
+        self.op.reference(&self.operands.iter().collect::<Vec<_>>()).unwrap()
     }
 
     fn reference_of(&self, f: impl Fn(f64) -> f64) -> Tensor {
@@ -113,33 +128,72 @@ impl Problem {
             Data::F64(data) => Tensor::f64(operand.shape(), data.iter().map(|&x| f(x)).collect()).unwrap(),
             _ => operand.clone(),
         };
-        let operands: Vec<Tensor> = self.operands.iter().map(map).collect();
-        self.op.reference(&operands.iter().collect::<Vec<_>>()).unwrap().remove(0)
+        let operands = self.operands.iter().map(map).collect();
+        Problem { op: self.op.clone(), operands }.references().remove(0)
     }
 }
 
-/// A caller's elements.
-enum Elements {
-    F32(Vec<f32>),
-    I64(Vec<i64>),
+/// The outputs of a graph by its plan.
+pub(crate) fn run(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    let plan = Plan::new(graph, &PlanOptions::default())?;
+    let mut session = plan.session();
+    let floats: Vec<Vec<f32>> = inputs
+        .iter()
+        .map(|input| input.as_f64().map_or(Vec::new(), |data| data.iter().map(|&x| x as f32).collect()))
+        .collect();
+    let views = inputs.iter().zip(&floats).map(|(input, floats)| match input.data() {
+        Data::F64(_) => TensorView::f32(input.shape(), floats).unwrap(),
+        Data::I64(data) => TensorView::i64(input.shape(), data).unwrap(),
+        Data::Bool(data) => TensorView::bool(input.shape(), data).unwrap(),
+    });
+    let outputs = session.run(&views.collect::<Vec<_>>())?;
+    let tensors = plan.outputs().zip(outputs.iter()).map(|((_, r#type), (_, view))| {
+        if let Some(expected) = r#type.shape.as_fixed() {
+            assert_eq!(view.shape(), expected);
+        }
+        let data = match (view.data(), r#type.dtype) {
+            (DataView::F32(data), _) => Data::F64(data.iter().map(|&y| f64::from(y)).collect()),
+            (DataView::I64(data), DType::Bool) => {
+                assert!(data.iter().all(|truth| [0, 1].contains(truth)));
+                Data::Bool(data.iter().map(|&truth| truth == 1).collect())
+            }
+            (DataView::I64(data), _) => Data::I64(data.to_vec()),
+            _ => panic!("a session gives 32-bit floating-point numbers and 64-bit integers only"),
+        };
+        Tensor::new(view.shape(), data).unwrap()
+    });
+    Ok(tensors.collect())
 }
 
-fn tensor((shape, data): &Array) -> Tensor {
+/// Single-precision numbers as a tensor.
+pub(crate) fn tensor((shape, data): &Array) -> Tensor {
     Tensor::f64(shape.clone(), data.iter().map(|&x| f64::from(x)).collect()).unwrap()
 }
 
-/// Checks an operator that moves the elements of its first operand: numbers and integers, the latter as many as the
-/// numbers of `x`.
+/// Checks an operator that moves the elements of its first operand: numbers, and as many integers and
+/// truth values.
 #[track_caller]
 pub(crate) fn check_moves(op: impl Into<Op>, x: &Array, others: &[Tensor]) {
     let op = op.into();
+    for x in kinds(x) {
+        check_exact(&Problem::of(op.clone(), std::iter::once(x).chain(others.iter().cloned())));
+    }
+}
+
+/// As many integers and truth values as the numbers of `x`, after those.
+pub(crate) fn kinds(x: &Array) -> [Tensor; 3] {
     let integers = (0..x.1.len() as i64).map(|i| i.wrapping_mul(-0x61c8_8646_80b5_83eb)).collect();
-    for x in [tensor(x), Tensor::new(x.0.clone(), Data::I64(integers)).unwrap()] {
-        let problem = Problem::of(op.clone(), std::iter::once(x).chain(others.iter().cloned()));
-        let expected = problem.reference();
-        for constants in 0..=problem.operands.len() {
-            assert_eq!(problem.run_with(constants).unwrap(), expected, "with {constants} constants");
-        }
+    let truths = x.1.iter().map(|&x| x > 0.0).collect();
+    let of = |data| Tensor::new(x.0.clone(), data).unwrap();
+    [tensor(x), of(Data::I64(integers)), of(Data::Bool(truths))]
+}
+
+/// Checks an operator whose results are exact.
+#[track_caller]
+pub(crate) fn check_exact(problem: &Problem) {
+    let expected = problem.reference();
+    for constants in 0..=problem.operands.len() {
+        assert_eq!(problem.run_with(constants).unwrap(), expected, "with {constants} constants");
     }
 }
 

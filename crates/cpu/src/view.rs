@@ -18,8 +18,10 @@ pub enum DataView<'a> {
     F32(&'a [f32]),
     /// 32-bit integers; a session gives 64-bit ones only.
     I32(&'a [i32]),
-    /// 64-bit integers.
+    /// 64-bit integers; a session gives truth values as such too, 0 or 1.
     I64(&'a [i64]),
+    /// Truth values, which a session takes and does not give.
+    Bool(&'a [bool]),
 }
 
 impl DataView<'_> {
@@ -29,6 +31,7 @@ impl DataView<'_> {
             DataView::F32(data) => data.len(),
             DataView::I32(data) => data.len(),
             DataView::I64(data) => data.len(),
+            DataView::Bool(data) => data.len(),
         }
     }
 
@@ -43,6 +46,7 @@ impl DataView<'_> {
             DataView::F32(_) => "float32",
             DataView::I32(_) => "int32",
             DataView::I64(_) => "int64",
+            DataView::Bool(_) => "bool",
         }
     }
 }
@@ -76,6 +80,11 @@ impl<'a> TensorView<'a> {
         TensorView::new(shape, DataView::I64(data))
     }
 
+    /// The array of truth values with these sizes and elements; errors as [`new`](TensorView::new).
+    pub fn bool(shape: &'a [usize], data: &'a [bool]) -> Result<TensorView<'a>> {
+        TensorView::new(shape, DataView::Bool(data))
+    }
+
     /// The array with these sizes and elements, which are known to fit each other.
     pub(crate) fn trusted(shape: &'a [usize], data: DataView<'a>) -> TensorView<'a> {
         TensorView { shape, data }
@@ -95,7 +104,7 @@ impl<'a> TensorView<'a> {
     pub fn as_f32(&self) -> Option<&'a [f32]> {
         match self.data {
             DataView::F32(data) => Some(data),
-            DataView::I32(_) | DataView::I64(_) => None,
+            DataView::I32(_) | DataView::I64(_) | DataView::Bool(_) => None,
         }
     }
 
@@ -103,7 +112,7 @@ impl<'a> TensorView<'a> {
     pub fn as_i64(&self) -> Option<&'a [i64]> {
         match self.data {
             DataView::I64(data) => Some(data),
-            DataView::F32(_) | DataView::I32(_) => None,
+            DataView::F32(_) | DataView::I32(_) | DataView::Bool(_) => None,
         }
     }
 }

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panic too")]
 
-use k2o_core::ops::{self, BinaryKind, NormalizeKind, PoolKind, ReduceKind, ReshapeDim, Unary};
+use k2o_core::ops::{
+    self, BinaryKind, CompareKind, NormalizeKind, PoolKind, Recurrence, ReduceKind, ReshapeDim, Unary,
+};
 use k2o_core::{
     Constant, ConstantExpr, ConstantId, DType, Dim, Graph, GraphBuilder, Operand, Padding, Shape, TensorType,
-    ValueId, Window,
+    ValueId, Window, to_scans,
 };
 use k2o_cpu::{Plan, PlanOptions, TensorView};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -95,9 +97,44 @@ fn added_operators(b: &mut GraphBuilder, x: ValueId, ids: ValueId) {
     let z = b.add(Unary::Sqrt, [z]).unwrap();
     let z = b.add(ops::Softmax { axes: vec![1, 2], log: true }, [z]).unwrap();
     b.output("added", z);
+    recurrent_operators(b, ids);
     // More elements along the axis than a sort of few keeps in place.
     let z = b.add(ops::Sparsemax { axis: 1 }, [x]).unwrap();
     b.output("sparse", z);
+}
+
+/// Recurrent layers over embedded `ids`, with a mask, and one of them as a scan.
+fn recurrent_operators(b: &mut GraphBuilder, ids: ValueId) {
+    let table = weight(b, &[12, 5]);
+    let x = b.add(ops::Gather { axis: 0 }, [Operand::from(table), ids.into()]).unwrap();
+    let zeros = b.add(
+        ops::Full { dims: vec![ops::FullDim::Of(0), ops::FullDim::Fixed(2)], value: 0.0, dtype: DType::I32 },
+        [ids],
+    );
+    let mask = b.add(ops::Compare { kind: CompareKind::Greater }, [ids, zeros.unwrap()]).unwrap();
+    let recurrence = Recurrence { reverse: true, has_bias: true, has_states: false, has_mask: true };
+    let (activation, recurrent_activation) = (Some(Unary::Tanh), Some(Unary::Sigmoid));
+    let weights = |b: &mut GraphBuilder, gates: usize, bias: &[usize]| -> Vec<Operand> {
+        let shapes = [&[5, 7 * gates][..], &[7, 7 * gates], bias];
+        let weights: Vec<Operand> = shapes.iter().map(|shape| weight(b, shape).into()).collect();
+        [x.into()].into_iter().chain(weights).chain([mask.into()]).collect()
+    };
+    let operands = weights(b, 4, &[28]);
+    let lstm =
+        b.add_all(ops::Lstm { activation, recurrent_activation, recurrence }.into(), operands).unwrap();
+    let operands = weights(b, 3, &[2, 21]);
+    let gru = ops::Gru { activation, recurrent_activation, reset_after: true, recurrence };
+    let gru = b.add_all(gru.into(), operands).unwrap();
+    let operands = weights(b, 1, &[7]);
+    let rnn = b.add_all(ops::Rnn { activation, recurrence }.into(), operands).unwrap();
+    let turned = b.add(ops::Reverse { axis: 1 }, [gru[0]]).unwrap();
+    let sum = b.add(ops::Binary { kind: BinaryKind::Add }, [lstm[0], turned]).unwrap();
+    let sum = b.add(ops::Binary { kind: BinaryKind::Add }, [sum, rnn[0]]).unwrap();
+    let column = vec![ReshapeDim::Keep, ReshapeDim::Keep, ReshapeDim::Fixed(1)];
+    let column = b.add(ops::Reshape { target: column }, [mask]).unwrap();
+    let selected = b.add(ops::Select, [column, sum, lstm[0]]).unwrap();
+    b.output("recurrent", selected);
+    b.output("last", lstm[2]);
 }
 
 fn main() {
@@ -106,8 +143,10 @@ fn main() {
 }
 
 fn sizes_that_were_seen_cost_no_allocation() {
-    for keep_taps in [false, true] {
-        let plan = Plan::new(&graph(), &PlanOptions { keep_taps, ..PlanOptions::default() }).unwrap();
+    let recurrent = graph();
+    let scans = to_scans(&recurrent, &|_| true).unwrap();
+    for (graph, keep_taps) in [(&recurrent, false), (&recurrent, true), (&scans, false)] {
+        let plan = Plan::new(graph, &PlanOptions { keep_taps, ..PlanOptions::default() }).unwrap();
         let mut session = plan.session();
         let sizes = [(1, 9), (4, 9), (2, 30)];
         let shapes = sizes.map(|(batch, height)| ([batch, height, 8, 6], [batch, 2]));

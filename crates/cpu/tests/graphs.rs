@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panic too")]
 
-use k2o_core::ops::{self, BinaryKind, NormalizeKind, PoolKind, ReduceKind, ReshapeDim, Spread, Unary};
+use k2o_core::ops::{
+    self, BinaryKind, FullDim, NormalizeKind, PoolKind, Recurrence, ReduceKind, ReshapeDim, Spread, Unary,
+};
 use k2o_core::{
     CallId, Constant, ConstantExpr, ConstantId, DType, Data, Dim, Graph, GraphBuilder, Op, Operand, Padding,
     Shape, Tensor, TensorType, ValueId, Window, rewrite, run_reference,
@@ -49,7 +51,7 @@ fn random_graph(seed: u64, nodes: usize) -> Graph {
         builder.within(Some(CallId(call)));
         let Some((op, operands)) = random_node(&mut source, &mut builder, x, other) else { continue };
         if let Ok(outputs) = builder.add_all(op, operands) {
-            values.push(outputs[0]);
+            values.extend(outputs);
         }
     }
     for (at, &value) in values.iter().enumerate() {
@@ -97,7 +99,7 @@ fn random_node(
         }
         Some(operands)
     };
-    Some(match source.next(18) {
+    Some(match source.next(20) {
         0 | 1 if rank > 2 => {
             let windows = windows(source);
             let groups = source.pick(&[1, 1, 1, 2, channels]);
@@ -222,7 +224,35 @@ fn random_node(
                 (ops::Gather { axis }.into(), vec![x.into(), builder.constant(indices).unwrap().into()])
             }
         },
-        17 if rank > 2 => {
+        17 if rank == 3 => {
+            let units = source.pick(&[1, 5, 17]);
+            let (activation, recurrent_activation) = (Some(Unary::Tanh), Some(Unary::Sigmoid));
+            let recurrence =
+                Recurrence { reverse: source.next(2) == 0, has_bias: true, ..Recurrence::default() };
+            let (op, gates, bias): (Op, usize, &[usize]) = match source.next(4) {
+                0 => (ops::Rnn { activation, recurrence }.into(), 1, &[]),
+                1 => (ops::Lstm { activation, recurrent_activation, recurrence }.into(), 4, &[]),
+                n => {
+                    let reset_after = n == 2;
+                    let op = ops::Gru { activation, recurrent_activation, reset_after, recurrence };
+                    (op.into(), 3, if reset_after { &[2] } else { &[] })
+                }
+            };
+            let columns = gates * units;
+            let kernel = weight(source, builder, &[channels, columns], 1.0 / (channels as f64).sqrt());
+            let recurrent = weight(source, builder, &[units, columns], 1.0 / units as f64);
+            let bias = weight(source, builder, &[bias, &[columns]].concat(), 0.5);
+            (op, vec![x.into(), kernel.into(), recurrent.into(), bias.into()])
+        }
+        18 => {
+            let turned = builder.add(ops::Reverse { axis }, [x]).ok()?;
+            let like = source.pick(&[x, turned]);
+            let ones =
+                ops::Full { dims: (0..rank).map(FullDim::Of).collect(), value: 1.0, dtype: DType::F32 };
+            let ones = builder.add(ones, [like]).ok()?;
+            (ops::Binary { kind: BinaryKind::Sub }.into(), vec![ones.into(), turned.into()])
+        }
+        19 if rank > 2 => {
             // Apart and together again, with the sizes of what it was.
             let target = vec![ReshapeDim::Keep, ReshapeDim::Infer];
             let flat = builder.add(ops::Reshape { target }, [x]).ok()?;

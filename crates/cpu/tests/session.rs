@@ -4,8 +4,8 @@
 
 use k2o_core::ops::{self, BinaryKind, ReshapeDim, Unary};
 use k2o_core::{
-    CallId, Constant, ConstantExpr, DType, Dim, Graph, GraphBuilder, Operand, Padding, Shape, StoredTensor,
-    Tensor, TensorType, ValueId, Window,
+    CallId, Constant, ConstantExpr, DType, Data, Dim, Graph, GraphBuilder, Operand, Padding, Shape,
+    StoredTensor, Tensor, TensorType, ValueId, Window,
 };
 use k2o_cpu::{ErrorKind, Plan, PlanOptions, Session, TensorView};
 use std::sync::Arc;
@@ -83,6 +83,101 @@ fn integers_are_moved_and_come_out_as_64_bits() {
         let text = format!("input \"x\" has type {dtype}; an array of type float32 was given");
         assert_eq!(error.to_string(), text);
         assert!(session.outputs().is_none());
+    }
+}
+
+#[test]
+fn truth_values_come_as_any_integers_and_go_out_as_0_and_1() {
+    let graph = build(DType::Bool, 3, |b, mask| {
+        let no = b.constant(Constant {
+            name: "no".into(),
+            dtype: DType::Bool,
+            expr: ConstantExpr::literal(Tensor::new([3], Data::Bool(vec![true, false, false])).unwrap()),
+        });
+        let either = b.add(ops::Binary { kind: BinaryKind::Or }, [Operand::from(mask), no.unwrap().into()]);
+        let numbers = b.add(ops::Cast { to: DType::F32 }, [mask]).unwrap();
+        let integers = b.add(ops::Cast { to: DType::I32 }, [mask]).unwrap();
+        b.output("mask", mask);
+        b.output("either", either.unwrap());
+        b.output("numbers", numbers);
+        b.output("integers", integers);
+    });
+    let mut session = session(&graph);
+    assert_eq!(format!("{:?}", session.plan()), r#"["or", "cast"]"#);
+    let shape = [1, 3];
+    for view in [
+        TensorView::i32(&shape, &[0, -7, 0]),
+        TensorView::i64(&shape, &[0, i64::MIN, 0]),
+        TensorView::bool(&shape, &[false, true, false]),
+    ] {
+        let outputs = session.run(&[view.unwrap()]).unwrap();
+        let integers = |name| outputs.by_name(name).unwrap().as_i64().unwrap();
+        assert_eq!((integers("mask"), integers("integers")), (&[0, 1, 0][..], &[0, 1, 0][..]));
+        assert_eq!(integers("either"), [1, 1, 0]);
+        assert_eq!(outputs.by_name("numbers").unwrap().as_f32().unwrap(), [0., 1., 0.]);
+    }
+    let error = session.run(&[TensorView::f32(&shape, &[1.; 3]).unwrap()]).unwrap_err();
+    assert_eq!(error.to_string(), "input \"x\" has type bool; an array of type float32 was given");
+    let mut integers = self::session(&build(DType::I64, 3, |b, x| b.output("y", x)));
+    let error = integers.run(&[TensorView::bool(&shape, &[true; 3]).unwrap()]).unwrap_err();
+    assert_eq!(error.to_string(), "input \"x\" has type int64; an array of type bool was given");
+}
+
+#[test]
+fn an_input_of_which_only_the_shape_is_read_is_not_copied() {
+    for dtype in [DType::F32, DType::I32, DType::Bool] {
+        let graph = build(dtype, 3, |b, x| {
+            let ones = ops::Full { dims: vec![ops::FullDim::Of(0)], value: 1.0, dtype: DType::F32 };
+            let y = b.add(ops::Full { ..ones }, [x]).unwrap();
+            b.output("y", y);
+        });
+        let (floats, integers) = ([0.5; 6], [3; 6]);
+        let view = match dtype {
+            DType::F32 => TensorView::f32(&[2, 3], &floats),
+            _ => TensorView::i32(&[2, 3], &integers),
+        };
+        let mut session = session(&graph);
+        let outputs = session.run(&[view.unwrap()]).unwrap();
+        assert_eq!(outputs.get(0).unwrap().as_f32().unwrap(), [1., 1.]);
+    }
+}
+
+/// A recurrent layer whose every output is read by a later step and is a tap.
+#[test]
+fn outputs_of_one_operator_live_and_are_kept_together() {
+    let mut outputs = Vec::new();
+    let graph = build(DType::F32, 1, |b, x| {
+        let x = b.add(
+            ops::Reshape { target: vec![ReshapeDim::Keep, ReshapeDim::Infer, ReshapeDim::Fixed(1)] },
+            [x],
+        );
+        let (kernel, recurrent) = (constant(b, &[1, 4], &[1.; 4]), constant(b, &[1, 4], &[0.; 4]));
+        // c' = x c + x x, h' = x c'
+        let recurrence = ops::Recurrence::default();
+        let lstm = ops::Lstm { activation: None, recurrent_activation: None, recurrence };
+        outputs = b.add_all(lstm.into(), vec![x.unwrap().into(), kernel, recurrent]).unwrap();
+        let last = b.add(ops::Binary { kind: BinaryKind::Sub }, [outputs[1], outputs[2]]).unwrap();
+        let last = b.add(Unary::Relu, [last]).unwrap();
+        let squares = b.add(ops::Binary { kind: BinaryKind::Mul }, [outputs[0], outputs[0]]).unwrap();
+        b.output("last", last);
+        b.output("squares", squares);
+        for (at, &output) in outputs.iter().enumerate() {
+            b.tap(CallId(3), at, Some(output));
+        }
+    });
+    let (shape, x) = ([2, 1], [2., 3.]);
+    for keep_taps in [false, true] {
+        let plan = Plan::new(&graph, &PlanOptions { keep_taps, ..PlanOptions::default() }).unwrap();
+        assert_eq!(format!("{plan:?}"), r#"["lstm", "sub+relu", "mul"]"#);
+        let mut session = plan.session();
+        let results = session.run(&[TensorView::f32(&shape, &x).unwrap()]).unwrap();
+        assert_eq!(results.by_name("last").unwrap().as_f32().unwrap(), [4., 18.]);
+        assert_eq!(results.by_name("squares").unwrap().as_f32().unwrap(), [64., 729.]);
+        let tap = |at| session.tap(CallId(3), at).map(|view| (view.shape().to_vec(), view.as_f32().unwrap()));
+        let expected = [(vec![2, 1, 1], [8., 27.]), (vec![2, 1], [8., 27.]), (vec![2, 1], [4., 9.])];
+        for (at, (shape, values)) in expected.into_iter().enumerate() {
+            assert_eq!(tap(at), keep_taps.then_some((shape, &values[..])));
+        }
     }
 }
 
@@ -210,13 +305,13 @@ fn what_this_crate_cannot_compute_is_refused() {
     let plan =
         |graph: &Graph| Plan::new(graph, &PlanOptions::default()).map(|_| ()).map_err(|error| error.kind());
     let unsupported = Err(ErrorKind::Unsupported);
-    assert_eq!(plan(&build(DType::Bool, 2, |b, x| b.output("y", x))), unsupported);
+    assert_eq!(plan(&build(DType::F64, 2, |b, x| b.output("y", x))), unsupported);
     let function_of_integers = build(DType::I64, 2, |b, x| {
         let y = b.add(Unary::Relu, [x]).unwrap();
         b.output("y", y);
     });
     assert_eq!(plan(&function_of_integers), unsupported);
-    for (from, to) in [(DType::F32, DType::Bool), (DType::I64, DType::Bool), (DType::I64, DType::F16)] {
+    for (from, to) in [(DType::F32, DType::U8), (DType::Bool, DType::I8), (DType::I64, DType::F16)] {
         let cast = build(from, 2, |b, x| {
             let y = b.add(ops::Cast { to }, [x]).unwrap();
             b.output("y", y);

@@ -1,75 +1,64 @@
-//! Two arrays, element by element; a missing or 1-sized axis repeats.
+//! A function of two arrays, element by element.
 
-use super::grid::{Grid, strides};
+use super::broadcast::Broadcast;
 use super::{Kernel, Operands};
 use crate::Result;
 use k2o_core::ops::{self, BinaryKind};
 
-/// A function of the elements of operands 0 and 1.
+/// A function of the elements of operands 0 and 1, which are numbers.
 pub(crate) struct Binary(pub ops::Binary);
-
-pub(crate) struct BinaryBound {
-    /// All but the innermost axis.
-    rows: Grid<2>,
-    /// The innermost axis.
-    size: usize,
-    steps: [usize; 2],
-}
-
-/// The steps of an array of sizes `shape` when it is broadcast to `target`.
-pub(crate) fn broadcast(shape: &[usize], target: &[usize]) -> Vec<usize> {
-    let own = strides(shape);
-    let axis = |axis: usize| (axis + shape.len()).checked_sub(target.len()).filter(|&at| shape[at] != 1);
-    (0..target.len()).map(|at| axis(at).map_or(0, |at| own[at])).collect()
-}
 
 impl Kernel for Binary {
     type Out = f32;
-    type Bound = BinaryBound;
+    type Bound = Broadcast<2>;
 
-    fn bind(&self, operands: &[&[usize]], output: &[usize]) -> Result<BinaryBound> {
-        let (a, b) = (broadcast(operands[0], output), broadcast(operands[1], output));
-        let mut rows = Grid::new((0..output.len()).map(|axis| (output[axis], [a[axis], b[axis]])));
-        let (size, steps) = rows.split_innermost();
-        Ok(BinaryBound { rows, size, steps })
+    fn bind(&self, operands: &[&[usize]], output: &[usize]) -> Result<Broadcast<2>> {
+        Ok(Broadcast::new(operands, output))
     }
 
-    fn run(&self, bound: &BinaryBound, operands: &Operands<'_>, _: &mut [f32], out: &mut [f32]) {
-        let arrays = [operands.get::<f32>(0), operands.get::<f32>(1)];
+    fn run(&self, bound: &Broadcast<2>, operands: &Operands<'_>, _: &mut [f32], out: &mut [f32]) {
+        let arrays = (operands.get::<f32>(0), operands.get::<f32>(1));
         match self.0.kind {
-            BinaryKind::Add => apply(bound, arrays, out, |a, b| a + b),
-            BinaryKind::Sub => apply(bound, arrays, out, |a, b| a - b),
-            BinaryKind::Mul => apply(bound, arrays, out, |a, b| a * b),
-            BinaryKind::Div => apply(bound, arrays, out, |a, b| a / b),
+            BinaryKind::Add => bound.map(arrays, out, |a, b| a + b),
+            BinaryKind::Sub => bound.map(arrays, out, |a, b| a - b),
+            BinaryKind::Mul => bound.map(arrays, out, |a, b| a * b),
+            BinaryKind::Div => bound.map(arrays, out, |a, b| a / b),
             BinaryKind::Max | BinaryKind::Or => {
-                apply(bound, arrays, out, |a, b| if a.is_nan() || a > b { a } else { b })
+                bound.map(arrays, out, |a, b| if a.is_nan() || a > b { a } else { b })
             }
             BinaryKind::Min | BinaryKind::And => {
-                apply(bound, arrays, out, |a, b| if a.is_nan() || a < b { a } else { b })
+                bound.map(arrays, out, |a, b| if a.is_nan() || a < b { a } else { b })
             }
-            BinaryKind::Prelu => apply(bound, arrays, out, |a, b| if a > 0.0 { a } else { a * b }),
+            BinaryKind::Prelu => bound.map(arrays, out, |a, b| if a > 0.0 { a } else { a * b }),
         }
     }
 }
 
-#[inline(always)]
-fn apply(bound: &BinaryBound, [a, b]: [&[f32]; 2], out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
-    let mut rows = out.chunks_exact_mut(bound.size);
-    bound.rows.visit(|[at_a, at_b]| {
-        let Some(out) = rows.next() else { return };
-        let (a, b) = (&a[at_a..], &b[at_b..]);
-        match bound.steps {
-            [1, 1] => out.iter_mut().zip(a).zip(b).for_each(|((out, &a), &b)| *out = f(a, b)),
-            [1, 0] => out.iter_mut().zip(a).for_each(|(out, &a)| *out = f(a, b[0])),
-            [0, 1] => out.iter_mut().zip(b).for_each(|(out, &b)| *out = f(a[0], b)),
-            [sa, sb] => out.iter_mut().enumerate().for_each(|(i, out)| *out = f(a[i * sa], b[i * sb])),
+/// Whether one or both of the truth values of operands 0 and 1 hold.
+pub(crate) struct Logical {
+    pub both: bool,
+}
+
+impl Kernel for Logical {
+    type Out = i64;
+    type Bound = Broadcast<2>;
+
+    fn bind(&self, operands: &[&[usize]], output: &[usize]) -> Result<Broadcast<2>> {
+        Ok(Broadcast::new(operands, output))
+    }
+
+    fn run(&self, bound: &Broadcast<2>, operands: &Operands<'_>, _: &mut [f32], out: &mut [i64]) {
+        let arrays = (operands.get::<i64>(0), operands.get::<i64>(1));
+        match self.both {
+            true => bound.map(arrays, out, |a: i64, b: i64| a & b),
+            false => bound.map(arrays, out, |a: i64, b: i64| a | b),
         }
-    });
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{Problem, check_close, values};
+    use crate::testing::{Problem, check_close, check_exact, kinds, shapes_that_meet, values};
     use k2o_core::ops::{Binary, BinaryKind};
     use proptest::prelude::*;
 
@@ -86,22 +75,22 @@ mod tests {
     proptest! {
         #[test]
         fn broadcasts_are_the_reference(
-            axes in prop::collection::vec((0usize..20, 0u8..3), 0..5),
-            (drop_a, drop_b) in (0usize..5, 0usize..5),
+            [a, b] in shapes_that_meet::<2>(),
             kind in 0usize..7,
             seed in 0u64..1 << 40,
         ) {
-            // Axis by axis: both have it, or one has size 1 there; leading axes may be missing.
-            if axes.iter().map(|axis| axis.0).product::<usize>() > 1 << 14 {
-                return Ok(());
-            }
-            let shape = |one: u8, drop: usize| -> Vec<usize> {
-                let sizes = axes.iter().map(|&(size, which)| if which == one { 1 } else { size });
-                let droppable = axes.iter().take_while(|axis| axis.1 == one).count();
-                sizes.skip(drop.min(droppable)).collect()
-            };
-            let operands = [values(&shape(1, drop_a), seed), values(&shape(2, drop_b), seed + 1)];
+            let operands = [values(&a, seed), values(&b, seed + 1)];
             check_close(&Problem::new(Binary { kind: KINDS[kind] }, operands), 2.0, 0.0);
+        }
+
+        #[test]
+        fn functions_of_truth_values_are_the_reference(
+            shapes in shapes_that_meet::<2>(),
+            kind in prop_oneof![Just(BinaryKind::And), Just(BinaryKind::Or)],
+            seed in 0u64..1 << 40,
+        ) {
+            let truths = shapes.map(|shape| kinds(&values(&shape, seed + shape.len() as u64))[2].clone());
+            check_exact(&Problem::of(Binary { kind }, truths));
         }
     }
 

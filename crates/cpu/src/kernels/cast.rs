@@ -64,6 +64,28 @@ impl<A: Become<B>, B: Element> Kernel for Cast<A, B> {
     }
 }
 
+/// Whether the elements of operand 0 differ from 0.
+pub(crate) struct IsTrue<A>(PhantomData<A>);
+
+impl<A> IsTrue<A> {
+    pub fn new() -> IsTrue<A> {
+        IsTrue(PhantomData)
+    }
+}
+
+impl<A: Element> Kernel for IsTrue<A> {
+    type Out = i64;
+    type Bound = ();
+
+    fn bind(&self, _: &[&[usize]], _: &[usize]) -> Result<()> {
+        Ok(())
+    }
+
+    fn run(&self, (): &(), operands: &Operands<'_>, _: &mut [f32], out: &mut [i64]) {
+        out.iter_mut().zip(operands.get::<A>(0)).for_each(|(out, x)| *out = i64::from(*x != A::default()));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::testing::Problem;
@@ -84,7 +106,7 @@ mod tests {
         }
     }
 
-    const TYPES: [DType; 3] = [DType::F32, DType::I32, DType::I64];
+    const TYPES: [DType; 4] = [DType::F32, DType::I32, DType::I64, DType::Bool];
 
     proptest! {
         #[test]
@@ -96,6 +118,7 @@ mod tests {
             for to in TYPES {
                 check(Data::F64(floats.iter().map(|&x| f64::from(x / (1u64 << (shift / 2)) as f32)).collect()), to);
                 check(Data::I64(integers.iter().map(|x| x >> shift).collect()), to);
+                check(Data::Bool(integers.iter().map(|&x| x > 0).collect()), to);
             }
         }
     }
@@ -103,7 +126,7 @@ mod tests {
     #[test]
     fn what_is_past_the_range_becomes_its_end_and_nan_zero() {
         let ends = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.99, -0.99, -1.5];
-        for to in [DType::I32, DType::I64] {
+        for to in [DType::I32, DType::I64, DType::Bool] {
             check(Data::F64(ends.map(|x| f64::from(x as f32)).to_vec()), to);
         }
         for to in TYPES {

@@ -1,6 +1,6 @@
 //! Products of computed matrices.
 
-use super::binary::broadcast;
+use super::broadcast::broadcast;
 use super::chain::Chain;
 use super::grid::Grid;
 use super::products::{Finish, Layout, multiply_matrix};

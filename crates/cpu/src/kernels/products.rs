@@ -23,7 +23,7 @@ pub(crate) const ROWS: usize = if cfg!(target_feature = "avx") { 6 } else { 2 };
 const PANELS: usize = if cfg!(target_feature = "avx") { 4 } else { 2 };
 
 /// Rows whose offsets are gathered before they are multiplied panel by panel.
-const ROW_CHUNK: usize = 60;
+pub(crate) const ROW_CHUNK: usize = 60;
 
 type Tile<const M: usize> = [[f32; LANES]; M];
 
@@ -187,14 +187,26 @@ pub(crate) fn multiply_matrix(
     finish: &Finish<'_>,
     y: &mut [f32],
 ) {
-    let mut rows = [Row::default(); ROW_CHUNK];
-    for first in (0..count).step_by(ROW_CHUNK) {
-        let rows = &mut rows[..ROW_CHUNK.min(count - first)];
-        for (row, at) in rows.iter_mut().zip(first..) {
-            *row = Row { x: at * layout.depth, y: at * layout.columns };
+    let rows = (0..count).map(|at| Row { x: at * layout.depth, y: at * layout.columns });
+    multiply_rows(x, rows, (layout, packed), (finish, 0), y);
+}
+
+/// Multiplies `rows` of `x`, each without gaps, as [`multiply`] does.
+pub(crate) fn multiply_rows(
+    x: &[f32],
+    rows: impl Iterator<Item = Row>,
+    (layout, panels): (&Layout, &[f32]),
+    (finish, channel): (&Finish<'_>, usize),
+    y: &mut [f32],
+) {
+    let mut chunk = Chunk::default();
+    let terms = Contiguous(layout.depth);
+    for row in rows {
+        if let Some(rows) = chunk.push(row) {
+            multiply(x, rows, &terms, (layout, panels), (finish, channel), y);
         }
-        multiply(x, rows, &Contiguous(layout.depth), (layout, packed), (finish, 0), y);
     }
+    multiply(x, chunk.rest(), &terms, (layout, panels), (finish, channel), y);
 }
 
 /// Multiplies `rows` of `x` with one group's panels and stores the finished sums in `y`; channel 0 of the group is

@@ -1,15 +1,18 @@
 //! From operators to kernels.
 
-use super::draft::Draft;
+use super::PlanOptions;
+use super::draft::{Draft, elements_read};
 use crate::arena::{Arena, Buffer, Kind};
 use crate::kernels::affine::Affine;
-use crate::kernels::binary::Binary;
-use crate::kernels::cast::Cast;
+use crate::kernels::binary::{Binary, Logical};
+use crate::kernels::cast::{Cast, IsTrue};
 use crate::kernels::chain::{Chain, Pointwise, Then};
+use crate::kernels::compare::Compare;
 use crate::kernels::concat::Concat;
 use crate::kernels::conv::{Conv, packed_groups};
 use crate::kernels::conv_transpose::ConvTranspose;
 use crate::kernels::dense::Dense;
+use crate::kernels::full::Full;
 use crate::kernels::gather::Gather;
 use crate::kernels::mat_mul::MatMul;
 use crate::kernels::normalize::Normalize;
@@ -18,6 +21,8 @@ use crate::kernels::pool::Pool;
 use crate::kernels::products::Layout;
 use crate::kernels::reduce::Reduce;
 use crate::kernels::repeat::Repeat;
+use crate::kernels::reverse::Reverse;
+use crate::kernels::select::Select;
 use crate::kernels::slice::Slice;
 use crate::kernels::softmax::Softmax;
 use crate::kernels::sparsemax::Sparsemax;
@@ -26,17 +31,21 @@ use crate::kernels::unary::Function;
 use crate::kernels::weights::Weights;
 use crate::kernels::{AnyKernel, Kernel};
 use crate::{Error, Result};
-use k2o_core::ops::Operator;
-use k2o_core::{CallId, ConstantId, Graph, Node, Op, Operand, ValueId};
+use k2o_core::ops::{BinaryKind, Operator};
+use k2o_core::{CallId, ConstantId, DType, Data, Graph, Node, Op, Operand, ValueId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Right sides of products by constant and layout.
+pub(super) type Packed = BTreeMap<(ConstantId, Layout), Weights>;
+
 /// Makes kernels and evaluates each constant that they need once.
 pub(super) struct Builder<'a> {
-    graph: &'a Graph,
+    pub graph: &'a Graph,
+    pub options: &'a PlanOptions,
     constants: Arena,
     slots: BTreeMap<ConstantId, usize>,
-    packed: BTreeMap<(ConstantId, Layout), Weights>,
+    pub packed: &'a mut Packed,
 }
 
 /// A kernel and what it reads.
@@ -55,8 +64,9 @@ impl Built {
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(graph: &'a Graph) -> Builder<'a> {
-        Builder { graph, constants: Arena::default(), slots: BTreeMap::new(), packed: BTreeMap::new() }
+    pub fn new(graph: &'a Graph, options: &'a PlanOptions, packed: &'a mut Packed) -> Builder<'a> {
+        let (constants, slots) = (Arena::default(), BTreeMap::new());
+        Builder { graph, options, constants, slots, packed }
     }
 
     /// The evaluated constants and their sizes.
@@ -80,7 +90,14 @@ impl<'a> Builder<'a> {
             true => self.constants.push(Buffer::from_slice(&constant.to_f32()?)?),
             false => {
                 Kind::of(constant.dtype)?;
-                self.constants.push(Buffer::from_slice(constant.evaluate()?.as_i64()?)?)
+                let tensor = constant.evaluate()?;
+                self.constants.push(match tensor.data() {
+                    Data::Bool(truths) => {
+                        let truths: Vec<i64> = truths.iter().map(|&truth| truth.into()).collect();
+                        Buffer::from_slice(&truths)?
+                    }
+                    _ => Buffer::from_slice(tensor.as_i64()?)?,
+                })
             }
         };
         self.slots.insert(id, slot);
@@ -88,7 +105,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The right side of a product, packed now if it is a constant; else it joins the operands.
-    fn weights(
+    pub fn weights(
         &mut self,
         operands: &mut Vec<Operand>,
         kernel: Operand,
@@ -134,7 +151,12 @@ impl<'a> Builder<'a> {
 
     /// Refuses an operator on integers.
     fn floats(&self, node: &Node) -> Result<()> {
-        for &operand in &node.inputs {
+        self.are_floats(node, &node.inputs)
+    }
+
+    /// Refuses an operator that has integers among `operands`.
+    pub fn are_floats<'b>(&self, node: &Node, operands: impl IntoIterator<Item = &'b Operand>) -> Result<()> {
+        for &operand in operands {
             if self.kind(operand)? != Kind::Float {
                 let r#type = self.graph.type_of(operand);
                 return Err(Error::unsupported(format!(
@@ -150,12 +172,17 @@ impl<'a> Builder<'a> {
     /// The kernel of a step.
     pub fn build(&mut self, draft: &Draft) -> Result<Built> {
         let node = &self.graph.nodes()[draft.node];
-        if node.outputs.len() != 1 {
-            let (name, n) = (node.op.name(), node.outputs.len());
-            return Err(Error::unsupported(format!("{name} with {n} outputs")));
+        let output = self.graph.value(draft.outputs[0]).r#type.dtype;
+        for &other in &draft.outputs {
+            let other = self.graph.value(other).r#type.dtype;
+            if Kind::of(other)? != Kind::of(output)? {
+                let name = node.op.name();
+                return Err(Error::unsupported(format!("{name} with outputs of types {output} and {other}")));
+            }
         }
         let mut operands: Vec<Operand> = Vec::new();
-        let integers = || Ok::<bool, Error>(self.kind(node.inputs[0])? == Kind::Integer);
+        let is_integer = |operand| Ok::<bool, Error>(self.kind(operand)? == Kind::Integer);
+        let integers = || is_integer(node.inputs[0]);
         let kernel: Arc<dyn AnyKernel> = match &node.op {
             Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_) => {
                 self.floats(node)?;
@@ -180,13 +207,28 @@ impl<'a> Builder<'a> {
                 operands.extend(&node.inputs);
                 Arc::new(MatMul { chain: self.chain(&mut operands, &draft.links) })
             }
+            Op::Binary(op) if op.kind.is_logical() => Arc::new(Logical { both: op.kind == BinaryKind::And }),
+            Op::Compare(op) if integers()? => Arc::new(Compare::<i64>::new(*op)),
+            Op::Compare(op) => Arc::new(Compare::<f32>::new(*op)),
             Op::Concat(op) if integers()? => Arc::new(Concat::<i64>::new(*op, node.inputs.len())),
             Op::Gather(op) if integers()? => Arc::new(Gather::<i64>::new(*op)),
             Op::Repeat(op) if integers()? => Arc::new(Repeat::<i64>::new(*op)),
+            Op::Reverse(op) if integers()? => Arc::new(Reverse::<i64>::new(*op)),
             Op::Slice(op) if integers()? => Arc::new(Slice::<i64>::new(*op)),
             Op::Transpose(op) if integers()? => Arc::new(Transpose::<i64>::new(op.clone())),
+            Op::Full(op) if op.dtype == DType::Bool => Arc::new(Full(i64::from(op.value != 0.0))),
+            Op::Full(op) if !op.dtype.is_float() => Arc::new(Full(op.value as i64)),
+            Op::Full(op) => self.joined(Full(op.value as f32), draft, &mut operands),
+            Op::Select(_) if is_integer(node.inputs[1])? => Arc::new(Select::<i64>::new()),
+            Op::Select(_) => self.joined(Select::<f32>::new(), draft, &mut operands),
+            Op::Gru(_) | Op::Lstm(_) | Op::Rnn(_) => self.recurrence(node, &draft.outputs, &mut operands)?,
+            Op::Scan(op) => self.scan(op, node, &draft.outputs, &mut operands)?,
             Op::Gather(op) => self.joined(Gather::<f32>::new(*op), draft, &mut operands),
-            Op::Cast(op) => match (integers()?, Kind::of(self.graph.value(node.outputs[0]).r#type.dtype)?) {
+            Op::Cast(op) if op.to == DType::Bool => match integers()? {
+                true => Arc::new(IsTrue::<i64>::new()),
+                false => Arc::new(IsTrue::<f32>::new()),
+            },
+            Op::Cast(op) => match (integers()?, Kind::of(output)?) {
                 (true, Kind::Float) => self.joined(Cast::<i64, f32>::new(op.to), draft, &mut operands),
                 (true, Kind::Integer) => Arc::new(Cast::<i64, i64>::new(op.to)),
                 (false, _) => Arc::new(Cast::<f32, i64>::new(op.to)),
@@ -202,25 +244,18 @@ impl<'a> Builder<'a> {
             Op::Pool(op) => self.then(Pool(op.clone()), draft, &mut operands)?,
             Op::Reduce(op) => self.then(Reduce(op.clone()), draft, &mut operands)?,
             Op::Repeat(op) => self.then(Repeat::<f32>::new(*op), draft, &mut operands)?,
+            Op::Reverse(op) => self.then(Reverse::<f32>::new(*op), draft, &mut operands)?,
             Op::Slice(op) => self.then(Slice::<f32>::new(*op), draft, &mut operands)?,
             Op::Softmax(op) => self.then(Softmax(op.clone()), draft, &mut operands)?,
             Op::Sparsemax(op) => self.then(Sparsemax(*op), draft, &mut operands)?,
             Op::Transpose(op) => self.then(Transpose::<f32>::new(op.clone()), draft, &mut operands)?,
             Op::Unary(op) => self.then(Function::new(*op), draft, &mut operands)?,
-            Op::Compare(_)
-            | Op::Full(_)
-            | Op::Gru(_)
-            | Op::Lstm(_)
-            | Op::Reverse(_)
-            | Op::Rnn(_)
-            | Op::Scan(_)
-            | Op::Select(_) => return Err(Error::unsupported(node.op.name())),
             Op::Identity(_) | Op::Reshape(_) => {
                 return Err(Error::unsupported(format!("{} as a step of its own", node.op.name())));
             }
         };
         if operands.is_empty() {
-            operands.clone_from(&node.inputs);
+            operands.extend(elements_read(node));
         }
         for id in operands.iter().filter_map(|operand| operand.constant()) {
             self.constant(id)?;
@@ -248,7 +283,7 @@ impl<'a> Builder<'a> {
         draft: &Draft,
         operands: &mut Vec<Operand>,
     ) -> Arc<dyn AnyKernel> {
-        operands.extend(&self.graph.nodes()[draft.node].inputs);
+        operands.extend(elements_read(&self.graph.nodes()[draft.node]));
         let chain = self.chain(operands, &draft.links);
         match chain.links.is_empty() {
             true => Arc::new(kernel),

@@ -10,8 +10,8 @@ pub(super) struct Draft {
     pub node: usize,
     /// Nodes of functions of single elements that follow.
     pub links: Vec<usize>,
-    /// What the last of them computes.
-    pub output: ValueId,
+    /// What the last of them computes: of several outputs, in their order, those that something reads.
+    pub outputs: Vec<ValueId>,
 }
 
 /// The steps of a graph.
@@ -46,7 +46,9 @@ impl Drafts {
         let mut drafts: Vec<Draft> = Vec::new();
         let mut computed_by: BTreeMap<ValueId, usize> = BTreeMap::new();
         for (at, node) in graph.nodes().iter().enumerate() {
-            let Some(&output) = node.outputs.iter().find(|id| needed[id.0 as usize]) else { continue };
+            let outputs = node.outputs.iter().copied().filter(|id| needed[id.0 as usize]);
+            let outputs: Vec<ValueId> = outputs.collect();
+            let Some(&output) = outputs.first() else { continue };
             if let Some(input) = same_elements(graph, node) {
                 roots[output.0 as usize] = match input {
                     Operand::Value(id) => roots[id.0 as usize],
@@ -58,12 +60,15 @@ impl Drafts {
             match before.and_then(|input| computed_by.remove(&input)) {
                 Some(draft) => {
                     drafts[draft].links.push(at);
-                    drafts[draft].output = output;
+                    drafts[draft].outputs = outputs;
                     computed_by.insert(output, draft);
                 }
                 None => {
-                    computed_by.insert(output, drafts.len());
-                    drafts.push(Draft { node: at, links: Vec::new(), output });
+                    // Nothing joins an operator of several outputs.
+                    if node.outputs.len() == 1 {
+                        computed_by.insert(output, drafts.len());
+                    }
+                    drafts.push(Draft { node: at, links: Vec::new(), outputs });
                 }
             }
         }
@@ -72,8 +77,9 @@ impl Drafts {
 }
 
 /// The operands of which more than the shape is read.
-fn elements_read(node: &Node) -> &[Operand] {
+pub(super) fn elements_read(node: &Node) -> &[Operand] {
     match node.op {
+        Op::Full(_) => &[],
         Op::Reshape(_) => &node.inputs[..node.inputs.len().min(1)],
         _ => &node.inputs,
     }
@@ -87,6 +93,7 @@ fn same_elements(graph: &Graph, node: &Node) -> Option<Operand> {
         // Computed with in the same precision, whatever they are stored in.
         Op::Cast(cast) => match graph.type_of(input).dtype {
             from if from.is_float() => cast.to.is_float(),
+            DType::Bool => !cast.to.is_float(),
             from => from == cast.to || from.is_integer() && cast.to == DType::I64,
         },
         _ => false,
@@ -113,7 +120,7 @@ fn joinable(graph: &Graph, node: &Node) -> Option<ValueId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k2o_core::ops::{Binary, BinaryKind, Cast, Reshape, ReshapeDim, Unary};
+    use k2o_core::ops::{Binary, BinaryKind, Cast, Full, Lstm, Recurrence, Reshape, ReshapeDim, Unary};
     use k2o_core::{Dim, GraphBuilder, Shape, TensorType};
 
     fn graph(build: impl FnOnce(&mut GraphBuilder, ValueId) -> Vec<ValueId>) -> Graph {
@@ -179,6 +186,13 @@ mod tests {
         check(&alone, &[], &[]);
         assert_eq!(Drafts::new(&alone, &BTreeSet::new()).needed, [true, false, false, true]);
 
+        let filled = graph(|builder, x| {
+            let a = builder.add(Unary::Exp, [x]).unwrap();
+            let b = builder.add(Full::zeros_per_row(4, DType::F32), [a]).unwrap();
+            vec![builder.add(Unary::Sigmoid, [b]).unwrap()]
+        });
+        check(&filled, &[], &[(1, &[2])]);
+
         // Nor does it keep a function from joining another.
         let between = graph(|builder, x| {
             let a = builder.add(Unary::Exp, [x]).unwrap();
@@ -187,6 +201,31 @@ mod tests {
             vec![b, c]
         });
         check(&between, &[], &[(0, &[2])]);
+    }
+
+    #[test]
+    fn of_several_outputs_only_those_that_are_read_are_computed_and_nothing_joins_them() {
+        let recurrent = |read: &[usize]| {
+            let mut builder = GraphBuilder::new();
+            let shape = Shape::new([Dim::symbol("batch"), 5.into(), 6.into()]);
+            let x = builder.input("x", TensorType::new(shape, DType::F32)).unwrap();
+            let square = TensorType::new(Shape::new([6.into(), 24.into()]), DType::F32);
+            let kernel = builder.input("kernel", square).unwrap();
+            let lstm =
+                Lstm { activation: None, recurrent_activation: None, recurrence: Recurrence::default() };
+            let outputs = builder.add_all(lstm.into(), vec![x.into(), kernel.into(), kernel.into()]).unwrap();
+            for &at in read {
+                let y = builder.add(Unary::Tanh, [outputs[at]]).unwrap();
+                builder.output("y", y);
+            }
+            let drafts = Drafts::new(&builder.finish(), &BTreeSet::new()).drafts;
+            assert!(drafts.iter().all(|draft| draft.links.is_empty()));
+            let at = |id: &ValueId| outputs.iter().position(|output| output == id).unwrap();
+            drafts[0].outputs.iter().map(at).collect::<Vec<_>>()
+        };
+        for read in [&[0][..], &[1], &[0, 2], &[0, 1, 2]] {
+            assert_eq!(recurrent(read), read);
+        }
     }
 
     #[test]
@@ -199,10 +238,12 @@ mod tests {
             Drafts::new(&builder.finish(), &BTreeSet::new()).drafts.len()
         };
         use DType::{Bool, F32, I32, I64};
-        for (from, to) in [(F32, F32), (I32, I64), (I32, I32), (I64, I64), (Bool, Bool)] {
+        for (from, to) in
+            [(F32, F32), (I32, I64), (I32, I32), (I64, I64), (Bool, Bool), (Bool, I32), (Bool, I64)]
+        {
             assert_eq!(cast(from, to), 0, "{from} to {to}");
         }
-        for (from, to) in [(F32, I32), (I32, F32), (I64, I32), (Bool, F32), (I32, Bool)] {
+        for (from, to) in [(F32, I32), (I32, F32), (I64, I32), (Bool, F32), (I32, Bool), (F32, Bool)] {
             assert_eq!(cast(from, to), 1, "{from} to {to}");
         }
     }
