@@ -43,6 +43,7 @@ mod error;
 mod kernels;
 mod plan;
 mod session;
+mod stream;
 #[cfg(test)]
 mod testing;
 mod view;
@@ -51,4 +52,5 @@ pub use error::{Error, ErrorKind, Result};
 pub use kernels::products::BLOCK;
 pub use plan::{Plan, PlanOptions, StepInfo};
 pub use session::{Outputs, Session};
+pub use stream::{StreamOutputs, StreamPlan, StreamSession};
 pub use view::{DataView, TensorView};

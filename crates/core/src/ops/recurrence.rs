@@ -1,6 +1,7 @@
 //! What the recurrent operators have in common: operands, shapes, the order of steps and masks.
 
 use super::Infer;
+use crate::tensor::element_count;
 use crate::{DType, Dim, Error, Result, Shape, Tensor, TensorType};
 
 /// The direction of a recurrent operator, and which of its optional operands it has.
@@ -76,6 +77,17 @@ impl Recurrence {
                 shapes[0], shapes[1], shapes[2]
             )));
         };
+        let weights = [given.kernel, given.recurrent_kernel].map(|r#type| r#type.dtype);
+        if [given.x.dtype, weights[0], weights[1]].iter().any(|dtype| !dtype.is_float()) {
+            let (x, [kernel, recurrent_kernel]) = (given.x.dtype, weights);
+            return Err(Error::shape(format!("{name} of {x} with kernels of {kernel} and {recurrent_kernel}")));
+        }
+        if let Some(bias) = given.bias.filter(|bias| !bias.dtype.is_float()) {
+            return Err(Error::shape(format!("{name} with a bias of {}", bias.dtype)));
+        }
+        if let Some(state) = given.states.iter().find(|state| state.dtype != given.x.dtype) {
+            return Err(Error::shape(format!("{name} of {} with a state of {}", given.x.dtype, state.dtype)));
+        }
         infer.require_equal(channels, rows, || {
             format!(
                 "an input {} for a kernel {}: {channels} and {rows} differ",
@@ -90,8 +102,12 @@ impl Recurrence {
         }
         if let Some(given) = given.bias {
             let expected: Shape = bias.iter().map(|&n| Dim::fixed(n)).chain([gates_of_units]).collect();
-            if given.shape != expected {
-                return Err(Error::shape(format!("{name} with a bias {}; {expected} fits", given.shape)));
+            let misfit = || format!("{name} with a bias {}; {expected} fits", given.shape);
+            if given.shape.rank() != expected.rank() {
+                return Err(Error::shape(misfit()));
+            }
+            for (a, b) in given.shape.iter().zip(expected.iter()) {
+                infer.require_equal(a, b, misfit)?;
             }
         }
         let state = TensorType::new(Shape::new([batch.clone(), units.clone()]), given.x.dtype);
@@ -147,7 +163,7 @@ impl Recurrence {
         });
         let mask = mask.transpose()?;
         let first = given.states.iter().map(|state| state.as_f64()).collect::<Result<Vec<&[f64]>>>()?;
-        let mut y = vec![0.0; batch * steps * units];
+        let mut y = vec![0.0; element_count(&[batch, steps, units])?];
         let mut last = vec![Vec::with_capacity(batch * units); states];
         for b in 0..batch {
             let row =

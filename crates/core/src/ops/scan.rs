@@ -54,7 +54,7 @@ impl Symbols {
 impl Scan {
     /// The number of body inputs that are states or sequences.
     fn recurrent(&self) -> usize {
-        self.states + self.sequences
+        self.states.saturating_add(self.sequences)
     }
 
     fn body_type(&self, value: ValueId) -> &TensorType {
@@ -156,7 +156,7 @@ impl Operator for Scan {
                 })?,
                 None => steps = Some(own.clone()),
             }
-            given.push([&[batch.clone()], rest].concat());
+            given.push([std::slice::from_ref(batch), rest].concat());
         }
         let mut symbols = Symbols(BTreeMap::new());
         for ((port, shape), input) in self.body.inputs().iter().zip(&given).zip(inputs) {

@@ -2,7 +2,7 @@
 
 use super::{Infer, Operator, binary::broadcast_dims, exactly};
 use crate::constant::{broadcast, broadcast_strides};
-use crate::tensor::{dot, for_each_index};
+use crate::tensor::{dot, element_count, for_each_index};
 use crate::{Cost, DType, Data, Error, Result, Shape, Tensor, TensorType};
 
 /// Elements of one tensor or the other. Inputs: truth values, `a` and `b`; a missing or 1-sized axis repeats.
@@ -34,13 +34,14 @@ impl Operator for Select {
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [condition, a, b] = exactly("select", inputs)?;
         let shape = broadcast(condition.shape(), &broadcast(a.shape(), b.shape())?)?;
+        let count = element_count(&shape)?;
         let [sc, sa, sb] = [condition, a, b].map(|x| broadcast_strides(x.shape(), &shape));
         let Data::Bool(condition) = condition.data() else {
             return Err(Error::shape("select by numbers"));
         };
         macro_rules! select {
             ($variant:ident, $a:expr, $b:expr) => {{
-                let mut y = Vec::new();
+                let mut y = Vec::with_capacity(count);
                 for_each_index(&shape, |index| {
                     y.push(if condition[dot(index, &sc)] {
                         $a[dot(index, &sa)]
