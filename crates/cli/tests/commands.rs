@@ -196,6 +196,7 @@ fn wrong_usage_and_missing_files_have_their_own_status() {
         (vec!["convert"], 2, "MODEL"),
         (vec!["convert", "absent.keras"], 6, "absent.keras"),
         (vec!["convert", &model, "--opset", "9", "-o", "y.onnx"], 2, "13"),
+        (vec!["convert", &model, "--target", "caffe", "-o", "y.onnx"], 2, "onnxruntime and tract"),
         (vec!["convert", &model, "-o", "no/such/folder/y.onnx"], 6, "no/such/folder"),
         (vec!["predict", &model, "--input", "wrong.npy", "--output", "y.npy"], 2, "[2, 5]"),
         (vec!["predict", &model, "--input", "text.npy", "--output", "y.npy"], 4, "text.npy"),

@@ -1,8 +1,8 @@
 //! Writes the test graphs as ONNX at several opsets, with inputs and what the reference makes of them, for other
 //! runtimes to check: `cargo run -p k2o-onnx --example zoo -- <folder>`.
 //!
-//! Per graph and opset there are `<name>.onnx`, `<name>.inputs.npz` and `<name>.outputs.npz`; at the default opset also
-//! a file with every layer's output among the outputs.
+//! Per graph and opset there are `<name>.onnx`, `<name>.inputs.npz` and `<name>.outputs.npz`, for right-padded masks; at
+//! the default opset also a file with every layer's output among the outputs, for any masks, and one for tract.
 
 #![allow(clippy::unwrap_used, reason = "the graphs are the tests'")]
 
@@ -16,9 +16,11 @@ mod moving;
 mod net;
 #[path = "../tests/export/operators.rs"]
 mod operators;
+#[path = "../tests/export/recurrent.rs"]
+mod recurrent;
 
 use k2o_core::{DType, Data, Port, Tensor, ValueId, run_reference};
-use k2o_onnx::{Export, ExportOptions, Place, export};
+use k2o_onnx::{Export, ExportOptions, Place, Target, export};
 use ndarray::ArrayD;
 use ndarray_npy::NpzWriter;
 use net::{Case, random};
@@ -32,12 +34,15 @@ fn main() -> Result<()> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("the folder to write to is missing")?);
     std::fs::create_dir_all(&folder)?;
     for case in cases::all() {
-        let options = ExportOptions::default();
+        let options = ExportOptions::default().with_right_padding(true);
         for opset in [13, 15, 17, 18, 20, 21, 23] {
             let export = export(&case.graph, &case.outline, &options.clone().with_opset(opset))?;
             write(&folder.join(format!("{}_{opset}", case.name)), &case, &export, &[])?;
         }
-        let export = export(&case.graph, &case.outline, &options.with_taps(true))?;
+        let for_tract = export(&case.graph, &case.outline, &options.with_target(Target::Tract))?;
+        write(&folder.join(format!("{}_tract", case.name)), &case, &for_tract, &[])?;
+        let options = ExportOptions::default().with_taps(true);
+        let export = export(&case.graph, &case.outline, &options)?;
         let taps = taps(&case, &export);
         write(&folder.join(format!("{}_taps", case.name)), &case, &export, &taps)?;
     }
@@ -69,6 +74,10 @@ fn inputs(case: &Case) -> Vec<Tensor> {
         let data = random(&mut state, sizes.iter().product());
         let data = match case.graph.value(port.value).r#type.dtype {
             DType::F32 => Data::F64(data.into_iter().map(|x| 3.0 * x).collect()),
+            // Not more than there are steps.
+            _ if port.name == "lengths" => {
+                Data::I64(data.into_iter().map(|x| (3.5 * (x + 1.0)) as i64).collect())
+            }
             _ => Data::I64(data.into_iter().map(|x| (100.0 * x) as i64).collect()),
         };
         Tensor::new(sizes.clone(), data).unwrap()

@@ -2,7 +2,8 @@
 
 use crate::messages::{AttributeProto, AttributeType};
 use crate::view::View;
-use k2o_core::{CallId, ConstantId, DType};
+use crate::{ExportOptions, Target};
+use k2o_core::{CallId, Constant, ConstantId, DType};
 use std::collections::BTreeMap;
 
 /// Something that a node computes, or an input of the model.
@@ -57,6 +58,16 @@ impl NodeSpec {
         self.with(name, AttributeType::Ints, AttributeProto { ints, ..AttributeProto::default() })
     }
 
+    pub fn floats(self, name: &str, values: &[f64]) -> NodeSpec {
+        let floats = values.iter().map(|&value| value as f32).collect();
+        self.with(name, AttributeType::Floats, AttributeProto { floats, ..AttributeProto::default() })
+    }
+
+    pub fn strings(self, name: &str, values: &[&str]) -> NodeSpec {
+        let strings = values.iter().map(|value| value.as_bytes().to_vec()).collect();
+        self.with(name, AttributeType::Strings, AttributeProto { strings, ..AttributeProto::default() })
+    }
+
     pub fn string(self, name: &str, value: &str) -> NodeSpec {
         let s = Some(value.as_bytes().to_vec());
         self.with(name, AttributeType::String, AttributeProto { s, ..AttributeProto::default() })
@@ -67,8 +78,27 @@ impl NodeSpec {
 #[derive(Clone, Debug)]
 pub(crate) struct DraftNode {
     pub spec: NodeSpec,
-    pub outputs: Vec<TensorId>,
+    /// Nothing for an output that is left out.
+    pub outputs: Vec<Option<TensorId>>,
     pub origin: Option<CallId>,
+    /// What a `Scan` runs.
+    pub body: Option<Body>,
+}
+
+/// A graph that a node runs. It reads the initializers and tensors of the graph around it by their names.
+#[derive(Clone, Debug)]
+pub(crate) struct Body {
+    pub nodes: Vec<DraftNode>,
+    pub inputs: Vec<BodyPort>,
+    pub outputs: Vec<BodyPort>,
+}
+
+/// An input or output of a [`Body`].
+#[derive(Clone, Debug)]
+pub(crate) struct BodyPort {
+    pub tensor: TensorId,
+    pub name: String,
+    pub dtype: DType,
 }
 
 /// A tensor that is in the file.
@@ -84,6 +114,8 @@ pub(crate) struct Initializer {
 pub(crate) enum Content {
     /// One of the graph's constants.
     Constant(ConstantId, View),
+    /// What [`Draft::derived`] has of this constant in this role.
+    Derived(ConstantId, &'static str),
     /// Something that the operator needs, with the layer call, what it is to it, and little-endian bytes.
     Literal(Option<CallId>, &'static str, Vec<u8>),
 }
@@ -92,15 +124,29 @@ pub(crate) enum Content {
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub opset: i64,
+    pub target: Target,
+    /// Whether masks only leave out the last steps.
+    pub right_padded: bool,
     pub nodes: Vec<DraftNode>,
     pub initializers: Vec<Initializer>,
+    /// Weights made of the graph's constants, by what they are made of and what they are made for.
+    pub derived: BTreeMap<(ConstantId, &'static str), Constant>,
     pub tensors: usize,
     known: BTreeMap<(DType, Vec<usize>, Content), usize>,
 }
 
 impl Draft {
-    pub fn new(opset: i64) -> Draft {
-        Draft { opset, nodes: Vec::new(), initializers: Vec::new(), tensors: 0, known: BTreeMap::new() }
+    pub fn new(options: &ExportOptions) -> Draft {
+        Draft {
+            opset: options.opset,
+            target: options.target.unwrap_or_default(),
+            right_padded: options.assume_right_padded,
+            nodes: Vec::new(),
+            initializers: Vec::new(),
+            derived: BTreeMap::new(),
+            tensors: 0,
+            known: BTreeMap::new(),
+        }
     }
 
     /// A new tensor.
@@ -118,8 +164,45 @@ impl Draft {
     /// Adds a node of so many outputs and returns them.
     pub fn node_of<const N: usize>(&mut self, spec: NodeSpec, origin: Option<CallId>) -> [TensorId; N] {
         let outputs = [(); N].map(|()| self.tensor());
-        self.nodes.push(DraftNode { spec, outputs: outputs.to_vec(), origin });
+        self.push(spec, outputs.map(Some).to_vec(), origin, None);
         outputs
+    }
+
+    /// Adds a node of those outputs that are used, and returns them.
+    pub fn node_of_used(
+        &mut self,
+        spec: NodeSpec,
+        used: &[bool],
+        origin: Option<CallId>,
+        body: Option<Body>,
+    ) -> Vec<Option<TensorId>> {
+        let outputs: Vec<_> = used.iter().map(|used| used.then(|| self.tensor())).collect();
+        let named = outputs.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.push(spec, outputs[..named].to_vec(), origin, body);
+        outputs
+    }
+
+    fn push(
+        &mut self,
+        spec: NodeSpec,
+        outputs: Vec<Option<TensorId>>,
+        origin: Option<CallId>,
+        body: Option<Body>,
+    ) {
+        self.nodes.push(DraftNode { spec, outputs, origin, body });
+    }
+
+    /// The nodes in execution order, each followed by those of its body.
+    pub fn all_nodes(&self) -> Vec<&DraftNode> {
+        fn visit<'a>(nodes: &'a [DraftNode], all: &mut Vec<&'a DraftNode>) {
+            for node in nodes {
+                all.push(node);
+                node.body.iter().for_each(|body| visit(&body.nodes, all));
+            }
+        }
+        let mut all = Vec::new();
+        visit(&self.nodes, &mut all);
+        all
     }
 
     /// Adds an initializer unless the same one is there.
@@ -130,5 +213,12 @@ impl Draft {
             self.initializers.push(Initializer { dtype, dims, content });
         }
         Arg::Initializer(at)
+    }
+
+    /// Adds an initializer made of the constant `source`, which for the same `role` is always made in the same way.
+    pub fn derived(&mut self, source: ConstantId, role: &'static str, constant: Constant) -> Arg {
+        let (dtype, dims) = (constant.dtype, constant.shape().to_vec());
+        self.derived.entry((source, role)).or_insert(constant);
+        self.initializer(dtype, dims, Content::Derived(source, role))
     }
 }

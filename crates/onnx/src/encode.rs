@@ -4,13 +4,14 @@
 //! The lengths of initializers follow from their shapes, so that the sizes that protobuf puts before a message are
 //! known without evaluating a weight. Fields are in the order of their tags, as protobuf's own writers have them.
 
-use crate::draft::{Content, DraftNode, Initializer, TensorId};
+use crate::choice::{Choice, choose};
+use crate::draft::{Body, BodyPort, Content, Draft, DraftNode, Initializer, TensorId};
 use crate::layout::Layout;
 use crate::layout::assign::{Assigned, assign};
 use crate::messages::{
-    DimensionProto, DimensionValue, GRAPH_INITIALIZER, GraphProto, MODEL_GRAPH, ModelProto, NodeProto,
-    OperatorSetIdProto, StringStringEntryProto, TENSOR_RAW_DATA, TensorProto, TensorShapeProto,
-    TensorTypeProto, TypeProto, ValueInfoProto, data_type,
+    AttributeProto, AttributeType, DimensionProto, DimensionValue, GRAPH_INITIALIZER, GraphProto,
+    MODEL_GRAPH, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TENSOR_RAW_DATA,
+    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, data_type,
 };
 use crate::names::{Names, names};
 use crate::view::View;
@@ -35,6 +36,7 @@ pub struct Export {
     input_names: Vec<String>,
     output_names: Vec<String>,
     node_count: usize,
+    choices: Vec<Choice>,
 }
 
 /// An initializer: everything but its elements, and where those come from.
@@ -59,26 +61,20 @@ enum Source {
 /// [`Unsupported`](ErrorKind::Unsupported) where the operator set has no way to say what the graph does.
 pub fn export(graph: &Graph, outline: &Outline, options: &ExportOptions) -> Result<Export> {
     options.check()?;
-    let assigned = assign(graph, options.opset)?;
+    let (graph, choices) = choose(graph, options)?;
+    let graph = graph.as_ref();
+    let assigned = assign(graph, Draft::new(options))?;
     let names = names(graph, outline, &assigned)?;
     let draft = &assigned.draft;
     let initializers = draft.initializers.iter().zip(&names.initializers);
     let initializers: Vec<Tensor> =
-        initializers.map(|(init, name)| tensor(graph, init, name)).collect::<Result<_>>()?;
+        initializers.map(|(init, name)| tensor(graph, draft, init, name)).collect::<Result<_>>()?;
 
-    let class = |node: &DraftNode| node.origin.and_then(|call| outline.get(call)).map(|call| &call.class);
-    let node = draft.nodes.iter().zip(&names.nodes).map(|(node, name)| NodeProto {
-        input: node.spec.inputs.iter().map(|&arg| names.arg(arg)).collect(),
-        output: node.outputs.iter().map(|output| names.tensors[output.0].clone()).collect(),
-        name: name.clone(),
-        op_type: node.spec.op_type.into(),
-        attribute: node.spec.attributes.clone(),
-        doc_string: class(node).cloned().unwrap_or_default(),
-    });
+    let node = Nodes { outline, names: &names, next: names.nodes.iter() }.encode(&draft.nodes);
     let name = options.model_name.clone().unwrap_or_else(|| outline.name.clone());
     // A graph must have a name.
     let name = if name.is_empty() { "model".to_string() } else { name };
-    let graph_head = GraphProto { node: node.collect(), name, ..GraphProto::default() }.encode_to_vec();
+    let graph_head = GraphProto { node, name, ..GraphProto::default() }.encode_to_vec();
     let graph_tail = ports(graph, &assigned, &names, options.keep_taps)?;
     let model_head = ModelProto {
         ir_version: options.ir_version(),
@@ -115,8 +111,66 @@ pub fn export(graph: &Graph, outline: &Outline, options: &ExportOptions) -> Resu
         layer_names: names.layers,
         input_names,
         output_names,
-        node_count: draft.nodes.len(),
+        node_count: names.nodes.len(),
+        choices,
     })
+}
+
+/// Encodes nodes, giving them their names one after the other.
+struct Nodes<'a> {
+    outline: &'a Outline,
+    names: &'a Names,
+    next: std::slice::Iter<'a, String>,
+}
+
+impl Nodes<'_> {
+    fn encode(&mut self, nodes: &[DraftNode]) -> Vec<NodeProto> {
+        nodes.iter().map(|node| self.node(node)).collect()
+    }
+
+    fn node(&mut self, node: &DraftNode) -> NodeProto {
+        let name = self.next.next().cloned().unwrap_or_default();
+        let output =
+            |id: &Option<TensorId>| id.map_or_else(String::new, |id| self.names.tensors[id.0].clone());
+        let class = node.origin.and_then(|call| self.outline.get(call)).map(|call| call.class.clone());
+        let mut proto = NodeProto {
+            input: node.spec.inputs.iter().map(|&arg| self.names.arg(arg)).collect(),
+            output: node.outputs.iter().map(output).collect(),
+            name,
+            op_type: node.spec.op_type.into(),
+            attribute: node.spec.attributes.clone(),
+            doc_string: class.unwrap_or_default(),
+        };
+        if let Some(body) = &node.body {
+            let graph = self.body(body, proto.name.clone());
+            proto.attribute.push(AttributeProto {
+                name: "body".into(),
+                g: Some(graph),
+                r#type: AttributeType::Graph.into(),
+                ..AttributeProto::default()
+            });
+        }
+        proto
+    }
+
+    /// A body. Its inputs and outputs have no shapes: tract 0.23.9 takes a size that is a symbol there for another one
+    /// than the size that the inputs have.
+    fn body(&mut self, body: &Body, name: String) -> GraphProto {
+        let names = self.names;
+        let port = |port: &BodyPort| {
+            let tensor_type = TensorTypeProto { elem_type: data_type(port.dtype), shape: None };
+            ValueInfoProto {
+                name: names.tensors[port.tensor.0].clone(),
+                r#type: Some(TypeProto { tensor_type: Some(tensor_type) }),
+            }
+        };
+        GraphProto {
+            node: self.encode(&body.nodes),
+            name,
+            input: body.inputs.iter().map(port).collect(),
+            output: body.outputs.iter().map(port).collect(),
+        }
+    }
 }
 
 /// The tag of a field with a length, and the length.
@@ -160,19 +214,26 @@ fn value_info(graph: &Graph, name: &str, id: ValueId, layout: &Layout) -> Result
     Ok(ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type }) })
 }
 
-fn tensor(graph: &Graph, initializer: &Initializer, name: &str) -> Result<Tensor> {
+/// A weight of the model.
+fn stored(constant: Constant, view: View, name: &str) -> Result<Source> {
+    if !constant.expr.is_bound() {
+        return Err(Error::input(format!("weight {name:?}: the model was opened without weights")));
+    }
+    if !matches!(constant.dtype, DType::F32 | DType::I32 | DType::I64 | DType::Bool) {
+        return Err(Error::unsupported(format!("weight {name:?} of {}", constant.dtype)));
+    }
+    let too_large = || Error::new(ErrorKind::Limit, format!("weight {name:?} does not fit memory"));
+    let bytes = view.len().checked_mul(constant.dtype.size()).ok_or_else(too_large)?;
+    Ok(Source::Constant { constant, view, bytes })
+}
+
+fn tensor(graph: &Graph, draft: &Draft, initializer: &Initializer, name: &str) -> Result<Tensor> {
     let source = match &initializer.content {
-        Content::Constant(id, view) => {
-            let constant = graph.constant(*id).clone();
-            if !constant.expr.is_bound() {
-                return Err(Error::input(format!("weight {name:?}: the model was opened without weights")));
-            }
-            if !matches!(constant.dtype, DType::F32 | DType::I32 | DType::I64 | DType::Bool) {
-                return Err(Error::unsupported(format!("weight {name:?} of {}", constant.dtype)));
-            }
-            let too_large = || Error::new(ErrorKind::Limit, format!("weight {name:?} does not fit memory"));
-            let bytes = view.len().checked_mul(constant.dtype.size()).ok_or_else(too_large)?;
-            Source::Constant { constant, view: view.clone(), bytes }
+        Content::Constant(id, view) => stored(graph.constant(*id).clone(), view.clone(), name)?,
+        Content::Derived(id, role) => {
+            let missing = || Error::shape(format!("a weight {name:?} made of nothing"));
+            let constant = draft.derived.get(&(*id, *role)).ok_or_else(missing)?;
+            stored(constant.clone(), View::of(constant.shape()), name)?
         }
         Content::Literal(_, _, bytes) => Source::Bytes(bytes.clone()),
     };
@@ -234,7 +295,12 @@ impl Export {
         &self.layer_names
     }
 
-    /// The number of nodes.
+    /// What was chosen among several ways to write an operator, each choice once.
+    pub fn choices(&self) -> &[Choice] {
+        &self.choices
+    }
+
+    /// The number of nodes, those inside of others included.
     pub fn node_count(&self) -> usize {
         self.node_count
     }

@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod choice;
 mod draft;
 mod encode;
 mod error;
@@ -22,11 +23,14 @@ mod messages;
 mod names;
 mod ops;
 mod options;
+mod target;
 mod view;
 
+pub use choice::Choice;
 pub use encode::{Export, export};
 pub use error::{Error, ErrorKind, Result};
 pub use options::ExportOptions;
+pub use target::Target;
 
 use k2o_core::CallId;
 

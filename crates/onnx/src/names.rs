@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Everything's name.
 pub(crate) struct Names {
     pub tensors: Vec<String>,
-    /// One per node of the draft.
+    /// One per node of the draft, in the order of [`Draft::all_nodes`].
     pub nodes: Vec<String>,
     /// One per initializer of the draft.
     pub initializers: Vec<String>,
@@ -122,13 +122,21 @@ pub(crate) fn names(graph: &Graph, outline: &Outline, assigned: &Assigned) -> Re
 
     let initializers = initializer_names(graph, draft, &mut taken, &within)?;
     // The format lets nodes share names with tensors, but tract makes nodes of inputs and initializers.
-    let inputs = assigned.inputs.iter().filter_map(|tensor| tensors[tensor.0].clone());
+    let all_nodes = draft.all_nodes();
+    let mut inputs: Vec<TensorId> = assigned.inputs.clone();
+    for node in &all_nodes {
+        for port in node.body.iter().flat_map(|body| &body.inputs) {
+            tensors[port.tensor.0] = Some(taken.unique(within(node.origin, &port.name)?));
+            inputs.push(port.tensor);
+        }
+    }
+    let inputs = inputs.iter().filter_map(|tensor| tensors[tensor.0].clone());
     let names = initializers.iter().cloned().chain(inputs).collect();
     let mut taken_nodes = Taken { names, ..Taken::default() };
-    let mut nodes = Vec::with_capacity(draft.nodes.len());
-    for node in &draft.nodes {
+    let mut nodes = Vec::with_capacity(all_nodes.len());
+    for node in all_nodes {
         let name = within(node.origin, &snake_case(node.spec.op_type))?;
-        for output in &node.outputs {
+        for output in node.outputs.iter().flatten() {
             let tensor = &mut tensors[output.0];
             if tensor.is_none() {
                 *tensor = Some(taken.unique(name.clone()));
@@ -147,8 +155,10 @@ fn initializer_names(
     within: &dyn Fn(Option<CallId>, &str) -> Result<String>,
 ) -> Result<Vec<String>> {
     let name = |content: &Content| match content {
-        Content::Constant(id, _) if graph.constant(*id).name.is_empty() => Ok("constant".to_string()),
-        Content::Constant(id, _) => Ok(graph.constant(*id).name.clone()),
+        Content::Constant(id, _) | Content::Derived(id, _) if graph.constant(*id).name.is_empty() => {
+            Ok("constant".to_string())
+        }
+        Content::Constant(id, _) | Content::Derived(id, _) => Ok(graph.constant(*id).name.clone()),
         Content::Literal(origin, role, _) => within(*origin, role),
     };
     draft.initializers.iter().map(|initializer| Ok(taken.unique(name(&initializer.content)?))).collect()

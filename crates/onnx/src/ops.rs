@@ -4,21 +4,30 @@
 
 mod affine;
 mod binary;
+mod broadcast;
 mod cast;
+mod compare;
 mod concat;
 mod conv;
 mod conv_transpose;
 mod dense;
+mod full;
 mod gather;
+mod gru;
 mod identity;
+mod lstm;
 mod mat_mul;
 mod normalize;
 mod pad;
 mod pool;
-mod recurrent;
+pub(crate) mod recurrence;
 mod reduce;
 mod repeat;
 mod reshape;
+mod reverse;
+mod rnn;
+mod scan;
+mod select;
 mod slice;
 mod softmax;
 mod sparsemax;
@@ -27,20 +36,21 @@ mod transpose;
 mod unary;
 mod window;
 
-use crate::draft::{Arg, Content, Draft, NodeSpec, TensorId};
+use crate::draft::{Arg, Body, Content, Draft, NodeSpec, TensorId};
 use crate::layout::Layout;
-use crate::layout::assign::Site;
+use crate::layout::assign::{Site, assign_body};
 use crate::layout::hints::Hints;
 use crate::view::View;
-use crate::{Error, Result};
+use crate::{Error, Result, Target};
 use k2o_core::ops::Operator;
-use k2o_core::{Constant, DType, Graph, Node, Op, Operand, TensorType};
+use k2o_core::{CallId, Constant, ConstantExpr, DType, Graph, Node, Op, Operand, TensorType};
 
 /// The layouts in which an operator reads its inputs and leaves its output.
 #[derive(Clone, Debug)]
 pub(crate) struct Layouts {
     /// One per operand. Constants are not moved by the pass; [`Emit::input`] gives them in this layout.
     pub inputs: Vec<Layout>,
+    /// The first output's; any other output is left as the graph has it.
     pub output: Layout,
 }
 
@@ -76,8 +86,15 @@ trait Lower {
 
     fn layouts(&self, site: &Site<'_>) -> Result<Layouts>;
 
-    /// Emits the nodes and returns the output.
-    fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId>;
+    /// Emits the nodes of an operator of one output and returns that.
+    fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {
+        Err(Error::shape(format!("one output of {}", name(&emit.node.op))))
+    }
+
+    /// Emits the nodes and returns the outputs; nothing for one that nobody reads.
+    fn emit_all(&self, emit: &mut Emit<'_>) -> Result<Vec<Option<TensorId>>> {
+        Ok(vec![Some(self.emit(emit)?)])
+    }
 }
 
 macro_rules! each {
@@ -132,8 +149,8 @@ pub(crate) fn layouts(op: &Op, site: &Site<'_>) -> Result<Layouts> {
     each!(op, op => op.layouts(site))
 }
 
-pub(crate) fn emit(op: &Op, emit: &mut Emit<'_>) -> Result<TensorId> {
-    each!(op, op => op.emit(emit))
+pub(crate) fn emit(op: &Op, emit: &mut Emit<'_>) -> Result<Vec<Option<TensorId>>> {
+    each!(op, op => op.emit_all(emit))
 }
 
 /// The layouts of an operator of one input that works in any layout.
@@ -174,6 +191,8 @@ fn ints<T: TryInto<i64> + Copy>(numbers: &[T]) -> Result<Vec<i64>> {
 pub(crate) struct Emit<'a> {
     pub graph: &'a Graph,
     pub node: &'a Node,
+    /// The layer call that the node came from.
+    pub origin: Option<CallId>,
     pub hints: &'a Hints,
     pub layouts: &'a Layouts,
     tensors: Vec<Option<TensorId>>,
@@ -184,17 +203,33 @@ impl<'a> Emit<'a> {
     pub fn new(
         graph: &'a Graph,
         node: &'a Node,
+        origin: Option<CallId>,
         hints: &'a Hints,
         layouts: &'a Layouts,
         tensors: Vec<Option<TensorId>>,
         draft: &'a mut Draft,
     ) -> Emit<'a> {
-        Emit { graph, node, hints, layouts, tensors, draft }
+        Emit { graph, node, origin, hints, layouts, tensors, draft }
     }
 
     /// The version of the operator set.
     pub fn opset(&self) -> i64 {
         self.draft.opset
+    }
+
+    /// The runtime that the nodes are for.
+    pub fn target(&self) -> Target {
+        self.draft.target
+    }
+
+    /// Whether masks only leave out the last steps.
+    pub fn right_padded(&self) -> bool {
+        self.draft.right_padded
+    }
+
+    /// Whether anything reads an output.
+    pub fn uses(&self, output: usize) -> bool {
+        self.node.outputs.get(output).is_some_and(|&id| self.hints.used(id))
     }
 
     /// Whether there is such an operand.
@@ -237,14 +272,25 @@ impl<'a> Emit<'a> {
         Ok(self.draft.initializer(constant.dtype, dims, Content::Constant(id, view)))
     }
 
+    /// The weight that an operand is, made into another one in a way that `role` stands for.
+    pub fn derived(
+        &mut self,
+        operand: usize,
+        role: &'static str,
+        make: impl FnOnce(&ConstantExpr) -> k2o_core::Result<ConstantExpr>,
+    ) -> Result<Arg> {
+        let source = self.constant(operand)?;
+        let Some(id) = self.node.inputs.get(operand).and_then(|id| id.constant()) else {
+            return Ok(Arg::Absent);
+        };
+        let constant = Constant { expr: make(&source.expr)?, ..source.clone() };
+        Ok(self.draft.derived(id, role, constant))
+    }
+
     /// Integers that are part of what a node does, such as `axes`.
     pub fn ints(&mut self, role: &'static str, numbers: &[i64]) -> Arg {
         let bytes = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-        self.draft.initializer(
-            DType::I64,
-            vec![numbers.len()],
-            Content::Literal(self.node.origin, role, bytes),
-        )
+        self.draft.initializer(DType::I64, vec![numbers.len()], Content::Literal(self.origin, role, bytes))
     }
 
     /// A number of the type `dtype`.
@@ -253,9 +299,10 @@ impl<'a> Emit<'a> {
             DType::F32 => (value as f32).to_le_bytes().to_vec(),
             DType::I32 => (value as i32).to_le_bytes().to_vec(),
             DType::I64 => (value as i64).to_le_bytes().to_vec(),
+            DType::Bool => vec![u8::from(value != 0.0)],
             _ => return Err(Error::unsupported(format!("{} of {dtype}", name(&self.node.op)))),
         };
-        Ok(self.draft.initializer(dtype, Vec::new(), Content::Literal(self.node.origin, role, bytes)))
+        Ok(self.draft.initializer(dtype, Vec::new(), Content::Literal(self.origin, role, bytes)))
     }
 
     /// The type of an operand.
@@ -267,23 +314,47 @@ impl<'a> Emit<'a> {
     /// The same number everywhere.
     pub fn filled(&mut self, role: &'static str, dims: Vec<usize>, value: f32) -> Arg {
         let bytes = value.to_le_bytes().repeat(dims.iter().product());
-        self.draft.initializer(DType::F32, dims, Content::Literal(self.node.origin, role, bytes))
+        self.draft.initializer(DType::F32, dims, Content::Literal(self.origin, role, bytes))
     }
 
     /// Single-precision numbers that are part of what a node does, in the shape `dims`.
     pub fn floats(&mut self, role: &'static str, dims: Vec<usize>, numbers: &[f32]) -> Arg {
         let bytes = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-        self.draft.initializer(DType::F32, dims, Content::Literal(self.node.origin, role, bytes))
+        self.draft.initializer(DType::F32, dims, Content::Literal(self.origin, role, bytes))
     }
 
     /// Adds a node and returns its output.
     pub fn node(&mut self, spec: NodeSpec) -> TensorId {
-        self.draft.node(spec, self.node.origin)
+        self.draft.node(spec, self.origin)
     }
 
     /// Adds a node of two outputs and returns them.
     pub fn node_of_two(&mut self, spec: NodeSpec) -> [TensorId; 2] {
-        self.draft.node_of(spec, self.node.origin)
+        self.draft.node_of(spec, self.origin)
+    }
+
+    /// Adds a node and returns those of its outputs that are used.
+    pub fn node_of_used(&mut self, spec: NodeSpec, used: &[bool]) -> Vec<Option<TensorId>> {
+        self.draft.node_of_used(spec, used, self.origin, None)
+    }
+
+    /// Adds a node that runs `body`, with so many outputs.
+    pub fn node_with_body(&mut self, spec: NodeSpec, body: Body, outputs: usize) -> Vec<Option<TensorId>> {
+        self.draft.node_of_used(spec, &vec![true; outputs], self.origin, Some(body))
+    }
+
+    /// The graph as a body for a node, with those of its outputs for which `has_output` holds. Its inputs are as many
+    /// new ones and then `captured` tensors of this graph.
+    pub fn body(
+        &mut self,
+        graph: &Graph,
+        captured: &[TensorId],
+        has_output: &dyn Fn(usize) -> bool,
+    ) -> Result<Body> {
+        let own = graph.inputs().len().saturating_sub(captured.len());
+        let mut inputs: Vec<(TensorId, bool)> = (0..own).map(|_| (self.draft.tensor(), false)).collect();
+        inputs.extend(captured.iter().map(|&tensor| (tensor, true)));
+        assign_body(graph, &inputs, has_output, self.origin, self.draft)
     }
 
     /// Adds a node without attributes and returns its output.

@@ -1,6 +1,6 @@
 //! What a caller may choose about the file.
 
-use crate::{Error, Result};
+use crate::{Error, Result, Target};
 use std::collections::BTreeSet;
 
 /// What the file says besides the graph, and at which operator set.
@@ -17,6 +17,12 @@ pub struct ExportOptions {
     /// Whether every layer output that still exists becomes an output of the model, after its own. The nodes are
     /// the same either way.
     pub keep_taps: bool,
+    /// The runtime that the file is for, whose known errors the nodes keep clear of; what the standard says and
+    /// onnxruntime does by default.
+    pub target: Option<Target>,
+    /// Whether the steps that a mask leaves out are always the last ones of their row, so that `LSTM`, `GRU` and `RNN`
+    /// can be told how many there are. Where they are not, those nodes then compute something else than the model.
+    pub assume_right_padded: bool,
     /// The model's `producer_version`; this crate's version by default. The `producer_name` is always `k2o`.
     pub producer_version: String,
     /// The graph's name; the outline's by default.
@@ -32,6 +38,8 @@ impl Default for ExportOptions {
         ExportOptions {
             opset: 17,
             keep_taps: false,
+            target: None,
+            assume_right_padded: false,
             producer_version: env!("CARGO_PKG_VERSION").into(),
             model_name: None,
             doc_string: String::new(),
@@ -54,6 +62,16 @@ impl ExportOptions {
     /// Sets [`keep_taps`](Self::keep_taps).
     pub fn with_taps(self, keep_taps: bool) -> Self {
         Self { keep_taps, ..self }
+    }
+
+    /// Sets [`target`](Self::target).
+    pub fn with_target(self, target: Target) -> Self {
+        Self { target: Some(target), ..self }
+    }
+
+    /// Sets [`assume_right_padded`](Self::assume_right_padded).
+    pub fn with_right_padding(self, assume_right_padded: bool) -> Self {
+        Self { assume_right_padded, ..self }
     }
 
     /// Sets [`producer_version`](Self::producer_version).

@@ -3,10 +3,10 @@
 
 use super::Layout;
 use super::hints::Hints;
-use crate::draft::{Arg, Draft, NodeSpec, TensorId};
+use crate::draft::{Arg, Body, BodyPort, Draft, NodeSpec, TensorId};
 use crate::ops::{self, Emit, Layouts};
 use crate::{Error, Result};
-use k2o_core::{CallId, Graph, Node, Operand, TensorType, ValueId};
+use k2o_core::{CallId, Graph, Node, Operand, Port, TensorType, ValueId};
 use std::collections::BTreeMap;
 
 /// Where a value is to be found.
@@ -85,6 +85,11 @@ impl Site<'_> {
         self.node.outputs.first().map(|&id| self.graph.value(id).r#type.clone()).ok_or_else(missing)
     }
 
+    /// Whether anything reads an output.
+    pub fn uses(&self, output: usize) -> bool {
+        self.node.outputs.get(output).is_some_and(|&id| self.hints.used(id))
+    }
+
     /// Whether an operand is a weight.
     pub fn is_constant(&self, operand: usize) -> bool {
         self.node.inputs.get(operand).is_some_and(|id| id.constant().is_some())
@@ -148,45 +153,94 @@ pub(crate) struct Assigned {
     pub outputs: Vec<TensorId>,
 }
 
-/// Walks the graph in execution order.
-pub(crate) fn assign(graph: &Graph, opset: i64) -> Result<Assigned> {
-    let mut walk = Walk {
-        graph,
-        draft: Draft::new(opset),
-        seats: Seats { seats: vec![None; graph.values().len()], ..Seats::default() },
+/// Writes the graph into the empty `draft`, in execution order.
+pub(crate) fn assign(graph: &Graph, mut draft: Draft) -> Result<Assigned> {
+    let inputs: Vec<TensorId> = graph.inputs().iter().map(|_| draft.tensor()).collect();
+    let mut walk = Walk::new(graph, &inputs, None, &mut draft);
+    walk.nodes()?;
+    let outputs = walk.outputs(graph.outputs().iter(), &inputs)?;
+    let seats = walk.seats;
+    Ok(Assigned { draft, seats, inputs, outputs })
+}
+
+/// The graph as a body in the graph that `draft` has so far.
+///
+/// `inputs` are its inputs' tensors: those of the graph around it where it reads them as they are, else new ones, which
+/// become inputs of the body. Of its outputs the body has those for which `has_output` holds. Nodes without an origin
+/// get `origin`.
+pub(crate) fn assign_body(
+    graph: &Graph,
+    inputs: &[(TensorId, bool)],
+    has_output: &dyn Fn(usize) -> bool,
+    origin: Option<CallId>,
+    draft: &mut Draft,
+) -> Result<Body> {
+    let around = std::mem::take(&mut draft.nodes);
+    let tensors: Vec<TensorId> = inputs.iter().map(|&(tensor, _)| tensor).collect();
+    let mut walk = Walk::new(graph, &tensors, origin, draft);
+    walk.nodes()?;
+    let ports: Vec<&Port> =
+        graph.outputs().iter().enumerate().filter(|(at, _)| has_output(*at)).map(|(_, port)| port).collect();
+    let outputs = walk.outputs(ports.iter().copied(), &tensors)?;
+    let port = |port: &Port, tensor: TensorId| {
+        let dtype = graph.value(port.value).r#type.dtype;
+        BodyPort { tensor, name: port.name.clone(), dtype }
     };
-    let mut inputs = Vec::new();
-    for port in graph.inputs() {
-        let tensor = walk.draft.tensor();
-        let layout = Layout::keras(graph.value(port.value).r#type.shape.rank());
-        walk.seats.set(port.value, Seat { tensor, layout });
-        inputs.push(tensor);
-    }
-    let hints = Hints::new(graph);
-    for node in graph.nodes() {
-        walk.node(node, &hints).map_err(|error| error.at(node.origin))?;
-    }
-    let mut outputs = Vec::new();
-    for port in graph.outputs() {
-        let value = graph.value(port.value);
-        let origin = value.producer.and_then(|id| graph.node(id).origin);
-        let mut tensor = walk.read(port.value, &Layout::keras(value.r#type.shape.rank()), origin)?;
-        if inputs.contains(&tensor) || outputs.contains(&tensor) {
-            tensor = walk.draft.node(NodeSpec::new("Identity", [Arg::Tensor(tensor)]), origin);
-        }
-        outputs.push(tensor);
-    }
-    Ok(Assigned { draft: walk.draft, seats: walk.seats, inputs, outputs })
+    let own = graph.inputs().iter().zip(inputs).filter(|(_, (_, captured))| !captured);
+    Ok(Body {
+        nodes: std::mem::replace(&mut draft.nodes, around),
+        inputs: own.map(|(input, &(tensor, _))| port(input, tensor)).collect(),
+        outputs: ports.iter().zip(outputs).map(|(output, tensor)| port(output, tensor)).collect(),
+    })
 }
 
 struct Walk<'a> {
     graph: &'a Graph,
-    draft: Draft,
+    /// Where nodes come from that do not say it.
+    origin: Option<CallId>,
+    draft: &'a mut Draft,
     seats: Seats,
 }
 
-impl Walk<'_> {
-    fn node(&mut self, node: &Node, hints: &Hints) -> Result<()> {
+impl<'a> Walk<'a> {
+    fn new(graph: &'a Graph, inputs: &[TensorId], origin: Option<CallId>, draft: &'a mut Draft) -> Walk<'a> {
+        let mut seats = Seats { seats: vec![None; graph.values().len()], ..Seats::default() };
+        for (port, &tensor) in graph.inputs().iter().zip(inputs) {
+            let layout = Layout::keras(graph.value(port.value).r#type.shape.rank());
+            seats.set(port.value, Seat { tensor, layout });
+        }
+        Walk { graph, origin, draft, seats }
+    }
+
+    fn nodes(&mut self) -> Result<()> {
+        let hints = Hints::new(self.graph);
+        for node in self.graph.nodes() {
+            let origin = node.origin.or(self.origin);
+            self.node(node, origin, &hints).map_err(|error| error.at(origin))?;
+        }
+        Ok(())
+    }
+
+    /// The tensors of the graph's outputs: each another one, and none of `inputs`.
+    fn outputs<'p>(
+        &mut self,
+        ports: impl Iterator<Item = &'p Port>,
+        inputs: &[TensorId],
+    ) -> Result<Vec<TensorId>> {
+        let mut outputs = Vec::new();
+        for port in ports {
+            let value = self.graph.value(port.value);
+            let origin = value.producer.and_then(|id| self.graph.node(id).origin).or(self.origin);
+            let mut tensor = self.read(port.value, &Layout::keras(value.r#type.shape.rank()), origin)?;
+            if inputs.contains(&tensor) || outputs.contains(&tensor) {
+                tensor = self.draft.node(NodeSpec::new("Identity", [Arg::Tensor(tensor)]), origin);
+            }
+            outputs.push(tensor);
+        }
+        Ok(outputs)
+    }
+
+    fn node(&mut self, node: &Node, origin: Option<CallId>, hints: &Hints) -> Result<()> {
         let site = Site { graph: self.graph, node, opset: self.draft.opset, seats: &self.seats, hints };
         let layouts = ops::layouts(&node.op, &site)?;
         let Layouts { inputs, output } = &layouts;
@@ -196,17 +250,23 @@ impl Walk<'_> {
         let mut tensors = Vec::with_capacity(inputs.len());
         for (operand, layout) in node.inputs.iter().zip(inputs) {
             tensors.push(match operand {
-                Operand::Value(id) => Some(self.read(*id, layout, node.origin)?),
+                Operand::Value(id) => Some(self.read(*id, layout, origin)?),
                 Operand::Constant(_) => None,
             });
         }
-        let mut emit = Emit::new(self.graph, node, hints, &layouts, tensors, &mut self.draft);
-        let tensor = ops::emit(&node.op, &mut emit)?;
-        match node.outputs.as_slice() {
-            [id] => self.seats.set(*id, Seat { tensor, layout: output.clone() }),
-            _ => {
-                return Err(Error::unsupported(format!("{} with several outputs", ops::name(&node.op))));
-            }
+        let mut emit = Emit::new(self.graph, node, origin, hints, &layouts, tensors, self.draft);
+        let tensors = ops::emit(&node.op, &mut emit)?;
+        if tensors.len() != node.outputs.len() {
+            let (name, count) = (ops::name(&node.op), node.outputs.len());
+            return Err(Error::shape(format!("{name} with {count} outputs")));
+        }
+        for (at, (&id, tensor)) in node.outputs.iter().zip(tensors).enumerate() {
+            let Some(tensor) = tensor else { continue };
+            let layout = match at {
+                0 => output.clone(),
+                _ => Layout::keras(self.graph.value(id).r#type.shape.rank()),
+            };
+            self.seats.set(id, Seat { tensor, layout });
         }
         Ok(())
     }

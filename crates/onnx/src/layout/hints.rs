@@ -10,6 +10,7 @@ pub(crate) struct Hints {
     feeds_channels_first: Vec<bool>,
     flat: Vec<bool>,
     sole_readers: Vec<Option<NodeId>>,
+    used: Vec<bool>,
 }
 
 impl Hints {
@@ -19,6 +20,7 @@ impl Hints {
             feeds_channels_first: feeds_channels_first(graph),
             flat: flat(graph),
             sole_readers: sole_readers(graph),
+            used: used(graph),
         }
     }
 
@@ -37,10 +39,21 @@ impl Hints {
         self.sole_readers[id.0 as usize]
     }
 
+    /// Whether a node reads the value, or it is an output of the model or of a layer.
+    pub fn used(&self, id: ValueId) -> bool {
+        self.used[id.0 as usize]
+    }
+
     /// Whether every reader can do with the value flattened in another order of axes.
     pub fn flat(&self, id: ValueId) -> bool {
         self.flat[id.0 as usize]
     }
+}
+
+fn used(graph: &Graph) -> Vec<bool> {
+    let mut used: Vec<bool> = graph.uses().into_iter().map(|uses| uses > 0).collect();
+    graph.taps().iter().filter_map(|tap| tap.value).for_each(|id| used[id.0 as usize] = true);
+    used
 }
 
 /// For each value that nothing but one node has to do with, that node.

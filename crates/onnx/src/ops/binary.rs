@@ -2,13 +2,11 @@
 //!
 //! `PRelu` lets its slopes repeat, but not what they are for; where that must repeat, the formula is written.
 
-use super::concat::common_layout;
+use super::broadcast::{layouts, operand, value_rank};
 use super::{Emit, Layouts, Lower, TakesFlat, Tie};
 use crate::Result;
 use crate::draft::{Arg, NodeSpec, TensorId};
-use crate::layout::Layout;
 use crate::layout::assign::Site;
-use crate::view::View;
 use k2o_core::ops::{Binary, BinaryKind};
 use k2o_core::{Dim, Graph, Node, Operand, Shape};
 
@@ -32,35 +30,11 @@ impl Lower for Binary {
     }
 
     fn layouts(&self, site: &Site<'_>) -> Result<Layouts> {
-        let rank = site.output()?.shape.rank();
-        let values: Vec<usize> = (0..site.node.inputs.len()).filter(|&i| !site.is_constant(i)).collect();
-        let mut layout = Layout::keras(rank);
-        let mut full = true;
-        let mut flat = None;
-        for &i in &values {
-            full &= site.input(i)?.shape.rank() == rank;
-            flat = flat.or(Some(site.layout(i)?).filter(|layout| layout.axes().is_none()));
-        }
-        // A tensor of fewer axes broadcasts along the last ones, so that all stay where they are.
-        if full {
-            layout = match flat {
-                Some(flat) if site.may_be_flat() && values.len() == 1 => flat,
-                _ => common_layout(site, &values, rank)?,
-            };
-        }
-        let mut inputs = Vec::new();
-        for i in 0..site.node.inputs.len() {
-            inputs.push(match values.contains(&i) && !full {
-                true => Layout::keras(site.input(i)?.shape.rank()),
-                false => layout.clone(),
-            });
-        }
-        Ok(Layouts { inputs, output: layout })
+        layouts(site)
     }
 
     fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {
-        let values = emit.node.inputs.iter().filter_map(|operand| operand.value());
-        let rank = values.map(|id| emit.graph.value(id).r#type.shape.rank()).max().unwrap_or(0);
+        let rank = value_rank(emit);
         let args = [operand(emit, 0, rank)?, operand(emit, 1, rank)?];
         let op_type = match self.kind {
             BinaryKind::Add => "Add",
@@ -90,25 +64,4 @@ fn prelu(emit: &mut Emit<'_>, [x, slope]: [Arg; 2]) -> Result<TensorId> {
     let (above, below) = (emit.call("Max", [x, zero]), emit.call("Min", [x, zero]));
     let below = emit.call("Mul", [below, slope]);
     Ok(emit.node(NodeSpec::new("Add", [above, below])))
-}
-
-/// An operand as it broadcasts in the output's layout; `rank` is the most axes that a computed operand has.
-fn operand(emit: &mut Emit<'_>, i: usize, rank: usize) -> Result<Arg> {
-    if emit.node.inputs[i].value().is_some() {
-        return emit.input(i);
-    }
-    let shape = emit.constant(i)?.shape().to_vec();
-    let view = match &emit.layouts.output {
-        _ if shape.iter().all(|&n| n == 1) => View::of(&shape),
-        layout if layout.is_keras() => View::of(&shape),
-        Layout::Axes(order) => {
-            let padded = [vec![1; order.len() - shape.len()], shape.clone()].concat();
-            let view = View::permuted(&padded, order);
-            let ones = view.dims().iter().take_while(|&&n| n == 1).count();
-            let dims = view.dims()[if rank < order.len() { 0 } else { ones }..].to_vec();
-            view.called(dims)
-        }
-        Layout::Flat(flat) => View::permuted(&flat.sizes, &flat.order).called(shape.clone()),
-    };
-    emit.weight(i, view)
 }

@@ -24,6 +24,12 @@ pub(super) fn shape(emit: &mut Emit<'_>, mut sizes: Vec<Size>) -> Arg {
     {
         *last = Size::Rest;
     }
+    joined(emit, sizes)
+}
+
+/// Emits the shape with every [`Size::Axis`] computed: one that is all sizes, if there is no other kind but
+/// [`Size::Number`].
+pub(super) fn joined(emit: &mut Emit<'_>, sizes: Vec<Size>) -> Arg {
     let pieces: Vec<Arg> = sizes.chunk_by(is_one_piece).map(|piece| self::piece(emit, piece)).collect();
     match pieces.as_slice() {
         [] => emit.ints("shape", &[]),

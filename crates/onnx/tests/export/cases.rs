@@ -1,7 +1,7 @@
 //! Graphs that models are made of, and the list of all graphs.
 
 use crate::net::{Case, Net, VALID, window};
-use crate::{formulas, moving, operators};
+use crate::{formulas, moving, operators, recurrent};
 use k2o_core::ops::{
     BinaryKind, Concat, Identity, ReduceKind, Reshape, ReshapeDim, Softmax, Transpose, Unary,
 };
@@ -9,9 +9,9 @@ use k2o_core::{Operand, Padding, ValueId};
 
 const RELU: Option<Unary> = Some(Unary::Relu);
 
-/// Every case, in alphabetical order.
+/// Every case: in alphabetical order, then the recurrent ones.
 pub fn all() -> Vec<Case> {
-    vec![
+    let mut cases = vec![
         operators::activations(),
         advanced_cnn(true),
         advanced_cnn(false),
@@ -64,7 +64,9 @@ pub fn all() -> Vec<Case> {
         symbolic_steps(),
         two_inputs_two_outputs(),
         operators::unsqueeze_and_squeeze(),
-    ]
+    ];
+    cases.extend(recurrent::all());
+    cases
 }
 
 pub fn basic_cnn() -> Case {

@@ -11,3 +11,5 @@ mod moving;
 mod net;
 mod nodes;
 mod operators;
+mod recurrent;
+mod recurrent_nodes;

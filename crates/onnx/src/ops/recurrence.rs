@@ -1,0 +1,305 @@
+//! What `LSTM`, `GRU` and `RNN` have in common: weights, activations, lengths, and when they can be used at all.
+//!
+//! They read and leave steps before batch, so that recurrent layers on top of each other need no transposition. Their
+//! states and results have an axis of directions, here of size 1. A reversed bidirectional layer is a node of its own.
+
+use super::target::{Size, joined};
+use super::{Emit, Layouts, gru, lstm, rnn};
+use crate::draft::{Arg, NodeSpec, TensorId};
+use crate::layout::Layout;
+use crate::layout::assign::Site;
+use crate::messages::data_type;
+use crate::view::View;
+use crate::{Error, Result, Target};
+use k2o_core::ops::{Recurrence, Unary};
+use k2o_core::{ConstantExpr, DType, Graph, Node, Op};
+
+/// A recurrent operator and its node.
+pub(super) struct Cell {
+    pub name: &'static str,
+    pub op_type: &'static str,
+    pub recurrence: Recurrence,
+    pub states: usize,
+    /// Which of the operator's gates each of the node's is.
+    pub gates: &'static [usize],
+    /// The activations in the node's order.
+    pub functions: Vec<Option<Unary>>,
+    /// What they are if the node does not say it.
+    pub assumed: &'static [Unary],
+    pub linear_before_reset: bool,
+}
+
+fn cell(op: &Op) -> Option<Cell> {
+    match op {
+        Op::Gru(op) => Some(gru::cell(op)),
+        Op::Lstm(op) => Some(lstm::cell(op)),
+        Op::Rnn(op) => Some(rnn::cell(op)),
+        _ => None,
+    }
+}
+
+/// How a recurrent operator is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As a node of its own.
+    Native,
+    /// As a node of its own that is told the lengths of the sequences.
+    WithLengths,
+    /// As a scan, for this reason.
+    Scan(&'static str),
+}
+
+/// How a node is written, if it is recurrent.
+pub(crate) fn form(graph: &Graph, node: &Node, target: Target, right_padded: bool) -> Option<Form> {
+    let cell = cell(&node.op)?;
+    let operands = cell.recurrence.operands(cell.name, cell.states, &node.inputs).ok()?;
+    let weights = [Some(operands.kernel), Some(operands.recurrent_kernel), operands.bias];
+    if weights.into_iter().flatten().any(|weights| weights.constant().is_none()) {
+        return Some(Form::Scan("its weights are computed"));
+    }
+    if graph.type_of(*operands.x).dtype != DType::F32 {
+        return Some(Form::Scan("it is not of float32"));
+    }
+    if let Some(reason) = cell.functions.iter().find_map(|&function| Function::of(function).err()) {
+        return Some(Form::Scan(reason));
+    }
+    let tract = target == Target::Tract;
+    Some(match cell.recurrence {
+        _ if tract && !cell.has_assumed_functions() => Form::Scan("tract ignores `activations`"),
+        Recurrence { reverse: true, .. } if tract => Form::Scan("tract ignores `direction`"),
+        Recurrence { has_mask: true, .. } if tract => Form::Scan("tract has no `sequence_lens`"),
+        Recurrence { has_mask: true, .. } if !right_padded => Form::Scan("its mask may leave out any step"),
+        // What the last states of an empty sequence are is not specified; onnxruntime gives zeros.
+        Recurrence { has_mask: true, has_states: true, .. } => {
+            Form::Scan("an empty sequence keeps its states")
+        }
+        Recurrence { has_mask: true, .. } => Form::WithLengths,
+        _ => Form::Native,
+    })
+}
+
+/// An activation of the node, with the arguments that it takes.
+#[derive(Debug, PartialEq)]
+struct Function {
+    name: &'static str,
+    alpha: Option<f64>,
+    beta: Option<f64>,
+}
+
+impl Function {
+    /// The activation that computes `function`, or why there is none. `ThresholdedRelu` is not among them, which as an
+    /// activation is another one at the threshold than as an operator.
+    fn of(function: Option<Unary>) -> Result<Function, &'static str> {
+        let (name, alpha, beta) = match function {
+            None => ("Affine", Some(1.0), Some(0.0)),
+            Some(Unary::Elu { alpha }) => ("Elu", Some(alpha), None),
+            Some(Unary::HardSigmoid { slope, offset }) => ("HardSigmoid", Some(slope), Some(offset)),
+            Some(Unary::LeakyRelu { slope }) => ("LeakyRelu", Some(slope), None),
+            Some(Unary::Relu) => ("Relu", None, None),
+            Some(Unary::Sigmoid) => ("Sigmoid", None, None),
+            // Of 1.32, for sums from 89 on.
+            Some(Unary::Softplus) => return Err("onnxruntime overflows in its `Softplus`"),
+            Some(Unary::Softsign) => ("Softsign", None, None),
+            Some(Unary::Tanh) => ("Tanh", None, None),
+            Some(_) => return Err("ONNX has no such activation"),
+        };
+        Ok(Function { name, alpha, beta })
+    }
+}
+
+impl Cell {
+    fn has_assumed_functions(&self) -> bool {
+        self.functions.iter().copied().eq(self.assumed.iter().copied().map(Some))
+    }
+
+    /// The places of the optional operands: the bias, the first of the states, and the mask.
+    fn places(&self) -> [Option<usize>; 3] {
+        let Recurrence { has_bias, has_states, has_mask, .. } = self.recurrence;
+        let states = 3 + usize::from(has_bias);
+        let mask = states + if has_states { self.states } else { 0 };
+        [has_bias.then_some(3), has_states.then_some(states), has_mask.then_some(mask)]
+    }
+
+    /// Whether the steps that the mask leaves out must be filled, which the node makes zeros.
+    fn fills(&self, uses_steps: bool) -> bool {
+        self.recurrence.has_mask && !self.recurrence.reverse && uses_steps
+    }
+
+    pub fn layouts(&self, site: &Site<'_>) -> Result<Layouts> {
+        let time_major = Layout::Axes(vec![1, 0, 2]);
+        let rank = |operand| Ok(Layout::keras(site.input(operand)?.shape.rank()));
+        let mut inputs = (0..site.node.inputs.len()).map(rank).collect::<Result<Vec<_>>>()?;
+        if let Some(x) = inputs.first_mut() {
+            *x = time_major.clone();
+        }
+        if let [_, _, Some(mask)] = self.places()
+            && self.fills(site.uses(0))
+        {
+            inputs[mask] = Layout::Axes(vec![1, 0]);
+        }
+        Ok(Layouts { inputs, output: time_major })
+    }
+
+    pub fn emit(&self, emit: &mut Emit<'_>) -> Result<Vec<Option<TensorId>>> {
+        let used: Vec<bool> = (0..=self.states).map(|output| emit.uses(output)).collect();
+        if !used.contains(&true) {
+            return Ok(vec![None; used.len()]);
+        }
+        // Elsewhere it is a scan by now.
+        if let Some(Form::Scan(reason)) = form(emit.graph, emit.node, emit.target(), emit.right_padded()) {
+            return Err(Error::unsupported(format!("{} inside of a scan: {reason}", self.name)));
+        }
+        let (x, units) = (emit.input(0)?, units(emit)?);
+        let [bias, states, mask] = self.places();
+        let kernel = self.weights(emit, 1)?;
+        let recurrent_kernel = self.weights(emit, 2)?;
+        let bias = match bias {
+            Some(operand) => self.bias(emit, operand)?,
+            None => Arg::Absent,
+        };
+        let lengths = match mask {
+            Some(operand) => lengths(emit, operand)?,
+            None => Arg::Absent,
+        };
+        let mut inputs = vec![x, kernel, recurrent_kernel, bias, lengths];
+        inputs.extend(self.first_states(emit, states, x, units)?);
+        let mut node = NodeSpec::new(self.op_type, inputs).int("hidden_size", units as i64);
+        if self.recurrence.reverse {
+            node = node.string("direction", "reverse");
+        }
+        if self.linear_before_reset {
+            node = node.int("linear_before_reset", 1);
+        }
+        if !self.has_assumed_functions() {
+            node = self.with_activations(node)?;
+        }
+        let fills = mask.filter(|_| self.fills(used[0]));
+        let mut wanted = used.clone();
+        wanted[1] |= fills.is_some();
+        let outputs = emit.node_of_used(node, &wanted);
+        let mut results = Vec::with_capacity(outputs.len());
+        for (at, output) in outputs.iter().enumerate() {
+            let Some(output) = output.filter(|_| used[at]) else {
+                results.push(None);
+                continue;
+            };
+            // Steps have the directions behind them, states before.
+            let axes = emit.ints("axes", &[i64::from(at == 0)]);
+            let mut result = emit.node(NodeSpec::new("Squeeze", [Arg::Tensor(output), axes]));
+            if let (0, Some(mask), Some(Some(last))) = (at, fills, outputs.get(1)) {
+                let axes = emit.ints("axes", &[2]);
+                let mask = emit.input(mask)?;
+                let mask = emit.call("Unsqueeze", [mask, axes]);
+                result = emit.node(NodeSpec::new("Where", [mask, Arg::Tensor(result), Arg::Tensor(*last)]));
+            }
+            results.push(Some(result));
+        }
+        Ok(results)
+    }
+
+    /// A kernel `[1, gates * units, inputs]` of one `[inputs, gates * units]`.
+    fn weights(&self, emit: &mut Emit<'_>, operand: usize) -> Result<Arg> {
+        let shape = emit.constant(operand)?.shape();
+        let &[rows, columns] = shape else {
+            return Err(Error::shape(format!("a kernel of shape {shape:?}")));
+        };
+        let dims = vec![1, columns, rows];
+        if self.gates.is_sorted() {
+            return emit.weight(operand, View::permuted(shape, &[1, 0]).called(dims));
+        }
+        let make = |kernel: &ConstantExpr| self.reordered(kernel, 1)?.permute(&[1, 0])?.reshape(&dims);
+        emit.derived(operand, self.op_type, make)
+    }
+
+    /// A bias `[1, 2 * gates * units]`: that of the products of `x`, then that of the products of the state.
+    fn bias(&self, emit: &mut Emit<'_>, operand: usize) -> Result<Arg> {
+        let shape = emit.constant(operand)?.shape();
+        if let &[2, n] = shape {
+            return emit.weight(operand, View::of(shape).called(vec![1, 2 * n]));
+        }
+        let &[n] = shape else {
+            return Err(Error::shape(format!("a bias of shape {shape:?}")));
+        };
+        emit.derived(operand, self.op_type, |bias| {
+            let zeros = ConstantExpr::filled(&[n], 0.0)?;
+            ConstantExpr::concat(&[self.reordered(bias, 0)?, zeros], 0)?.reshape(&[1, 2 * n])
+        })
+    }
+
+    /// The gates along an axis in the node's order.
+    fn reordered(&self, weights: &ConstantExpr, axis: usize) -> k2o_core::Result<ConstantExpr> {
+        if self.gates.is_sorted() {
+            return Ok(weights.clone());
+        }
+        let units = weights.shape().get(axis).map_or(0, |n| n / self.gates.len());
+        let gate = |&gate: &usize| weights.slice(axis, gate * units..(gate + 1) * units);
+        ConstantExpr::concat(&self.gates.iter().map(gate).collect::<k2o_core::Result<Vec<_>>>()?, axis)
+    }
+
+    /// The first states, `[1, batch, units]` each. tract 0.23.9 makes none of its own for a batch of unknown size.
+    fn first_states(
+        &self,
+        emit: &mut Emit<'_>,
+        first: Option<usize>,
+        x: Arg,
+        units: usize,
+    ) -> Result<Vec<Arg>> {
+        let Some(first) = first else {
+            let batch = emit.type_of(0)?.shape[0].clone();
+            if emit.target() != Target::Tract || batch.as_fixed().is_some() {
+                return Ok(Vec::new());
+            }
+            let sizes =
+                vec![Size::Number(1), Size::Axis { of: x, axis: 1, rank: 3 }, Size::Number(units as i64)];
+            let shape = joined(emit, sizes);
+            let zero = emit.scalar("zero", DType::F32, 0.0)?;
+            return Ok(vec![emit.call("Expand", [zero, shape]); self.states]);
+        };
+        let mut states = Vec::with_capacity(self.states);
+        for operand in first..first + self.states {
+            if emit.node.inputs[operand].constant().is_some() {
+                let shape = emit.constant(operand)?.shape();
+                let dims = [&[1], shape].concat();
+                states.push(emit.weight(operand, View::of(shape).called(dims))?);
+                continue;
+            }
+            let state = emit.input(operand)?;
+            let axes = emit.ints("axes", &[0]);
+            states.push(emit.call("Unsqueeze", [state, axes]));
+        }
+        Ok(states)
+    }
+
+    /// Names of all activations, and the arguments of those that take any, one after the other.
+    fn with_activations(&self, node: NodeSpec) -> Result<NodeSpec> {
+        let function = |&function: &Option<Unary>| Function::of(function).map_err(Error::unsupported);
+        let functions = self.functions.iter().map(function).collect::<Result<Vec<Function>>>()?;
+        let names: Vec<&str> = functions.iter().map(|f| f.name).collect();
+        let alphas: Vec<f64> = functions.iter().filter_map(|f| f.alpha).collect();
+        let betas: Vec<f64> = functions.iter().filter_map(|f| f.beta).collect();
+        let mut node = node.strings("activations", &names);
+        if !alphas.is_empty() {
+            node = node.floats("activation_alpha", &alphas);
+        }
+        if !betas.is_empty() {
+            node = node.floats("activation_beta", &betas);
+        }
+        Ok(node)
+    }
+}
+
+/// The number of units.
+fn units(emit: &Emit<'_>) -> Result<usize> {
+    let shape = emit.constant(2)?.shape();
+    shape.first().copied().ok_or_else(|| Error::shape("a recurrent kernel without axes"))
+}
+
+/// How many steps of each row hold in the mask.
+fn lengths(emit: &mut Emit<'_>, mask: usize) -> Result<Arg> {
+    let steps = emit.layouts.inputs[mask].position(1);
+    let mask = emit.input(mask)?;
+    let to = i64::from(data_type(DType::I32));
+    let ones = Arg::Tensor(emit.node(NodeSpec::new("Cast", [mask]).int("to", to)));
+    let axes = emit.ints("axes", &[steps as i64]);
+    Ok(Arg::Tensor(emit.node(NodeSpec::new("ReduceSum", [ones, axes]).int("keepdims", 0))))
+}
