@@ -72,6 +72,7 @@ impl Numbers {
             k2o::core::DType::I32 if whole(f64::from(i32::MAX)) => Array::I32(self.0.mapv(|x| x as i32)),
             k2o::core::DType::I64 if whole(9e15) => Array::I64(self.0.mapv(|x| x as i64)),
             k2o::core::DType::F32 => Array::F32(self.0.mapv(|x| x as f32)),
+            k2o::core::DType::Bool => Array::I32(self.0.mapv(|x| i32::from(x != 0.0))),
             _ => return None,
         })
     }

@@ -26,6 +26,10 @@ pub(crate) struct ModelArgs {
     /// NAME#2 for its second call
     #[arg(long, value_name = "LAYER")]
     pub until: Option<String>,
+    /// Makes the states of stateful recurrent layers inputs (LAYER/state_0, ..) and outputs (LAYER/next_state_0, ..) of
+    /// the model; else they begin as zeros in each run
+    #[arg(long)]
+    pub states: bool,
 }
 
 /// A model with its weights, and the files that were read, which no output may replace.
@@ -65,6 +69,7 @@ impl ModelArgs {
     fn options(&self) -> Result<OpenOptions, Failure> {
         let mut options = OpenOptions::default();
         options.weights = self.weights.clone();
+        options.expose_states = self.states;
         for definition in &self.define {
             let (name, expression) = definition.split_once('=').ok_or_else(|| {
                 Failure::Usage(format!(

@@ -2,7 +2,7 @@
 
 use crate::{Array, Error, ErrorKind, Result, Summary, batches, file, layer};
 use k2o_core::{Graph, Outline};
-use k2o_cpu::{DataView, Plan, PlanOptions, Session, TensorView};
+use k2o_cpu::{DataView, Plan, PlanOptions, Session, StreamPlan, TensorView};
 use k2o_keras::{Archive, ImportOptions, Importer, KerasVersion, Limits, Source};
 use k2o_onnx::{Export, ExportOptions};
 use ndarray::{ArrayD, IxDyn};
@@ -36,6 +36,9 @@ pub struct OpenOptions {
     pub limits: Limits,
     /// Layers and activations that Keras does not have.
     pub importer: Importer,
+    /// Whether the states of stateful recurrent layers become inputs of the model, named `<layer>/state_0` and so on,
+    /// behind its own, and outputs named `<layer>/next_state_0`; else they begin as zeros in each run.
+    pub expose_states: bool,
 }
 
 /// Where a model came from.
@@ -127,6 +130,7 @@ impl Model {
     fn import(archive: &Archive, options: &OpenOptions) -> Result<Model> {
         let mut import_options = ImportOptions::default();
         import_options.limits = options.limits.clone();
+        import_options.expose_states = options.expose_states;
         let imported = options.importer.import(archive, &import_options)?;
         let provenance = Provenance {
             format: archive.format.to_string(),
@@ -249,6 +253,30 @@ impl Model {
         let plan =
             Plan::new(&self.0.rewritten, &PlanOptions::default()).map_err(|error| self.cpu_error(&error))?;
         Ok(self.0.plan.get_or_init(|| plan))
+    }
+
+    /// The model made ready to run on endless sequences, chunk by chunk: every step is computed once, and what comes out
+    /// has the same bits as a run on the whole sequence. [`StreamPlan::latency`] says how many steps it waits.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) where the model cannot be streamed, naming the first layer that prevents it
+    /// and why.
+    ///
+    /// ```
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/stream_tcn/keras3.keras");
+    /// use k2o::cpu::TensorView;
+    ///
+    /// let model = k2o::Model::open(path)?;
+    /// let plan = model.stream_plan()?;
+    /// let mut session = plan.session();
+    /// for chunk in [[0.5_f32; 12], [0.25; 12]] {
+    ///     let outputs = session.push(&[TensorView::f32(&[1, 4, 3], &chunk)?])?;
+    ///     assert_eq!(outputs.get(0).map(|y| y.shape()), Some([1, 4, 2].as_slice()));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stream_plan(&self) -> Result<StreamPlan> {
+        StreamPlan::new(&self.0.rewritten).map_err(|error| self.cpu_error(&error))
     }
 
     /// The model as ONNX.
