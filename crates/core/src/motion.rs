@@ -93,7 +93,9 @@ pub fn motion(op: &Op, operands: &[TensorType], steps: &[bool]) -> Result<Motion
         }
         Op::Full(op) => Ok(match op.dims.get(1) {
             Some(FullDim::Of(1)) => Motion::PerStep,
-            _ if op.dims.contains(&FullDim::Of(1)) => return Err(all_steps("it moves the steps to another axis")),
+            _ if op.dims.contains(&FullDim::Of(1)) => {
+                return Err(all_steps("it moves the steps to another axis"));
+            }
             _ => Motion::Fixed,
         }),
         Op::Gather(op) => match (op.axis, steps) {

@@ -2,6 +2,7 @@
 //! shapes are inferred again and taps and origins are carried along.
 
 mod affine;
+mod common;
 mod dead;
 mod identity;
 mod outputs;
@@ -12,11 +13,12 @@ pub use scans::to_scans;
 
 use crate::{ConstantId, Graph, GraphBuilder, Node, Operand, Result, ValueId};
 
-/// The graph without identities and what no output needs, and with affine maps folded into convolutions and dense layers wherever that is
+/// The graph without identities, without what no output needs or what is computed a second time, and with affine maps folded into convolutions and dense layers wherever that is
 /// exact but for rounding.
 pub fn rewrite(graph: &Graph) -> Result<Graph> {
     let graph = dead::drop_dead(graph)?;
     let graph = identity::drop_identities(&graph)?;
+    let graph = common::join_equal(&graph)?;
     affine::fold_affines(graph)
 }
 

@@ -1,8 +1,8 @@
 //! Runs everything on one input and compares.
 
 use crate::{Difference, random_inputs};
-use k2o::core::{CallId, Tap, Tensor, ValueId, run_reference};
-use k2o::cpu::{Plan, PlanOptions, Session};
+use k2o::core::{CallId, Data, Tap, Tensor, ValueId, run_reference};
+use k2o::cpu::{DataView, Plan, PlanOptions, Session};
 use k2o::{Array, Error, ErrorKind, Model, Result};
 use ndarray::ArrayD;
 use std::collections::BTreeMap;
@@ -148,7 +148,7 @@ pub fn verify(model: &Model, options: &Options) -> Result<Report> {
         let keras = keras.transpose()?;
         let tract = tract.as_ref().and_then(|run| run.outputs.get(index));
         let to_keras = |ours: &Vec<f32>| keras.as_ref().map(|keras| Difference::between(widen(ours), keras));
-        let reference_data = expected.as_f64().unwrap_or_default();
+        let reference_data = numbers(expected);
         outputs.push(OutputRow {
             name: port.name,
             cpu: difference(&cpu.outputs[index], expected),
@@ -167,8 +167,17 @@ fn widen(data: &[f32]) -> impl Iterator<Item = f64> {
     data.iter().map(|&x| f64::from(x))
 }
 
+/// The elements as numbers; truth values are 0 and 1.
+fn numbers(tensor: &Tensor) -> Vec<f64> {
+    match tensor.data() {
+        Data::F64(data) => data.clone(),
+        Data::I64(data) => data.iter().map(|&x| x as f64).collect(),
+        Data::Bool(data) => data.iter().map(|&x| f64::from(u8::from(x))).collect(),
+    }
+}
+
 fn difference(ours: &[f32], expected: &Tensor) -> Difference {
-    Difference::between(widen(ours), expected.as_f64().unwrap_or_default())
+    Difference::between(widen(ours), &numbers(expected))
 }
 
 fn keras_output(arrays: &[ArrayD<f64>], index: usize, name: &str, shape: &[usize]) -> Result<Vec<f64>> {
@@ -212,9 +221,9 @@ impl Reference {
 fn tensor(array: &Array) -> Result<Tensor> {
     let shape = array.shape().to_vec();
     let data = match array {
-        Array::F32(array) => k2o::core::Data::F64(array.iter().map(|&x| f64::from(x)).collect()),
-        Array::I32(array) => k2o::core::Data::I64(array.iter().map(|&x| i64::from(x)).collect()),
-        Array::I64(array) => k2o::core::Data::I64(array.iter().copied().collect()),
+        Array::F32(array) => Data::F64(array.iter().map(|&x| f64::from(x)).collect()),
+        Array::I32(array) => Data::I64(array.iter().map(|&x| i64::from(x)).collect()),
+        Array::I64(array) => Data::I64(array.iter().copied().collect()),
     };
     Tensor::new(shape, data).map_err(|error| Error::new(ErrorKind::Input, error.to_string()))
 }
@@ -233,7 +242,12 @@ impl Cpu {
         let outputs = outputs.into_iter().map(|array| array.into_raw_vec_and_offset().0).collect();
         let layer = |tap: &Tap| {
             let view = session.tap(tap.call, tap.output)?;
-            Some(((tap.call, tap.output), view.as_f32()?.to_vec()))
+            let numbers = match view.data() {
+                DataView::F32(data) => data.to_vec(),
+                DataView::I64(data) => data.iter().map(|&x| x as f32).collect(),
+                DataView::I32(_) | DataView::Bool(_) => return None,
+            };
+            Some(((tap.call, tap.output), numbers))
         };
         let layers = model.rewritten().taps().iter().filter_map(layer).collect();
         Ok(Cpu { layers, outputs })

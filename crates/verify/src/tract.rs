@@ -49,7 +49,9 @@ impl TractModel {
         let values = inputs.iter().map(value).collect::<Result<TVec<TValue>>>()?;
         let outputs = self.runnable.run(values).map_err(error)?;
         let array = |output: &TValue| {
-            let view = output.to_plain_array_view::<f32>().map_err(error)?;
+            // A layer may give truth values or integers.
+            let numbers = output.cast_to::<f32>().map_err(error)?;
+            let view = numbers.to_plain_array_view::<f32>().map_err(error)?;
             let shape = IxDyn(view.shape());
             ArrayD::from_shape_vec(shape, view.iter().copied().collect()).map_err(error)
         };

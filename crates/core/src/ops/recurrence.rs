@@ -80,7 +80,9 @@ impl Recurrence {
         let weights = [given.kernel, given.recurrent_kernel].map(|r#type| r#type.dtype);
         if [given.x.dtype, weights[0], weights[1]].iter().any(|dtype| !dtype.is_float()) {
             let (x, [kernel, recurrent_kernel]) = (given.x.dtype, weights);
-            return Err(Error::shape(format!("{name} of {x} with kernels of {kernel} and {recurrent_kernel}")));
+            return Err(Error::shape(format!(
+                "{name} of {x} with kernels of {kernel} and {recurrent_kernel}"
+            )));
         }
         if let Some(bias) = given.bias.filter(|bias| !bias.dtype.is_float()) {
             return Err(Error::shape(format!("{name} with a bias of {}", bias.dtype)));

@@ -43,7 +43,19 @@ struct Symbols(BTreeMap<String, Dim>);
 
 impl Symbols {
     fn dim(&self, dim: &Dim) -> Result<Dim> {
-        dim.replace(&|name| self.0.get(name).cloned())
+        let mut unknown = None;
+        dim.visit_symbols(&mut |name| {
+            if !self.0.contains_key(&**name) {
+                unknown = Some(name.clone());
+            }
+        });
+        match unknown {
+            Some(name) => {
+                let text = format!("no input of the scan says what the {:?} of its body is", &*name);
+                Err(Error::shape(text))
+            }
+            None => dim.replace(&|name| self.0.get(name).cloned()),
+        }
     }
 
     fn shape(&self, shape: &[Dim]) -> Result<Vec<Dim>> {
@@ -91,48 +103,8 @@ impl Scan {
         }
     }
 
-    /// The body as part of `graph`, in which `node` is this scan: what every run is given and `graph` has as a constant
-    /// is a constant with the same id, and no input.
-    pub fn body_within(&self, graph: &Graph, node: &Node) -> Result<Graph> {
-        let mut builder = GraphBuilder::new();
-        for constant in graph.constants() {
-            builder.constant(constant.clone())?;
-        }
-        let mut values: Vec<Option<Operand>> = vec![None; self.body.values().len()];
-        for (at, (port, &operand)) in self.body.inputs().iter().zip(&node.inputs).enumerate() {
-            values[port.value.0 as usize] = Some(match operand {
-                Operand::Constant(id) if at >= self.recurrent() => id.into(),
-                _ => builder.input(port.name.clone(), self.body_type(port.value).clone())?.into(),
-            });
-        }
-        let missing = || Error::shape("a value is used before it is computed");
-        for node in self.body.nodes() {
-            let operand = |operand: &Operand| match operand {
-                Operand::Value(id) => values[id.0 as usize].ok_or_else(missing),
-                Operand::Constant(_) => Err(missing()),
-            };
-            let inputs = node.inputs.iter().map(operand).collect::<Result<Vec<Operand>>>()?;
-            builder.within(node.origin);
-            let outputs = builder.add_all(node.op.clone(), inputs)?;
-            for (old, new) in node.outputs.iter().zip(outputs) {
-                values[old.0 as usize] = Some(new.into());
-            }
-        }
-        for port in self.body.outputs() {
-            let value = values[port.value.0 as usize].and_then(Operand::value).ok_or_else(missing)?;
-            builder.output(port.name.clone(), value);
-        }
-        Ok(builder.finish())
-    }
-}
-
-impl Operator for Scan {
-    fn name(&self) -> &'static str {
-        "scan"
-    }
-
-    fn infer(&self, inputs: &[TensorType], infer: &mut Infer) -> Result<Vec<TensorType>> {
-        self.check_body()?;
+    /// What the body's symbols stand for where a scan is given these inputs, and the number of steps.
+    fn symbols(&self, inputs: &[TensorType], infer: &mut Infer) -> Result<(Symbols, Dim)> {
         let expected = self.body.inputs().len();
         if inputs.len() != expected {
             let given = inputs.len();
@@ -176,6 +148,52 @@ impl Operator for Scan {
                 infer.require_equal(dim, &wanted, misfit)?;
             }
         }
+        Ok((symbols, steps.unwrap_or(Dim::ZERO)))
+    }
+
+    /// The body as part of `graph`, in which `node` is this scan: what every run is given and `graph` has as a constant
+    /// is a constant with the same id, and no input.
+    pub fn body_within(&self, graph: &Graph, node: &Node) -> Result<Graph> {
+        let mut builder = GraphBuilder::new();
+        for constant in graph.constants() {
+            builder.constant(constant.clone())?;
+        }
+        let mut values: Vec<Option<Operand>> = vec![None; self.body.values().len()];
+        for (at, (port, &operand)) in self.body.inputs().iter().zip(&node.inputs).enumerate() {
+            values[port.value.0 as usize] = Some(match operand {
+                Operand::Constant(id) if at >= self.recurrent() => id.into(),
+                _ => builder.input(port.name.clone(), self.body_type(port.value).clone())?.into(),
+            });
+        }
+        let missing = || Error::shape("a value is used before it is computed");
+        for node in self.body.nodes() {
+            let operand = |operand: &Operand| match operand {
+                Operand::Value(id) => values[id.0 as usize].ok_or_else(missing),
+                Operand::Constant(_) => Err(missing()),
+            };
+            let inputs = node.inputs.iter().map(operand).collect::<Result<Vec<Operand>>>()?;
+            builder.within(node.origin);
+            let outputs = builder.add_all(node.op.clone(), inputs)?;
+            for (old, new) in node.outputs.iter().zip(outputs) {
+                values[old.0 as usize] = Some(new.into());
+            }
+        }
+        for port in self.body.outputs() {
+            let value = values[port.value.0 as usize].and_then(Operand::value).ok_or_else(missing)?;
+            builder.output(port.name.clone(), value);
+        }
+        Ok(builder.finish())
+    }
+}
+
+impl Operator for Scan {
+    fn name(&self) -> &'static str {
+        "scan"
+    }
+
+    fn infer(&self, inputs: &[TensorType], infer: &mut Infer) -> Result<Vec<TensorType>> {
+        self.check_body()?;
+        let (symbols, steps) = self.symbols(inputs, infer)?;
         for constraint in self.body.constraints() {
             let relation = match &constraint.relation {
                 Relation::AtLeast(n) => Relation::AtLeast(*n),
@@ -184,7 +202,6 @@ impl Operator for Scan {
             };
             infer.require(&symbols.dim(&constraint.left)?, relation, || constraint.rule.clone())?;
         }
-        let steps = steps.unwrap_or(Dim::ZERO);
         let outputs = self.body.outputs().iter().enumerate().map(|(at, port)| {
             let r#type = self.body_type(port.value);
             let mut shape = symbols.shape(&r#type.shape)?;
@@ -197,16 +214,12 @@ impl Operator for Scan {
     }
 
     fn cost(&self, inputs: &[TensorType], _: &[TensorType]) -> Result<Cost> {
-        let Some(sequence) = inputs.get(self.states) else { return Ok(Cost::NONE) };
-        let [batch, steps, ..] = &sequence.shape[..] else { return Ok(Cost::NONE) };
+        let (symbols, steps) = self.symbols(inputs, &mut Infer::default())?;
         let mut cost = Cost::NONE;
         for node in self.body.nodes() {
             cost = cost.add(&self.body.cost(node)?)?;
         }
-        let symbol = self.body.inputs().get(self.states).map(|port| &self.body_type(port.value).shape);
-        let symbol = symbol.and_then(|shape| shape.first()?.as_symbol());
-        let total =
-            |dim: &Dim| dim.replace(&|name| (Some(name) == symbol).then(|| batch.clone()))?.mul(steps);
+        let total = |dim: &Dim| symbols.dim(dim)?.mul(&steps);
         Ok(Cost { multiply_adds: total(&cost.multiply_adds)?, element_ops: total(&cost.element_ops)? })
     }
 
@@ -216,7 +229,10 @@ impl Operator for Scan {
         let steps = sequences.first().map_or(0, |x| x.shape()[1]);
         let mut states: Vec<Tensor> = states.iter().map(|&state| state.clone()).collect();
         // What each run computed, in the order of the steps.
-        let mut computed: Vec<Vec<Tensor>> = vec![Vec::new(); steps];
+        let mut computed: Vec<Vec<Tensor>> = Vec::new();
+        let too_many = |_| Error::limit(format!("a scan of {steps} steps does not fit memory"));
+        computed.try_reserve_exact(steps).map_err(too_many)?;
+        computed.resize(steps, Vec::new());
         for i in 0..steps {
             let t = if self.reverse { steps - 1 - i } else { i };
             let mut arguments = std::mem::take(&mut states);

@@ -12,7 +12,7 @@ use crate::messages::data_type;
 use crate::view::View;
 use crate::{Error, Result, Target};
 use k2o_core::ops::{Recurrence, Unary};
-use k2o_core::{ConstantExpr, DType, Graph, Node, Op};
+use k2o_core::{ConstantExpr, DType, Graph, Node, Op, ValueId};
 
 /// A recurrent operator and its node.
 pub(super) struct Cell {
@@ -68,6 +68,10 @@ pub(crate) fn form(graph: &Graph, node: &Node, target: Target, right_padded: boo
         _ if tract && !cell.has_assumed_functions() => Form::Scan("tract ignores `activations`"),
         Recurrence { reverse: true, .. } if tract => Form::Scan("tract ignores `direction`"),
         Recurrence { has_mask: true, .. } if tract => Form::Scan("tract has no `sequence_lens`"),
+        // Of 0.23.9, where the batch is larger than 1.
+        _ if tract && reads_steps_and_states(graph, node) => {
+            Form::Scan("tract fails where steps and states are read")
+        }
         Recurrence { has_mask: true, .. } if !right_padded => Form::Scan("its mask may leave out any step"),
         // What the last states of an empty sequence are is not specified; onnxruntime gives zeros.
         Recurrence { has_mask: true, has_states: true, .. } => {
@@ -76,6 +80,13 @@ pub(crate) fn form(graph: &Graph, node: &Node, target: Target, right_padded: boo
         Recurrence { has_mask: true, .. } => Form::WithLengths,
         _ => Form::Native,
     })
+}
+
+/// Whether something reads the steps of a recurrent operator, and something its last states.
+fn reads_steps_and_states(graph: &Graph, node: &Node) -> bool {
+    let uses = graph.uses();
+    let is_read = |id: &ValueId| uses[id.0 as usize] > 0;
+    node.outputs.split_first().is_some_and(|(steps, states)| is_read(steps) && states.iter().any(is_read))
 }
 
 /// An activation of the node, with the arguments that it takes.

@@ -1,4 +1,4 @@
-//! `RNN(cell)`, and `SimpleRNN`, `LSTM`, `GRU`, which are that with a cell of their own.
+//! `RNN(cell)`, and `SimpleRNN`, `LSTM`, `GRU`, `CuDNNLSTM`, `CuDNNGRU`, which are that with a cell of their own.
 //! <https://keras.io/api/layers/recurrent_layers/rnn/>
 //!
 //! A masked step leaves the states as they are and gives the output of the step before once more (zeros where there is
@@ -13,8 +13,8 @@ use crate::layer::{LayerObject, Masks};
 use crate::layers::expect_rank;
 use crate::lowering::{Arg, Call, Lowering, Tensor};
 use crate::{Error, Fields, KerasVersion, Layer, Result};
-use k2o_core::DType;
-use k2o_core::ops::{Full, Reverse};
+use k2o_core::ops::{Full, ReshapeDim, Reverse, Slice};
+use k2o_core::{DType, Dim};
 use serde_json::json;
 
 /// A cell for every step.
@@ -33,6 +33,8 @@ pub(super) struct Options {
     pub stateful: bool,
     pub unroll: bool,
     pub zero_output_for_mask: bool,
+    /// Whether there may be a mask.
+    pub takes_mask: bool,
 }
 
 /// What a recurrent layer is called with.
@@ -70,6 +72,7 @@ impl Options {
             stateful: fields.bool(&["stateful"], false)?,
             unroll: fields.bool(&["unroll"], false)?,
             zero_output_for_mask: fields.bool(&["zero_output_for_mask"], false)?,
+            takes_mask: !fields.class().starts_with("CuDNN"),
         })
     }
 }
@@ -136,6 +139,9 @@ impl Recurrent {
         let cell = self.cell.as_cell().ok_or_else(|| Error::unsupported("a cell that cannot be read"))?;
         expect_rank(cx, given.x, 3)?;
         self.check_states(cell, &given.states)?;
+        if given.mask.is_some() && !self.options.takes_mask {
+            return Err(Error::unsupported("a layer of cuDNN takes no mask, in Keras as here"));
+        }
         if !(self.options.stateful && given.states.is_empty() && cx.exposes_states()) {
             return self.run_from(cx, cell, &given, zero_output);
         }
@@ -173,37 +179,54 @@ impl Recurrent {
     /// Any cell, step by step.
     fn scan(&self, cx: &mut Lowering, cell: &dyn Cell, given: &Arguments, zero_output: bool) -> Result<Ran> {
         let Options { return_sequences, go_backwards, .. } = self.options;
-        // The output of the step before comes before the cell's own states.
-        let mut states = self.zeros(cx, &[cell.output_size()], given.x)?;
+        // The last output is carried along as a state unless it can be had otherwise.
+        let steps =
+            cx.shape(given.x)?.get(1).and_then(Dim::as_fixed).filter(|&steps| zero_output && steps > 0);
+        let carried =
+            if steps.is_some() { Vec::new() } else { self.zeros(cx, &[cell.output_size()], given.x)? };
+        let mut states = carried.clone();
         match given.states.is_empty() {
             true => states.extend(self.zeros(cx, &cell.state_sizes(), given.x)?),
             false => states.extend(&given.states),
         }
         let sequences: Vec<Tensor> = [Some(given.x), given.mask].into_iter().flatten().collect();
         let scanned = cx.scan(&states, &sequences, go_backwards, |cx, before, steps| {
-            let mut next = cx.call_child(&self.cell, &call_of(steps[0], &before[1..]))?;
-            if next.len() != before.len() {
+            let (output_before, before) = before.split_at(carried.len());
+            let mut next = cx.call_child(&self.cell, &call_of(steps[0], before))?;
+            if next.len() != before.len() + 1 {
                 return Err(Error::malformed("the cell could not be added"));
             }
+            let mut output = next.remove(0);
             if let Some(&mask) = steps.get(1) {
-                for (at, (next, &before)) in next.iter_mut().zip(before).enumerate() {
-                    *next = match at == 0 && zero_output {
-                        true => cx.select_or(mask, *next, 0.0)?,
-                        false => cx.select(mask, *next, before)?,
-                    };
+                output = match output_before.first().filter(|_| !zero_output) {
+                    Some(&before) => cx.select(mask, output, before)?,
+                    None => cx.select_or(mask, output, 0.0)?,
+                };
+                for (next, &before) in next.iter_mut().zip(before) {
+                    *next = cx.select(mask, *next, before)?;
                 }
             }
-            let outputs = if return_sequences { vec![next[0]] } else { Vec::new() };
-            Ok((next, outputs))
+            if !carried.is_empty() {
+                next.insert(0, output);
+            }
+            let is_kept = return_sequences || carried.is_empty();
+            Ok((next, if is_kept { vec![output] } else { Vec::new() }))
         })?;
         let mut states = scanned.states;
-        let last = states.remove(0);
         let mut sequence = scanned.outputs.first().copied();
+        let last = match (steps, sequence) {
+            (Some(steps), Some(sequence)) => {
+                let (before, after) = if go_backwards { (0, steps - 1) } else { (steps - 1, 0) };
+                let last = cx.rearrange(Slice { axis: 1, before, after }, sequence)?;
+                cx.reshape(vec![ReshapeDim::Keep, ReshapeDim::Of(2)], last, None)?
+            }
+            _ => states.remove(0),
+        };
         if let (Some(aligned), Some(mask), true) = (sequence, given.mask, zero_output && self.options.unroll)
         {
             sequence = Some(self.zero_masked(cx, aligned, mask)?);
         }
-        Ok(Ran { sequence, last, states })
+        Ok(Ran { sequence: sequence.filter(|_| return_sequences), last, states })
     }
 
     /// The outputs with zeros where the mask does not hold. An unrolled layer that goes backwards takes the mask in the
@@ -233,12 +256,21 @@ impl Layer for Recurrent {
             "SimpleRNN" => ("SimpleRNNCell", Box::new(SimpleRnnCell::from_config(fields)?)),
             "LSTM" => ("LSTMCell", Box::new(LstmCell::from_config(fields)?)),
             "GRU" => ("GRUCell", Box::new(GruCell::from_config(fields)?)),
+            "CuDNNLSTM" => ("LSTMCell", Box::new(LstmCell::of_cudnn(fields)?)),
+            "CuDNNGRU" => ("GRUCell", Box::new(GruCell::of_cudnn(fields)?)),
             _ => {
                 let cell = fields.take(&["cell"]).ok_or_else(|| missing("cell"))?;
                 return Ok(Recurrent { cell: cell_object(fields, cell, "cell")?, options });
             }
         };
-        Ok(Recurrent { cell: fields.part(class, "cell", cell)?, options })
+        let mut cell = fields.part(class, "cell", cell)?;
+        // In Keras, layers of cuDNN have no cell: the weights are their own.
+        if fields.class().starts_with("CuDNN")
+            && let Some(own) = cell.store.strip_suffix("/cell")
+        {
+            cell.store = own.to_string();
+        }
+        Ok(Recurrent { cell, options })
     }
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
