@@ -80,6 +80,26 @@ pub struct Node {
     pub origin: Option<CallId>,
 }
 
+impl Node {
+    /// What is run for every step, if the node is a scan.
+    pub(crate) fn body(&self) -> Option<&Graph> {
+        match &self.op {
+            Op::Scan(scan) => Some(&scan.body),
+            _ => None,
+        }
+    }
+
+    /// The same node with another origin, in its body too.
+    pub(crate) fn with_origin(&self, new: &dyn Fn(CallId) -> Option<CallId>) -> Node {
+        let mut node = self.clone();
+        node.origin = self.origin.and_then(new);
+        if let Op::Scan(scan) = &mut node.op {
+            scan.body = Arc::new(scan.body.with_origins(new));
+        }
+        node
+    }
+}
+
 /// A named input or output of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
@@ -255,6 +275,20 @@ impl Graph {
             }
         }
         Ok(bindings)
+    }
+
+    /// The layer calls that the nodes came from, those of nodes in bodies included.
+    pub(crate) fn origins(&self) -> BTreeSet<CallId> {
+        let bodies = self.nodes.iter().filter_map(Node::body);
+        let own = self.nodes.iter().filter_map(|node| node.origin);
+        own.chain(bodies.flat_map(Graph::origins)).collect()
+    }
+
+    /// The same graph with another origin for each node, bodies included.
+    pub(crate) fn with_origins(&self, new: &dyn Fn(CallId) -> Option<CallId>) -> Graph {
+        let mut graph = self.clone();
+        graph.nodes.iter_mut().for_each(|node| *node = node.with_origin(new));
+        graph
     }
 
     /// The work of one node.

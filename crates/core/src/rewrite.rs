@@ -13,13 +13,15 @@ pub use scans::to_scans;
 
 use crate::{ConstantId, Graph, GraphBuilder, Node, Operand, Result, ValueId};
 
-/// The graph without identities, without what no output needs or what is computed a second time, and with affine maps folded into convolutions and dense layers wherever that is
-/// exact but for rounding.
+/// The graph without identities, without what no output needs or what is computed a second time, and with affine maps
+/// folded into convolutions and dense layers wherever that is exact but for rounding.
 pub fn rewrite(graph: &Graph) -> Result<Graph> {
     let graph = dead::drop_dead(graph)?;
     let graph = identity::drop_identities(&graph)?;
     let graph = common::join_equal(&graph)?;
-    affine::fold_affines(graph)
+    let graph = affine::fold_affines(graph)?;
+    // Folding makes constants, such as biases of zeros, that may be equal to others.
+    common::join_equal(&graph)
 }
 
 /// Copies a graph node by node, letting a pass replace some of them.

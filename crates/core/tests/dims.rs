@@ -171,6 +171,26 @@ proptest! {
     }
 
     #[test]
+    fn replacing_symbols_is_building_with_other_dimensions(
+        expr in small(), others in prop::array::uniform3(expr((-3..4i64).boxed(), (1..4i64).boxed(), 3)),
+        which: [bool; 3], numbers in prop::array::uniform3(-4..5i64),
+    ) {
+        let dim = expr.build(&[None; 3]).unwrap();
+        let others = others.map(|other| other.build(&[None; 3]).unwrap());
+        let find = |name: &str| {
+            let at = SYMBOLS.iter().position(|symbol| *symbol == name).filter(|&at| which[at]);
+            at.map(|at| others[at].clone())
+        };
+        let replaced = dim.replace(&find).unwrap();
+        // All at once: what a symbol is replaced by is not replaced again.
+        let all = bindings(&numbers, [true; 3]);
+        let inner = [0, 1, 2].map(|at| if which[at] { others[at].eval(&all).unwrap() } else { numbers[at] });
+        prop_assert_eq!(replaced.eval(&all).unwrap(), dim.eval(&bindings(&inner, [true; 3])).unwrap());
+        prop_assert_eq!(&dim.replace(&|_| None).unwrap(), &dim);
+        prop_assert_eq!(dim.replace(&|name| Some(Dim::symbol(name))).unwrap(), dim);
+    }
+
+    #[test]
     fn numbers_from_all_over_overflow_or_are_right(
         expr in enormous(), numbers in prop::array::uniform3(any_i64()),
     ) {
@@ -303,4 +323,24 @@ fn a_constant_beside_a_division_is_written_into_it() {
 fn a_difference_near_the_limit_is_a_number() {
     assert_eq!(Dim::fixed(-1).sub(&Dim::fixed(i64::MIN)).unwrap(), Dim::fixed(i64::MAX));
     assert!(Dim::ZERO.sub(&Dim::fixed(i64::MIN)).is_err());
+}
+
+#[test]
+fn symbols_change_places_when_they_are_replaced_by_each_other() {
+    let (n, m) = (Dim::symbol("n"), Dim::symbol("m"));
+    let dim = n.mul_const(2).unwrap().add(&m.floor_div(3).unwrap()).unwrap();
+    let turned = dim.replace(&|name| Some(if name == "n" { m.clone() } else { n.clone() })).unwrap();
+    assert_eq!(turned, m.mul_const(2).unwrap().add(&n.floor_div(3).unwrap()).unwrap());
+    assert_eq!(Dim::fixed(7).replace(&|_| Some(Dim::ZERO)).unwrap(), Dim::fixed(7));
+    // The difference becomes a number, and what is inside a division too.
+    assert_eq!(dim.replace(&|_| Some(Dim::fixed(7))).unwrap(), Dim::fixed(16));
+}
+
+#[test]
+fn a_replacement_past_the_limit_is_an_error() {
+    let squared = Dim::symbol("n").mul(&Dim::symbol("n")).unwrap();
+    for large in [1 << 32, i64::MAX, i64::MIN] {
+        let error = squared.replace(&|_| Some(Dim::fixed(large))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
+    }
 }

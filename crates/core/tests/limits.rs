@@ -4,16 +4,18 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panic too")]
 
 use k2o_core::ops::{
-    self, BinaryKind, Infer, NormalizeKind, Operator, PoolKind, ReduceKind, ReshapeDim, Spread, Unary,
+    self, BinaryKind, CompareKind, FullDim, Infer, NormalizeKind, Operator, PoolKind, Recurrence, ReduceKind,
+    ReshapeDim, Spread, Unary,
 };
 use k2o_core::{
-    Bindings, Constant, ConstantExpr, DType, Data, Dim, ErrorKind, GraphBuilder, Op, Padding, Shape, Tensor,
-    TensorType, ValueId, Window, run_reference,
+    Bindings, Constant, ConstantExpr, DType, Data, Dim, ErrorKind, Graph, GraphBuilder, Op, Padding, Shape,
+    Tensor, TensorType, ValueId, Window, run_reference,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 fn config() -> ProptestConfig {
     ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() }
@@ -67,6 +69,54 @@ fn any_dim() -> impl Strategy<Value = Dim> {
     prop_oneof![6 => any_i64().prop_map(Dim::fixed), 2 => symbol, 1 => sum, 1 => quotient]
 }
 
+/// A body of a state `[batch, units]` and a sequence `[batch, channels]`, which stand side by side in its other output.
+static BODY: LazyLock<Arc<Graph>> = LazyLock::new(|| {
+    let mut body = GraphBuilder::new();
+    let [h, x] = ["units", "channels"].map(|columns| {
+        let dims = ["batch", columns].map(Dim::symbol).to_vec();
+        body.input(columns, (DType::F32, dims).into()).unwrap()
+    });
+    let y = body.add(ops::Concat { axis: 1 }, [h, x]).unwrap();
+    body.output("h", h);
+    body.output("y", y);
+    Arc::new(body.finish())
+});
+
+fn recurrent_op() -> impl Strategy<Value = Op> {
+    let cell = (any::<[bool; 5]>(), 0..3u8);
+    cell.prop_map(|([reverse, has_bias, has_states, has_mask, reset_after], cell)| {
+        let recurrence = Recurrence { reverse, has_bias, has_states, has_mask };
+        let (activation, recurrent_activation) = (Some(Unary::Tanh), Some(Unary::Sigmoid));
+        match cell {
+            0 => ops::Gru { activation, recurrent_activation, reset_after, recurrence }.into(),
+            1 => ops::Lstm { activation, recurrent_activation, recurrence }.into(),
+            _ => ops::Rnn { activation, recurrence }.into(),
+        }
+    })
+}
+
+/// Operands of a recurrent operator of some sizes of which one, the number of columns, follows from the last.
+fn recurrent_operands(
+    recurrence: Recurrence,
+    (gates, states, rows): (i64, usize, i64),
+    dims: [Dim; 4],
+) -> Vec<Vec<Dim>> {
+    let [batch, steps, channels, units] = dims;
+    let columns = units.mul_const(gates).unwrap_or(Dim::ONE);
+    let mut operands = vec![
+        vec![batch.clone(), steps.clone(), channels.clone()],
+        vec![channels, columns.clone()],
+        vec![units.clone(), columns.clone()],
+    ];
+    let bias = if rows > 1 { vec![Dim::fixed(rows), columns] } else { vec![columns] };
+    operands.extend(recurrence.has_bias.then_some(bias));
+    if recurrence.has_states {
+        operands.extend(vec![vec![batch.clone(), units]; states]);
+    }
+    operands.extend(recurrence.has_mask.then(|| vec![batch, steps]));
+    operands
+}
+
 fn any_op() -> BoxedStrategy<Op> {
     let binary = select(vec![BinaryKind::Add, BinaryKind::Div, BinaryKind::Max]);
     let reduce = (select(vec![ReduceKind::Max, ReduceKind::Sum, ReduceKind::Mean]), vec(any_usize(), 0..4));
@@ -112,6 +162,16 @@ fn any_op() -> BoxedStrategy<Op> {
         vec(prop_oneof![9 => 0..3usize, 1 => any_usize()], 0..4)
             .prop_map(|permutation| ops::Transpose { permutation }.into()),
         Just(Unary::Relu.into()),
+        select(CompareKind::ALL.to_vec()).prop_map(|kind| ops::Compare { kind }.into()),
+        vec(prop_oneof![any_i64().prop_map(FullDim::Fixed), any_usize().prop_map(FullDim::Of)], 0..4)
+            .prop_map(|dims| ops::Full { dims, value: 1.0, dtype: DType::F32 }.into()),
+        recurrent_op(),
+        any_usize().prop_map(|axis| ops::Reverse { axis }.into()),
+        (prop_oneof![9 => Just(1usize), 1 => any_usize()], prop_oneof![9 => Just(1usize), 1 => any_usize()])
+            .prop_map(|(states, sequences)| {
+                ops::Scan { body: BODY.clone(), states, sequences, reverse: false }.into()
+            }),
+        Just(ops::Select.into()),
     ]
     .boxed()
 }
@@ -120,7 +180,7 @@ fn any_op() -> BoxedStrategy<Op> {
 fn any_node() -> impl Strategy<Value = (Op, Vec<TensorType>)> {
     let dims = vec(vec(any_dim(), 0..5), 0..4);
     let dtype = prop_oneof![8 => Just(DType::F32), 1 => Just(DType::I32), 1 => Just(DType::Bool)];
-    (any_op(), dims, vec(any_dim(), 4), 0..8u8, vec(dtype, 4)).prop_map(
+    (any_op(), dims, vec(any_dim(), 4), 0..8u8, vec(dtype, 7)).prop_map(
         |(op, mut dims, part, choice, mut dtypes)| {
             let [a, b, c, d] = <[Dim; 4]>::try_from(part).unwrap();
             if choice > 0 {
@@ -161,6 +221,32 @@ fn any_node() -> impl Strategy<Value = (Op, Vec<TensorType>)> {
                         vec![vec![a.mul(&b).unwrap_or(Dim::ONE), c], vec![a, b, d]]
                     }
                     Op::Pad(pad) => vec![vec![a; pad.amounts.len()]],
+                    Op::Compare(_) => {
+                        dtypes[1] = dtypes[0];
+                        vec![vec![a.clone(), b.clone()], vec![a, b]]
+                    }
+                    Op::Select(_) => {
+                        (dtypes[0], dtypes[2]) = (DType::Bool, dtypes[1]);
+                        vec![vec![a.clone(), b.clone()], vec![b.clone()], vec![a, b]]
+                    }
+                    Op::Scan(_) => vec![vec![a.clone(), b], vec![a, c, d]],
+                    Op::Gru(ops::Gru { recurrence, .. })
+                    | Op::Lstm(ops::Lstm { recurrence, .. })
+                    | Op::Rnn(ops::Rnn { recurrence, .. }) => {
+                        let kind = match &op {
+                            Op::Gru(gru) => (3, 1, if gru.reset_after { 2 } else { 1 }),
+                            Op::Lstm(_) => (4, 2, 1),
+                            _ => (1, 1, 1),
+                        };
+                        let dims = recurrent_operands(*recurrence, kind, [a, b, c, d]);
+                        if choice > 1 {
+                            dtypes = vec![DType::F32; dims.len()];
+                        }
+                        if recurrence.has_mask {
+                            dtypes[dims.len() - 1] = DType::Bool;
+                        }
+                        dims
+                    }
                     _ => vec![vec![a, b, c]],
                 };
             }
@@ -177,6 +263,14 @@ fn exact(op: &Op, inputs: &[TensorType]) -> Option<Vec<i128>> {
     };
     let first = sizes(inputs.first()?)?;
     match op {
+        Op::Full(op) => {
+            let dims = op.dims.iter().map(|dim| match *dim {
+                FullDim::Fixed(n) => Some(n.into()),
+                FullDim::Of(axis) => first.get(axis).copied(),
+            });
+            dims.collect()
+        }
+        Op::Gru(_) | Op::Lstm(_) | Op::Rnn(_) => Some(vec![first[0], first[1], sizes(&inputs[2])?[0]]),
         Op::Pad(op) => {
             let padded = first.iter().zip(&op.amounts);
             Some(padded.map(|(n, &(before, after))| n + i128::from(before) + i128::from(after)).collect())
@@ -211,7 +305,13 @@ fn exact(op: &Op, inputs: &[TensorType]) -> Option<Vec<i128>> {
             *shorter.get_mut(op.axis)? -= i128::from(op.before) + i128::from(op.after);
             Some(shorter)
         }
-        Op::Cast(_) | Op::Normalize(_) | Op::Softmax(_) | Op::Sparsemax(_) | Op::Unary(_) => Some(first),
+        Op::Cast(_)
+        | Op::Normalize(_)
+        | Op::Reverse(_)
+        | Op::Scan(_)
+        | Op::Softmax(_)
+        | Op::Sparsemax(_)
+        | Op::Unary(_) => Some(first),
         Op::Pool(op) => {
             let slid = op.windows.iter().zip(&first[1..]).map(|(window, &n)| positions(window, n));
             let ends = (vec![first[0]], vec![*first.last()?]);
@@ -353,10 +453,13 @@ proptest! {
         let mut builder = GraphBuilder::new();
         let values: Result<Vec<ValueId>, _> = inputs.into_iter().map(|x| builder.input("x", x)).collect();
         let Ok(values) = values else { return Ok(()) };
-        if let Ok(y) = builder.add(op, values) {
-            let fixed = builder.type_of(y).shape.iter().filter_map(Dim::as_fixed).collect::<Vec<_>>();
-            let bytes = fixed.iter().try_fold(8i64, |bytes, &n| bytes.checked_mul(n.max(1)));
-            prop_assert!(bytes.is_some() && fixed.iter().all(|&n| n >= 0), "{:?}", fixed);
+        let operands = values.into_iter().map(Into::into).collect();
+        if let Ok(outputs) = builder.add_all(op, operands) {
+            for y in outputs {
+                let fixed = builder.type_of(y).shape.iter().filter_map(Dim::as_fixed).collect::<Vec<_>>();
+                let bytes = fixed.iter().try_fold(8i64, |bytes, &n| bytes.checked_mul(n.max(1)));
+                prop_assert!(bytes.is_some() && fixed.iter().all(|&n| n >= 0), "{:?}", fixed);
+            }
             let graph = builder.finish();
             let _ = graph.cost(&graph.nodes()[0]);
             let sizes: Vec<Vec<usize>> = graph.inputs().iter().map(|port| {
@@ -411,7 +514,7 @@ fn every_operator_accepts_some_of_the_dimensions() {
         let taken = op.infer(&inputs, &mut Infer::default()).is_ok();
         *accepted.entry(op.name()).or_default() += usize::from(taken);
     }
-    assert!(accepted.len() > 27 && accepted.values().all(|&n| n > 5), "{accepted:?}");
+    assert!(accepted.len() > 39 && accepted.values().all(|&n| n > 5), "{accepted:?}");
 }
 
 #[track_caller]
@@ -455,10 +558,11 @@ fn check_run_past_the_limit(op: impl Into<Op>, inputs: &[&[usize]]) {
     let dtype = |i| if i == 1 && op.name() == "gather" { DType::I64 } else { DType::F32 };
     for (i, sizes) in inputs.iter().enumerate() {
         let dims: Vec<Dim> = (0..sizes.len()).map(|axis| Dim::symbol(&format!("x{i}_{axis}"))).collect();
-        values.push(builder.input("x", (dtype(i), dims).into()).unwrap());
+        values.push(builder.input("x", (dtype(i), dims).into()).unwrap().into());
     }
-    let y = builder.add(op.clone(), values).unwrap();
-    builder.output("y", y);
+    for y in builder.add_all(op.clone(), values).unwrap() {
+        builder.output("y", y);
+    }
     let tensors = inputs.iter().enumerate().map(|(i, &sizes)| Tensor::zeros(sizes, dtype(i)).unwrap());
     let inputs: Vec<Tensor> = tensors.collect();
     assert_eq!(run_reference(&builder.finish(), &inputs, &[]).unwrap_err().kind(), ErrorKind::Limit);
@@ -480,6 +584,32 @@ fn a_run_whose_output_could_not_be_addressed_is_an_error() {
     let conv = ops::Conv { windows: Vec::new(), groups: 1 };
     check_run_past_the_limit(conv, &[&[1 << 40, 0], &[0, 1 << 40]]);
     check_run_past_the_limit(ops::Gather { axis: 0 }, &[&[1, 1 << 40, 0], &[0, 1 << 40]]);
+    let square = ops::Full { dims: vec![FullDim::Of(0); 2], value: 0.0, dtype: DType::F32 };
+    check_run_past_the_limit(square, &[&[1 << 40, 0]]);
+    // Steps of no channels.
+    let weights: [&[usize]; 3] = [&[1, 1 << 52, 0], &[0, 1 << 10], &[1 << 10, 1 << 10]];
+    let rnn = ops::Rnn { activation: None, recurrence: Recurrence::default() };
+    check_run_past_the_limit(rnn, &weights);
+    let scan = ops::Scan { body: BODY.clone(), states: 1, sequences: 1, reverse: false };
+    check_run_past_the_limit(scan, &[&[1, 0], &[1, 1 << 59, 0]]);
+}
+
+// Symbols do not broadcast.
+#[test]
+fn a_broadcast_that_could_not_be_addressed_is_an_error() {
+    let axes = [[1 << 21, 1, 1], [1, 1 << 21, 1], [1, 1, 1 << 21]];
+    let condition = Tensor::zeros(axes[0], DType::Bool).unwrap();
+    let [a, b] = [1, 2].map(|i| Tensor::zeros(axes[i], DType::F32).unwrap());
+    let error = ops::Select.reference(&[&condition, &a, &b]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    let [a, b] = [[0, 1 << 40, 1], [0, 1, 1 << 40]].map(|shape| Tensor::zeros(shape, DType::F32).unwrap());
+    let error = ops::Compare { kind: CompareKind::Equal }.reference(&[&a, &b]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    let [a, b] = [a, b].map(|x| Tensor::zeros(x.shape(), DType::Bool).unwrap());
+    for kind in [BinaryKind::And, BinaryKind::Or] {
+        let error = ops::Binary { kind }.reference(&[&a, &b]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panic too")]
 
 use k2o_core::ops::{
-    self, BinaryKind, Infer, NormalizeKind, Operator, PoolKind, ReduceKind, ReshapeDim, Spread, Unary,
+    self, BinaryKind, FullDim, Infer, NormalizeKind, Operator, PoolKind, ReduceKind, ReshapeDim, Spread,
+    Unary,
 };
 use k2o_core::{
     CallId, DType, Data, Dim, Error, ErrorKind, Graph, GraphBuilder, Op, Padding, Tensor, Window,
@@ -112,6 +113,42 @@ fn slices_drop_the_ends_of_their_axis() {
     check(slice(0, 1, 1), &[SIX], (&[0, 3], &[]));
     let x: Vec<f64> = (0..12).map(f64::from).collect();
     check(slice(1, 1, 1), &[(&[2, 3, 2], &x)], (&[2, 1, 2], &[2., 3., 8., 9.]));
+}
+
+#[test]
+fn reverse_turns_its_axis_round() {
+    let reverse = |axis| ops::Reverse { axis };
+    check(reverse(1), &[SIX], (&[2, 3], &[3., 2., 1., 6., 5., 4.]));
+    check(reverse(0), &[SIX], (&[2, 3], &[4., 5., 6., 1., 2., 3.]));
+    let x: Vec<f64> = (0..12).map(f64::from).collect();
+    let turned = [4., 5., 2., 3., 0., 1., 10., 11., 8., 9., 6., 7.];
+    check(reverse(1), &[(&[2, 3, 2], &x)], (&[2, 3, 2], &turned));
+    check(reverse(0), &[(&[0, 3], &[])], (&[0, 3], &[]));
+    let type_of_x = (DType::F32, vec![2.into(), 3.into()]).into();
+    assert!(reverse(2).infer(&[type_of_x], &mut Infer::default()).is_err());
+}
+
+#[test]
+fn full_reads_nothing_but_sizes() {
+    let full = |dims: &[FullDim], value, dtype| ops::Full { dims: dims.to_vec(), value, dtype };
+    let dims = [FullDim::Of(1), FullDim::Fixed(2)];
+    for like in [Data::F64(vec![NAN; 6]), Data::I64(vec![9; 6]), Data::Bool(vec![true; 6])] {
+        let like = Tensor::new([2, 3], like).unwrap();
+        let filled = |value, dtype| run(full(&dims, value, dtype), std::slice::from_ref(&like));
+        assert_eq!(filled(2.5, DType::F32), Tensor::f64([3, 2], vec![2.5; 6]).unwrap());
+        assert_eq!(filled(-7., DType::I32), Tensor::new([3, 2], Data::I64(vec![-7; 6])).unwrap());
+        assert_eq!(filled(0.5, DType::Bool), Tensor::new([3, 2], Data::Bool(vec![true; 6])).unwrap());
+        assert_eq!(filled(0., DType::Bool), Tensor::new([3, 2], Data::Bool(vec![false; 6])).unwrap());
+    }
+    check(ops::Full::zeros_per_row(2, DType::F32), &[SIX], (&[2, 2], &[0.; 4]));
+    check(full(&[], 3., DType::F32), &[SIX], (&[], &[3.]));
+    check(full(&[FullDim::Of(0), FullDim::Of(0)], 3., DType::F32), &[(&[0], &[])], (&[0, 0], &[]));
+    let types = [(DType::I64, vec![Dim::symbol("batch"), 3.into()]).into()];
+    let infer = |op: ops::Full| op.infer(&types, &mut Infer::default()).map(|y| y[0].to_string());
+    assert_eq!(infer(full(&dims, 0., DType::F16)).unwrap(), "float16 [3, 2]");
+    assert_eq!(infer(ops::Full::zeros_per_row(4, DType::Bool)).unwrap(), "bool [batch, 4]");
+    let error = infer(full(&[FullDim::Of(2)], 0., DType::F32)).unwrap_err();
+    assert_eq!(error.message(), "full with the size of axis 2 of a tensor of rank 2");
 }
 
 #[test]

@@ -4,15 +4,17 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panic too")]
 
 use k2o_core::ops::{
-    self, BinaryKind, Infer, NormalizeKind, PoolKind, ReduceKind, ReshapeDim, Spread, Unary,
+    self, BinaryKind, CompareKind, FullDim, Infer, NormalizeKind, PoolKind, Recurrence, ReduceKind,
+    ReshapeDim, Spread, Unary,
 };
 use k2o_core::{
-    Bindings, DType, Data, Dim, ErrorKind, Graph, GraphBuilder, Op, Padding, Result, Tensor, TensorType,
-    Window, run_reference,
+    Bindings, DType, Data, Dim, ErrorKind, Graph, GraphBuilder, Op, Padding, Result, Shape, Tensor,
+    TensorType, Window, run_reference,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 fn config() -> ProptestConfig {
     ProptestConfig { cases: 8192, failure_persistence: None, ..ProptestConfig::default() }
@@ -103,6 +105,39 @@ fn broadcast(a: &[i64], b: &[i64]) -> Option<Vec<i64>> {
         .collect()
 }
 
+/// The sizes of a recurrent operator's first output, if its inputs are what they must be.
+fn recurrent(
+    recurrence: Recurrence,
+    (gates, states): (i64, usize),
+    bias: &[i64],
+    inputs: &[&[i64]],
+) -> Option<Vec<i64>> {
+    let [[batch, steps, channels], _, [units, _], ..] = inputs else { return None };
+    let columns = gates * units;
+    let mut expected = vec![vec![*batch, *steps, *channels], vec![*channels, columns], vec![*units, columns]];
+    expected.extend(recurrence.has_bias.then(|| [bias, &[columns]].concat()));
+    if recurrence.has_states {
+        expected.extend(vec![vec![*batch, *units]; states]);
+    }
+    expected.extend(recurrence.has_mask.then(|| vec![*batch, *steps]));
+    (expected == inputs).then(|| vec![*batch, *steps, *units])
+}
+
+/// States `[batch, units]`, a sequence `[batch, steps, channels]` and weights; what is computed of a step is its state
+/// without the first unit.
+static BODY: LazyLock<Arc<Graph>> = LazyLock::new(|| {
+    let mut body = GraphBuilder::new();
+    let [h, x, weights] = [["batch", "units"], ["batch", "channels"], ["channels", "units"]].map(|names| {
+        body.input(names.concat(), (DType::F32, names.map(Dim::symbol).to_vec()).into()).unwrap()
+    });
+    let product = body.add(ops::Dense, [x, weights]).unwrap();
+    let next = body.add(ops::Binary { kind: BinaryKind::Add }, [h, product]).unwrap();
+    let y = body.add(ops::Slice { axis: 1, before: 1, after: 0 }, [next]).unwrap();
+    body.output("h", next);
+    body.output("y", y);
+    Arc::new(body.finish())
+});
+
 /// An operator on inputs of these sizes, which need not fit.
 #[derive(Clone, Debug)]
 struct Problem {
@@ -129,7 +164,26 @@ impl Problem {
                 let channels = [*x.get(op.axis)?];
                 (*scale == channels && *shift == channels).then(|| x.to_vec())
             }
-            (Op::Binary(_), [a, b]) => broadcast(a, b),
+            (Op::Binary(_) | Op::Compare(_), [a, b]) => broadcast(a, b),
+            (Op::Full(op), [x]) => {
+                let dims = op.dims.iter().map(|dim| match *dim {
+                    FullDim::Fixed(n) => Some(n),
+                    FullDim::Of(axis) => x.get(axis).copied(),
+                });
+                dims.collect()
+            }
+            (Op::Gru(op), inputs) => {
+                let bias: &[i64] = if op.reset_after { &[2] } else { &[] };
+                recurrent(op.recurrence, (3, 1), bias, inputs)
+            }
+            (Op::Lstm(op), inputs) => recurrent(op.recurrence, (4, 2), &[], inputs),
+            (Op::Reverse(op), [x]) => (op.axis < x.len()).then(|| x.to_vec()),
+            (Op::Rnn(op), inputs) => recurrent(op.recurrence, (1, 1), &[], inputs),
+            (Op::Scan(_), [h, x, weights]) => {
+                let ([rows, units], [batch, _, channels], [from, to]) = (h, x, weights) else { return None };
+                (rows == batch && channels == from && units == to && *units > 0).then(|| h.to_vec())
+            }
+            (Op::Select(_), [condition, a, b]) => broadcast(condition, &broadcast(a, b)?),
             (Op::Concat(op), [first, ..]) => {
                 let mut joined = first.to_vec();
                 *joined.get_mut(op.axis)? = 0;
@@ -276,7 +330,9 @@ impl Problem {
     fn fits_by_chance(&self) -> bool {
         match &self.op {
             // Because one of them happens to be 1.
-            Op::Binary(_) | Op::MatMul(_) => self.inputs.iter().flatten().any(|&n| n == 1),
+            Op::Binary(_) | Op::Compare(_) | Op::MatMul(_) | Op::Select(_) => {
+                self.inputs.iter().flatten().any(|&n| n == 1)
+            }
             // By a division by something that is no number.
             Op::Reshape(op) => {
                 let reads_like = op.target.iter().any(|dim| matches!(dim, ReshapeDim::Like(_)));
@@ -290,6 +346,14 @@ impl Problem {
     fn dtype(&self, input: usize) -> DType {
         match &self.op {
             Op::Gather(_) if input == 1 => DType::I32,
+            Op::Select(_) if input == 0 => DType::Bool,
+            Op::Gru(ops::Gru { recurrence, .. })
+            | Op::Lstm(ops::Lstm { recurrence, .. })
+            | Op::Rnn(ops::Rnn { recurrence, .. })
+                if recurrence.has_mask && input == self.inputs.len() - 1 =>
+            {
+                DType::Bool
+            }
             _ => DType::F32,
         }
     }
@@ -303,6 +367,7 @@ impl Problem {
                 let size = self.inputs[0].get(op.axis).map_or(1, |&n| n.max(1));
                 Data::I64(numbers.map(|n| n % size).collect())
             }
+            _ if self.dtype(input) == DType::Bool => Data::Bool(numbers.map(|n| n % 2 == 0).collect()),
             _ => Data::F64(numbers.map(|n| n as f64 - 4.0).collect()),
         };
         Tensor::new(sizes, data).unwrap()
@@ -411,6 +476,31 @@ fn reshape() -> impl Strategy<Value = Problem> {
     prop_oneof![3 => fitting, 3 => moved, 1 => any]
 }
 
+fn recurrent_problem() -> impl Strategy<Value = Problem> {
+    (vec(size(), 4), any::<[bool; 4]>(), 0..4u8).prop_map(
+        |(sizes, [reverse, has_bias, has_states, has_mask], cell)| {
+            let [batch, steps, channels, units] = [sizes[0], sizes[1], sizes[2], sizes[3]];
+            let recurrence = Recurrence { reverse, has_bias, has_states, has_mask };
+            let (activation, recurrent_activation) = (Some(Unary::Tanh), Some(Unary::Sigmoid));
+            let reset_after = cell == 1;
+            let (op, gates, states): (Op, i64, usize) = match cell {
+                0 | 1 => {
+                    (ops::Gru { activation, recurrent_activation, reset_after, recurrence }.into(), 3, 1)
+                }
+                2 => (ops::Lstm { activation, recurrent_activation, recurrence }.into(), 4, 2),
+                _ => (ops::Rnn { activation, recurrence }.into(), 1, 1),
+            };
+            let columns = gates * units;
+            let mut inputs =
+                vec![vec![batch, steps, channels], vec![channels, columns], vec![units, columns]];
+            inputs.extend(has_bias.then(|| if reset_after { vec![2, columns] } else { vec![columns] }));
+            inputs.extend(vec![vec![batch, units]; if has_states { states } else { 0 }]);
+            inputs.extend(has_mask.then(|| vec![batch, steps]));
+            Problem::new(op, inputs)
+        },
+    )
+}
+
 fn axes() -> impl Strategy<Value = Vec<usize>> {
     let sorted = vec(0..4usize, 0..4).prop_map(|mut axes| {
         axes.sort_unstable();
@@ -451,6 +541,24 @@ fn problem() -> impl Strategy<Value = Problem> {
         let mut inputs = vec![[outer, vec![rows]].concat(), vec![rows, units]];
         inputs.extend(with_bias.then(|| vec![units]));
         Problem::new(ops::Dense, inputs)
+    });
+    let compare = (binary.clone(), prop::sample::select(CompareKind::ALL.to_vec()))
+        .prop_map(|(binary, kind)| Problem::new(ops::Compare { kind }, binary.inputs));
+    let select = (binary.clone(), any::<prop::sample::Index>(), 0..3usize).prop_map(|(binary, at, cut)| {
+        let [a, b] = [0, 1].map(|i| binary.inputs[i].clone());
+        let condition = if at.index(2) == 0 { &a } else { &b };
+        let condition = condition[cut.min(condition.len())..].to_vec();
+        Problem::new(ops::Select, [condition, a, b])
+    });
+    let dim = prop_oneof![(0..4i64).prop_map(FullDim::Fixed), (0..4usize).prop_map(FullDim::Of)];
+    let dtype = prop::sample::select(vec![DType::F32, DType::I64, DType::Bool]);
+    let full = (sizes(0..4), vec(dim, 0..4), dtype)
+        .prop_map(|(x, dims, dtype)| Problem::new(ops::Full { dims, value: 2.0, dtype }, [x]));
+    let reverse = (sizes(1..4), 0..3usize).prop_map(|(x, axis)| Problem::new(ops::Reverse { axis }, [x]));
+    let scan = (vec(size(), 4), any::<bool>()).prop_map(|(sizes, reverse)| {
+        let [batch, steps, channels, units] = [sizes[0], sizes[1], sizes[2], sizes[3]];
+        let op = ops::Scan { body: BODY.clone(), states: 1, sequences: 1, reverse };
+        Problem::new(op, [vec![batch, units], vec![batch, steps, channels], vec![channels, units]])
     });
     let pad = (sizes(0..4), vec((0..4i64, 0..4i64), 4)).prop_map(|(x, mut amounts)| {
         amounts.truncate(x.len());
@@ -497,6 +605,7 @@ fn problem() -> impl Strategy<Value = Problem> {
         4 => conv(), 4 => conv_transpose(), 4 => pool(), 6 => reshape(), 2 => reduce, 2 => binary, 2 => concat,
         2 => gather, 2 => mat_mul, 2 => normalize, 2 => slice,
         1 => dense, 1 => affine, 1 => pad, 1 => repeat, 1 => softmax, 1 => sparsemax, 1 => transpose, 2 => same,
+        2 => compare, 1 => full, 6 => recurrent_problem(), 1 => reverse, 2 => scan, 2 => select,
     ]
 }
 
@@ -591,13 +700,18 @@ fn graph(problem: &Problem, inputs: &[Vec<Dim>], symbols: &Bindings) -> Result<G
     }
     let types = inputs.iter().enumerate().map(|(i, dims)| (problem.dtype(i), dims.clone()).into());
     let operands = types.map(|r#type| builder.input("x", r#type)).collect::<Result<Vec<_>>>()?;
-    let y = builder.add(problem.op.clone(), operands)?;
-    builder.output("y", y);
+    for y in builder.add_all(problem.op.clone(), operands.into_iter().map(Into::into).collect())? {
+        builder.output("y", y);
+    }
     Ok(builder.finish())
 }
 
-fn output(graph: &Graph) -> &TensorType {
-    &graph.value(graph.outputs()[0].value).r#type
+fn outputs(graph: &Graph) -> Vec<&TensorType> {
+    graph.outputs().iter().map(|port| &graph.value(port.value).r#type).collect()
+}
+
+fn shapes(graph: &Graph) -> Vec<Shape> {
+    outputs(graph).into_iter().map(|r#type| r#type.shape.clone()).collect()
 }
 
 fn check(problem: &Problem, forms: &[Form]) {
@@ -605,20 +719,29 @@ fn check(problem: &Problem, forms: &[Form]) {
     let numbers: Vec<Vec<Dim>> =
         problem.inputs.iter().map(|x| x.iter().map(|&n| n.into()).collect()).collect();
     let fixed = graph(problem, &numbers, &Bindings::new());
-    let given = fixed.as_ref().ok().map(|graph| output(graph).shape.clone());
-    assert_eq!(given, expected.clone().map(|dims| dims.into_iter().map(Dim::fixed).collect()), "{fixed:?}");
-    let sizes = expected.map(|dims| dims.iter().map(|&n| n as usize).collect::<Vec<_>>());
+    let given = fixed.as_ref().ok().map(shapes);
+    let first = given.as_ref().map(|shapes| shapes[0].clone());
+    assert_eq!(first, expected.map(|dims| dims.into_iter().map(Dim::fixed).collect()), "{fixed:?}");
     if let Ok(graph) = &fixed {
         assert_eq!(graph.constraints(), [], "numbers leave nothing to demand");
         let tensors: Vec<Tensor> = (0..problem.inputs.len()).map(|i| problem.tensor(i)).collect();
         let run = run_reference(graph, &tensors, &[]).unwrap();
-        assert_eq!(Some(run.outputs[0].shape()), sizes.as_deref(), "the reference");
-        let dtype = output(graph).dtype;
-        assert_eq!(dtype, if let Op::Cast(cast) = &problem.op { cast.to } else { DType::F32 });
-        match run.outputs[0].data() {
-            Data::F64(data) => assert!(dtype.is_float() && data.iter().all(|x| x.is_finite()), "{data:?}"),
-            Data::I64(_) => assert!(dtype.is_integer()),
-            Data::Bool(_) => assert_eq!(dtype, DType::Bool),
+        let dtype = match &problem.op {
+            Op::Cast(cast) => cast.to,
+            Op::Compare(_) => DType::Bool,
+            Op::Full(full) => full.dtype,
+            _ => DType::F32,
+        };
+        for (r#type, tensor) in outputs(graph).into_iter().zip(&run.outputs) {
+            assert_eq!(r#type.shape.as_fixed().as_deref(), Some(tensor.shape()), "the reference");
+            assert_eq!(r#type.dtype, dtype);
+            match tensor.data() {
+                Data::F64(data) => {
+                    assert!(dtype.is_float() && data.iter().all(|x| x.is_finite()), "{data:?}")
+                }
+                Data::I64(_) => assert!(dtype.is_integer()),
+                Data::Bool(_) => assert_eq!(dtype, DType::Bool),
+            }
         }
     }
 
@@ -639,8 +762,8 @@ fn check(problem: &Problem, forms: &[Form]) {
     match symbolic.bind(&sizes.iter().map(Vec::as_slice).collect::<Vec<_>>()) {
         Ok(bindings) => {
             assert_eq!(bindings, symbols);
-            let shape = output(&symbolic).shape.substitute(&bindings).unwrap();
-            assert_eq!(Some(shape), given, "{inputs:?} under {:?}", symbolic.constraints());
+            let bound = shapes(&symbolic).iter().map(|shape| shape.substitute(&bindings).unwrap()).collect();
+            assert_eq!(Some(bound), given, "{inputs:?} under {:?}", symbolic.constraints());
             if let Op::Reshape(op) = &problem.op {
                 let mut types: Vec<TensorType> =
                     inputs.into_iter().map(|dims| (DType::F32, dims).into()).collect();
@@ -650,7 +773,7 @@ fn check(problem: &Problem, forms: &[Form]) {
                     1 + told.target.iter().filter(|dim| matches!(dim, ReshapeDim::Like(_))).count(),
                 );
                 let same = ops::Operator::infer(&told, &types, &mut Infer::default()).unwrap();
-                assert_eq!(same[0].shape.substitute(&bindings).ok(), given, "{told:?}");
+                assert_eq!(same[0].shape.substitute(&bindings).ok(), first, "{told:?}");
             }
         }
         Err(error) => {
@@ -716,6 +839,7 @@ fn problems_fit_and_misfit_in_fair_parts() {
     for _ in 0..6000 {
         let problem = changed_problem().new_tree(&mut runner).unwrap().current();
         let name = match &problem.op {
+            Op::Compare(_) => "compare",
             Op::Normalize(_) => "normalize",
             Op::Pool(_) => "pool",
             Op::Reduce(_) => "reduce",
@@ -724,7 +848,7 @@ fn problems_fit_and_misfit_in_fair_parts() {
         };
         seen.entry(name).or_default()[usize::from(problem.count().is_some())] += 1;
     }
-    assert_eq!(seen.len(), 21, "{seen:?}");
+    assert_eq!(seen.len(), 29, "{seen:?}");
     for (name, [misfits, fits]) in seen {
         assert!(fits > 20 && misfits > 1, "{name}: {fits} fit, {misfits} do not");
     }

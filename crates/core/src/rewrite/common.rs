@@ -1,7 +1,7 @@
 //! Computes what is computed twice once.
 
 use super::Rebuild;
-use crate::{Constant, ConstantId, ExprKind, Graph, Operand, Result, ValueId};
+use crate::{Constant, ConstantId, Data, ExprKind, Graph, Operand, Result, Tensor, ValueId};
 use std::collections::BTreeMap;
 
 /// The graph with one node for all that apply the same operator to the same operands, and one constant for all that are
@@ -48,9 +48,19 @@ fn is_small_literal(constant: &Constant) -> bool {
     matches!(constant.expr.kind(), ExprKind::Literal(tensor) if tensor.data().len() <= SMALL)
 }
 
+/// Zeros of both signs are equal, but not the same.
+fn same_bits(x: &Tensor, y: &Tensor) -> bool {
+    match (x.data(), y.data()) {
+        (Data::F64(a), Data::F64(b)) => {
+            x.shape() == y.shape() && a.iter().map(|x| x.to_bits()).eq(b.iter().map(|x| x.to_bits()))
+        }
+        _ => x == y,
+    }
+}
+
 fn same_literal(a: &Constant, b: &Constant) -> bool {
     match (a.expr.kind(), b.expr.kind()) {
-        (ExprKind::Literal(x), ExprKind::Literal(y)) => a.dtype == b.dtype && x == y,
+        (ExprKind::Literal(x), ExprKind::Literal(y)) => a.dtype == b.dtype && same_bits(x, y),
         _ => false,
     }
 }

@@ -45,7 +45,7 @@ pub fn until(graph: &Graph, outline: &Outline, call: CallId) -> Result<(Graph, O
         }
     }
     for node in graph.nodes().iter().filter(|node| live.node(node)) {
-        rebuild.copy(&Node { origin: node.origin.and_then(|id| calls.new_id(id)), ..node.clone() })?;
+        rebuild.copy(&node.with_origin(&|id| calls.new_id(id)))?;
     }
     for (index, &value) in outputs.iter().enumerate() {
         let name = match index {
@@ -124,7 +124,8 @@ impl Calls {
         };
         keep(target);
         for node in graph.nodes() {
-            if let Some(origin) = node.origin.filter(|origin| origin.0 < count) {
+            let inner = node.body().map(Graph::origins).unwrap_or_default();
+            for origin in node.origin.into_iter().chain(inner).filter(|origin| origin.0 < count) {
                 has_nodes[origin.0] = true;
                 if live.node(node) {
                     keep(origin);

@@ -68,12 +68,7 @@ fn operands_that_fit_demand_nothing_of_symbols() {
 
 #[test]
 fn weights_must_fit_the_input_and_each_other() {
-    check(
-        Cell::Lstm,
-        KERNEL,
-        &[5, 12],
-        "an input [batch, steps, 2] for a kernel [5, 12]: 2 and 5 differ",
-    );
+    check(Cell::Lstm, KERNEL, &[5, 12], "an input [batch, steps, 2] for a kernel [5, 12]: 2 and 5 differ");
     check(Cell::Lstm, KERNEL, &[2, 9], "9 columns of weights for 4 gates of 3 units");
     check(Cell::GruBefore, RECURRENT_KERNEL, &[3, 12], "12 columns of weights for 3 gates of 3 units");
     check(Cell::GruAfter, RECURRENT_KERNEL, &[4, 9], "9 columns of weights for 3 gates of 4 units");

@@ -1,11 +1,14 @@
 //! A rewritten graph computes what the graph computes: random small networks of convolutions, affine maps and what may
-//! stand between them, and by name the cases in which a map must be folded, moved, or left where it is.
+//! stand between them, and by name the cases in which a map must be folded, moved, or left where it is, what is
+//! dropped, and what recurrent operators become as scans.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of tests fail by panic too")]
 
+mod dead;
 mod named;
 mod network;
 mod random;
+mod scans;
 
 use k2o_core::{Graph, Op, Tensor, rewrite, run_reference};
 

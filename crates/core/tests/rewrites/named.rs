@@ -253,14 +253,15 @@ fn a_shared_weight_is_folded_for_the_layer_with_the_map_only() {
     let x = net.last();
     let kernel = net.constant("kernel", &[3, 4, 6], |_, x| x);
     let op = ops::Conv { windows: vec![Window::new(3, 1, 1, VALID).unwrap()], groups: 1 };
-    let plain = net.add(op.clone(), [x.into(), kernel.into()]).unwrap();
+    let other = net.layer(&RELU, x).unwrap();
+    let plain = net.add(op.clone(), [other.into(), kernel.into()]).unwrap();
     net.output(plain);
     let scaled = net.add(op, [x.into(), kernel.into()]).unwrap();
     let scaled = net.layer(&affine(Signs::Mixed), scaled).unwrap();
     net.output(scaled);
     let new = equal(&net.finish(), &[1, 9, 4]);
-    assert_eq!(names(&new), ["conv", "conv"]);
-    let kernels: Vec<Operand> = new.nodes().iter().map(|node| node.inputs[1]).collect();
+    assert_eq!(names(&new), ["relu", "conv", "conv"]);
+    let kernels: Vec<Operand> = new.nodes()[1..].iter().map(|node| node.inputs[1]).collect();
     assert_ne!(kernels[0], kernels[1]);
 }
 
