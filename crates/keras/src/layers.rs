@@ -12,8 +12,8 @@ mod regularization;
 mod reshaping;
 mod rnn;
 
-pub(crate) use rnn::Recurrent;
 pub use rnn::{Cell, OverSteps, Steps};
+pub(crate) use rnn::{Recurrent, in_layout_of_the_class};
 
 use crate::fields::{as_int, expected};
 use crate::lowering::{Lowering, Tensor};
@@ -59,6 +59,8 @@ layers! {
     Conv1D | Convolution1D => convolutional::Conv;
     Conv1DTranspose | Convolution1DTranspose => convolutional::ConvTranspose;
     Cropping1D => reshaping::Cropping;
+    CuDNNGRU => rnn::Recurrent, refuses "a mask, as Keras does";
+    CuDNNLSTM => rnn::Recurrent, refuses "a mask, as Keras does";
     Dense => core::Dense, refuses "quantized and LoRA weights";
     DepthwiseConv1D => convolutional::DepthwiseConv;
     Dot => merging::Dot, refuses "more than one axis of unknown size in the result";

@@ -260,7 +260,10 @@ impl Lowering {
         let state = self.objects.entry(object.id).or_default();
         let repetition = state.calls;
         state.calls += 1;
-        let trainable = object.trainable && parent.is_none_or(|frame| frame.trainable);
+        // Keras 3 freezes these two before they have the layers that it would freeze with them.
+        let has_own =
+            self.version < KerasVersion::V3 || !matches!(object.class.as_str(), "Bidirectional" | "RNN");
+        let trainable = (object.trainable || !has_own) && parent.is_none_or(|frame| frame.trainable);
         let parent_call = parent.map(|frame| frame.call);
         self.outline.calls.push(LayerCall {
             path: path.clone(),

@@ -2,6 +2,7 @@
 
 use crate::archive::{Layout, NamedLayer, WeightStore};
 use crate::keras1::{Found, in_todays_layout, join_gates, name_in_keras1};
+use crate::layers::in_layout_of_the_class;
 use crate::ranks::by_rank;
 use crate::{Error, ErrorKind, Result};
 use k2o_core::{CallId, ConstantExpr, DType, Dim, Outline, Shape, StoredTensor};
@@ -239,17 +240,44 @@ struct Legacy<'a> {
 }
 
 impl Legacy<'_> {
-    /// Binds weight `index`, which old versions of Keras stored otherwise.
-    fn bind(&self, request: &Request, index: usize, found: &Found<'_>) -> Result<()> {
+    /// Binds the weights that were found, each with its index.
+    fn bind(&self, request: &Request, found: &[(usize, &Found<'_>)]) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let mut weights = Vec::new();
+        for &(index, found) in found {
+            match self.in_todays_layout(request, index, found) {
+                Ok(stored) => weights.push((index, stored)),
+                Err(error) => errors.push(error.within(&request.place)),
+            }
+        }
+        weights.sort_by_key(|&(index, _)| index);
+        if self.is_known_to_cudnn(request) {
+            in_layout_of_the_class(&request.specs, &mut weights);
+        }
+        errors.extend(weights.into_iter().filter_map(|(index, stored)| request.bind(index, stored).err()));
+        errors
+    }
+
+    /// A weight, which old versions of Keras stored otherwise.
+    fn in_todays_layout(
+        &self,
+        request: &Request,
+        index: usize,
+        found: &Found<'_>,
+    ) -> Result<Arc<dyn StoredTensor>> {
         let stored = match found {
-            Found::Stored(stored) => stored,
-            Found::Joined(joined) => return request.bind(index, joined.clone()),
+            Found::Stored(stored) => *stored,
+            Found::Joined(joined) => return Ok(joined.clone()),
         };
-        let Some(spec) = request.specs.get(index) else { return Ok(()) };
+        let (name, shape) = request.specs.get(index).map_or(("", &[][..]), |spec| (spec.name, &spec.shape));
         let class = self.outline.get(request.call).map_or("", |call| &call.class);
-        let backend = self.store.backend();
-        let stored = in_todays_layout(stored, class, spec.name, &spec.shape, backend.as_deref());
-        request.bind(index, stored.map_err(|error| error.within(&request.place))?)
+        in_todays_layout(stored, class, name, shape, self.store.backend().as_deref())
+    }
+
+    /// Whether the weights are those of a layer that cuDNN has too.
+    fn is_known_to_cudnn(&self, request: &Request) -> bool {
+        let parent = self.outline.get(request.call).and_then(|call| self.outline.get(call.parent?));
+        parent.is_some_and(|layer| ["LSTM", "GRU", "CuDNNLSTM", "CuDNNGRU"].contains(&layer.class.as_str()))
     }
 }
 
@@ -291,16 +319,17 @@ fn bind_named(requests: &[Request], order: &[&str], file: &Legacy<'_>) -> Vec<Er
 fn bind_in_order(request: &Request, group: &[(String, Found<'_>)], file: &Legacy<'_>) -> Vec<Error> {
     let order = request.saved_order();
     let mut errors = Vec::new();
+    let mut found = Vec::new();
     for (position, &index) in order.iter().enumerate() {
-        let outcome = match group.get(position) {
-            Some((_, stored)) => file.bind(request, index, stored),
+        match group.get(position) {
+            Some((_, stored)) => found.push((index, stored)),
             None => {
                 let name = request.names.first().map_or("", String::as_str);
-                Err(request.missing(index, &format!("weight {position} in the group {name:?}")))
+                errors.push(request.missing(index, &format!("weight {position} in the group {name:?}")));
             }
-        };
-        errors.extend(outcome.err());
+        }
     }
+    errors.extend(file.bind(request, &found));
     errors.extend(group.iter().skip(order.len()).map(|(path, weight)| left_over(path, weight.shape())));
     errors
 }
@@ -313,23 +342,24 @@ fn bind_by_name(requests: &[&Request], group: &[(String, Found<'_>)], file: &Leg
     let mut errors = Vec::new();
     let mut taken = BTreeSet::new();
     for request in requests {
+        let mut found = Vec::new();
         for (index, spec) in request.specs.iter().enumerate().filter(|(_, spec)| !spec.repeated) {
             let candidates = group.iter().enumerate().filter(|(at, _)| !taken.contains(at));
             let rated =
                 candidates.filter_map(|(at, (path, _))| Some((at, rating(request, spec.name, path)?)));
             let best = rated.min_by_key(|&(at, rating)| (Reverse(rating), at)).map(|(at, _)| at);
-            let outcome = match best.and_then(|at| Some((at, group.get(at)?))) {
+            match best.and_then(|at| Some((at, group.get(at)?))) {
                 Some((at, (_, stored))) => {
                     taken.insert(at);
-                    file.bind(request, index, stored)
+                    found.push((index, stored));
                 }
                 None => {
                     let layer = request.names.last().map_or("", String::as_str);
-                    Err(request.missing(index, &format!("weight named \"{layer}/{}\"", spec.name)))
+                    errors.push(request.missing(index, &format!("weight named \"{layer}/{}\"", spec.name)));
                 }
-            };
-            errors.extend(outcome.err());
+            }
         }
+        errors.extend(file.bind(request, &found));
     }
     let left = group.iter().enumerate().filter(|(at, _)| !taken.contains(at));
     errors.extend(left.map(|(_, (path, weight))| left_over(path, weight.shape())));

@@ -2,6 +2,7 @@
 
 mod bidirectional;
 mod cell;
+mod cudnn;
 mod gru;
 mod lstm;
 mod recurrent;
@@ -11,6 +12,7 @@ mod time_distributed;
 
 pub(super) use bidirectional::Bidirectional;
 pub use cell::{Cell, OverSteps, Steps};
+pub(crate) use cudnn::in_layout_of_the_class;
 pub(super) use gru::GruCell;
 pub(super) use lstm::LstmCell;
 pub use recurrent::Recurrent;

@@ -1,5 +1,6 @@
 //! What a recurrent layer does in one step.
 
+use super::cudnn::{self, WeightLayout};
 use crate::activation::Activation;
 use crate::layer::LayerObject;
 use crate::layers::size;
@@ -61,6 +62,7 @@ pub(super) struct CellConfig {
     pub activation: Activation,
     pub recurrent_activation: Activation,
     pub use_bias: bool,
+    pub layout: WeightLayout,
 }
 
 impl CellConfig {
@@ -76,6 +78,7 @@ impl CellConfig {
                 false => Activation::Linear,
             },
             use_bias: fields.bool(&["use_bias"], true)?,
+            layout: WeightLayout::Keras,
         })
     }
 
@@ -92,8 +95,15 @@ impl CellConfig {
             WeightSpec::trainable("kernel", &[cx.channels(x)?, columns]),
             WeightSpec::trainable("recurrent_kernel", &[self.units, columns]),
         ];
+        let bias = [bias, &[columns]].concat();
+        if self.layout == WeightLayout::Cudnn {
+            let columns =
+                columns.checked_mul(2).ok_or_else(|| Error::limit("the units do not fit memory"))?;
+            specs.push(WeightSpec::trainable("bias", &[columns]));
+            return cudnn::in_layout_of_keras(&cx.weights(&specs)?, self.units, &bias);
+        }
         if self.use_bias {
-            specs.push(WeightSpec::trainable("bias", &[bias, &[columns]].concat()));
+            specs.push(WeightSpec::trainable("bias", &bias));
         }
         cx.weights(&specs)
     }

@@ -4,6 +4,7 @@
 //! Keras before 2.1.3 knows only the reset before it, and does not write `reset_after`.
 
 use super::cell::{Cell, CellConfig, OverSteps, Steps, arguments, binary, gates};
+use super::cudnn;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::Weight;
 use crate::{Error, Fields, KerasVersion, Layer, Result};
@@ -17,6 +18,11 @@ pub(in crate::layers) struct GruCell {
 }
 
 impl GruCell {
+    /// The cell of a `CuDNNGRU`.
+    pub fn of_cudnn(fields: &mut Fields<'_, '_>) -> Result<GruCell> {
+        Ok(GruCell { config: cudnn::config(fields)?, reset_after: true })
+    }
+
     /// The sizes before the columns of the bias.
     fn bias(&self) -> &'static [usize] {
         if self.reset_after { &[2] } else { &[] }

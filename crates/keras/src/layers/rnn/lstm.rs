@@ -2,12 +2,20 @@
 //! <https://keras.io/api/layers/recurrent_layers/lstm/>
 
 use super::cell::{Cell, CellConfig, OverSteps, Steps, arguments, binary, gates};
+use super::cudnn;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::{Fields, Layer, Result};
 use k2o_core::ops::{self, BinaryKind, Dense};
 
 #[derive(Debug)]
 pub(in crate::layers) struct LstmCell(CellConfig);
+
+impl LstmCell {
+    /// The cell of a `CuDNNLSTM`.
+    pub fn of_cudnn(fields: &mut Fields<'_, '_>) -> Result<LstmCell> {
+        Ok(LstmCell(cudnn::config(fields)?))
+    }
+}
 
 impl Layer for LstmCell {
     fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
