@@ -11,6 +11,7 @@
 use k2o::cpu::TensorView;
 use k2o::{Array, Model};
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::Instant;
 
 /// How many steps are read.
@@ -24,7 +25,17 @@ fn reading(t: usize, channel: usize) -> f32 {
     wave + 0.1 * noise
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().ok_or("usage: stream MODEL [CHUNK]")?;
     let chunk: usize = arguments.next().map_or(Ok(8), |n| n.parse())?;
@@ -61,14 +72,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let elapsed = start.elapsed();
     collect(session.finish()?, &has_steps);
-    println!("{STEPS} steps, {chunk} at a time: {:.2} us per step", elapsed.as_secs_f64() * 1e6 / STEPS as f64);
+    println!(
+        "{STEPS} steps, {chunk} at a time: {:.2} us per step",
+        elapsed.as_secs_f64() * 1e6 / STEPS as f64
+    );
 
     let whole = ndarray::ArrayD::from_shape_vec(shape(STEPS), readings)?;
-    for (((name, has_steps), given), whole) in plan.outputs().zip(&given).zip(model.predict(&[Array::F32(whole)])?) {
+    for (((name, has_steps), given), whole) in
+        plan.outputs().zip(&given).zip(model.predict(&[Array::F32(whole)])?)
+    {
         let same = whole.iter().map(|x| x.to_bits()).eq(given.iter().map(|x| x.to_bits()));
         let what = if has_steps { "every step" } else { "the value after the last step" };
-        let numbers = given.iter().rev().take(4).rev().map(|x| format!("{x:.4}")).collect::<Vec<_>>().join(", ");
-        println!("output {name:?}: ..{numbers}; {what} as in one run: {}", if same { "same bits" } else { "DIFFERENT" });
+        let numbers =
+            given.iter().rev().take(4).rev().map(|x| format!("{x:.4}")).collect::<Vec<_>>().join(", ");
+        println!(
+            "output {name:?}: ..{numbers}; {what} as in one run: {}",
+            if same { "same bits" } else { "DIFFERENT" }
+        );
         if !same {
             return Err("the stream and the whole run differ".into());
         }

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot run must fail")]
 
 use k2o::core::{Data, Tensor, run_reference};
-use k2o::{Array, ErrorKind, Model};
+use k2o::{Array, ErrorKind, Model, OpenOptions};
 use k2o_fixtures::{Case, Input, case, cases};
 use std::num::NonZero;
 
@@ -29,8 +29,11 @@ fn tensor(array: &Array) -> Tensor {
 /// Each supported case in one of its forms, but for one that takes seconds in a debug build.
 fn each_model(mut check: impl FnMut(&Case, &Model)) {
     for case in cases().iter().filter(|case| case.name != "advanced") {
-        let form = case.forms().into_iter().find(|form| form.weights.is_none()).unwrap();
-        check(case, &Model::open(&form.model).unwrap_or_else(|error| panic!("{}: {error}", case.name)));
+        let form = case.forms().remove(0);
+        let mut options = OpenOptions::default();
+        options.weights = form.weights;
+        let model = Model::open_with(&form.model, &options);
+        check(case, &model.unwrap_or_else(|error| panic!("{}: {error}", case.name)));
     }
 }
 
@@ -47,6 +50,15 @@ fn a_model_that_ends_at_a_layer_gives_the_layers_output() {
             let same_path = outline.calls.iter().enumerate().filter(|(_, other)| other.path == call.path);
             let number = 1 + same_path.take_while(|(other, _)| *other != id).count();
             let what = format!("{}: {}#{number}", case.name, call.path);
+            // What a recurrent layer does in one step is no value of the graph.
+            let is_step = !graph.taps().iter().any(|tap| tap.call.0 == id);
+            if is_step {
+                assert_eq!(
+                    model.until(&format!("{}#{number}", call.path)).unwrap_err().kind(),
+                    ErrorKind::Input
+                );
+                continue;
+            }
             let part =
                 model.until(&format!("{}#{number}", call.path)).unwrap_or_else(|e| panic!("{what}: {e}"));
             assert_eq!(part.outputs()[0].name, call.name, "{what}");

@@ -15,12 +15,21 @@ fn sorted(mut rows: Vec<Value>) -> Vec<Value> {
     rows
 }
 
-/// Rows without the shapes after `glu`, which halves an axis: Keras shows the shape that it is given.
-fn without_glu(mut rows: Vec<Value>) -> Vec<Value> {
-    for row in rows.iter_mut().filter(|row| row["name"] == "of_glu") {
+/// Rows without the shapes that Keras shows otherwise than they are: after `glu`, which halves an axis, that which it is
+/// given; and a Bidirectional as if its backward layer had as many units as the forward one.
+fn without_untrue_shapes(mut rows: Vec<Value>, case: &str) -> Vec<Value> {
+    let differs = case.contains("bidirectional_other");
+    let is_untrue = |row: &Value| row["name"] == "of_glu" || differs && row["class"] == "Bidirectional";
+    for row in rows.iter_mut().filter(|row| is_untrue(row)) {
         row["output_shape"] = Value::Null;
     }
     rows
+}
+
+/// Whether the row is of an operator of `keras.ops` that no layer is called like.
+fn is_operator(row: &Value) -> bool {
+    let classes = ["Any", "ExpandDims", "LogicalOr", "NotEqual", "OnesLike", "ZerosLike"];
+    row["class"].as_str().is_some_and(|class| classes.contains(&class))
 }
 
 fn rows(summary: &Summary) -> Vec<Value> {
@@ -50,9 +59,16 @@ fn rows_and_totals_are_keras_own() {
                 Model::open_with(&form.model, &options).unwrap_or_else(|error| panic!("{what}: {error}"));
             let summary = model.summary();
             let expected = &case.description["summary"];
-            let expected_rows = expected["layers"].as_array().unwrap().clone();
-            let ours = without_glu(sorted(rows(&summary)));
-            assert_eq!(ours, without_glu(sorted(expected_rows)), "{what}");
+            let mut expected_rows = expected["layers"].as_array().unwrap().clone();
+            let mut our_rows = rows(&summary);
+            // The rows are Keras 3's, which has one for each operator that it makes a mask with, `Concatenate` among them.
+            if form.keras < 3 && expected_rows.iter().any(is_operator) {
+                for rows in [&mut our_rows, &mut expected_rows] {
+                    rows.retain(|row| !is_operator(row) && row["class"] != "Concatenate");
+                }
+            }
+            let known = |rows: Vec<Value>| without_untrue_shapes(sorted(rows), &case.name);
+            assert_eq!(known(our_rows), known(expected_rows), "{what}");
             // A layer that a nested model shares with the outer one is written, and read, as two.
             if case.name == "nested_shares_a_layer" {
                 continue;

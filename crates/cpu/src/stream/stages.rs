@@ -95,6 +95,9 @@ impl Stages {
                 dependence[port.value.0 as usize] = Dependence::Steps;
             }
         }
+        if !dependence.contains(&Dependence::Steps) {
+            return Err(refused("no input is a sequence", None));
+        }
         let graph = graph.clone();
         let motions = Vec::with_capacity(graph.nodes().len());
         let mut stages = Stages { graph, dependence, motions, stages: Vec::new(), latency: 0 };
