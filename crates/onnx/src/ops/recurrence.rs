@@ -68,8 +68,8 @@ pub(crate) fn form(graph: &Graph, node: &Node, target: Target, right_padded: boo
         _ if tract && !cell.has_assumed_functions() => Form::Scan("tract ignores `activations`"),
         Recurrence { reverse: true, .. } if tract => Form::Scan("tract ignores `direction`"),
         Recurrence { has_mask: true, .. } if tract => Form::Scan("tract has no `sequence_lens`"),
-        // Of 0.23.9, where the batch is larger than 1.
-        _ if tract && reads_steps_and_states(graph, node) => {
+        // Of 0.23.9, in batches of more than 1.
+        _ if tract && matches!(node.op, Op::Lstm(_)) && reads_steps_and_states(graph, node) => {
             Form::Scan("tract fails where steps and states are read")
         }
         Recurrence { has_mask: true, .. } if !right_padded => Form::Scan("its mask may leave out any step"),
