@@ -54,7 +54,7 @@ layers! {
     AveragePooling1D | AvgPool1D => pooling::Pooling;
     BatchNormalization | BatchNormalizationV1 | BatchNormalizationV2 | SyncBatchNormalization
         => normalization::BatchNormalization, refuses "`virtual_batch_size`";
-    Bidirectional => rnn::Bidirectional;
+    Bidirectional => rnn::Bidirectional, refuses "the call argument `constants`";
     Concatenate => merging::Concatenate;
     Conv1D | Convolution1D => convolutional::Conv;
     Conv1DTranspose | Convolution1DTranspose => convolutional::ConvTranspose;
@@ -66,18 +66,18 @@ layers! {
     Dot => merging::Dot, refuses "more than one axis of unknown size in the result";
     Dropout => regularization::TrainingOnly;
     ELU => activations::Elu;
-    Embedding => core::Embedding, refuses "`mask_zero`; quantized and LoRA weights";
+    Embedding => core::Embedding, refuses "quantized and LoRA weights";
     Flatten => reshaping::Flatten;
-    GRU => rnn::Recurrent, refuses "call argument `constants`";
+    GRU => rnn::Recurrent, refuses "the call argument `constants`";
     GRUCell => rnn::GruCell;
     GaussianDropout => regularization::TrainingOnly;
     GaussianNoise => regularization::TrainingOnly;
     GlobalAveragePooling1D | GlobalAvgPool1D => pooling::GlobalPooling;
     GlobalMaxPooling1D | GlobalMaxPool1D => pooling::GlobalPooling;
-    GroupNormalization => normalization::GroupNormalization;
+    GroupNormalization => normalization::GroupNormalization, refuses "masks of Keras 2";
     Identity => regularization::TrainingOnly;
     InputLayer => core::InputLayer, refuses "sparse and ragged inputs";
-    LSTM => rnn::Recurrent, refuses "call argument `constants`";
+    LSTM => rnn::Recurrent, refuses "the call argument `constants`";
     LSTMCell => rnn::LstmCell;
     LayerNormalization => normalization::LayerNormalization;
     LeakyReLU => activations::LeakyReLU;
@@ -90,13 +90,13 @@ layers! {
     PReLU => activations::PReLU;
     Permute => reshaping::Permute;
     RMSNormalization => normalization::LayerNormalization;
-    RNN => rnn::Recurrent, refuses "call argument `constants`";
+    RNN => rnn::Recurrent, refuses "the call argument `constants`";
     ReLU => activations::ReLU;
     RepeatVector => reshaping::RepeatVector;
     Rescaling => preprocessing::Rescaling;
     Reshape => reshaping::Reshape;
     SeparableConv1D | SeparableConvolution1D => convolutional::SeparableConv;
-    SimpleRNN => rnn::Recurrent, refuses "call argument `constants`";
+    SimpleRNN => rnn::Recurrent, refuses "the call argument `constants`";
     SimpleRNNCell => rnn::SimpleRnnCell;
     Softmax => activations::Softmax;
     SpatialDropout1D => regularization::TrainingOnly;
