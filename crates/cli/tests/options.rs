@@ -11,7 +11,7 @@ mod run;
 
 use k2o_fixtures::{Case, case};
 use ndarray::ArrayD;
-use ndarray_npy::{NpzReader, ReadNpyExt, WriteNpyExt};
+use ndarray_npy::{NpzReader, NpzWriter, ReadNpyExt, WriteNpyExt};
 use run::Run;
 use std::fs::File;
 
@@ -156,4 +156,69 @@ fn batches_give_the_same_file() {
     for size in ["1", "2", "1000"] {
         assert_eq!(predict("parts.npy", &["--batch-size", size]), whole, "{size}");
     }
+}
+
+/// The arrays of an `.npz`, by name.
+fn arrays(run: &Run, name: &str) -> Vec<(String, ArrayD<f32>)> {
+    let mut npz = NpzReader::new(File::open(run.path(name)).unwrap()).unwrap();
+    let names = npz.names().unwrap();
+    names
+        .into_iter()
+        .map(|name| {
+            let array = npz.by_name::<ndarray::OwnedRepr<f32>, ndarray::IxDyn>(&name).unwrap();
+            (name, array)
+        })
+        .collect()
+}
+
+#[test]
+fn a_sequence_in_pieces_is_the_whole_if_the_states_are_passed_on() {
+    let changed = |config: String| config.replace("\"stateful\": false", "\"stateful\": true");
+    let run = folder(&case("lstm_any_length"), &["net.weights.h5"], changed);
+    assert_eq!(run.k2o(&["predict", "net.json", "-i", "x.npy", "-o", "y.npy"]).status, 0);
+    let (x, whole) = (array(&run, "x.npy"), array(&run, "y.npy"));
+
+    let batch = x.shape()[0];
+    let units = whole.shape()[2];
+    let mut states = [0, 1].map(|at| (format!("lstm/state_{at}"), ArrayD::<f32>::zeros(vec![batch, units])));
+    let mut pieces = Vec::new();
+    for range in [0..2, 2..3, 3..6] {
+        let mut npz = NpzWriter::new(File::create(run.path("x.npz")).unwrap());
+        npz.add_array("input_layer", &x.slice_axis(ndarray::Axis(1), range.into())).unwrap();
+        for (name, state) in &states {
+            npz.add_array(name.as_str(), state).unwrap();
+        }
+        npz.finish().unwrap();
+        let outcome = run.k2o(&["predict", "net.json", "--states", "-i", "x.npz", "-o", "y.npz"]);
+        assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+        let given = arrays(&run, "y.npz");
+        let names: Vec<&str> = given.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["lstm", "lstm/next_state_0", "lstm/next_state_1"]);
+        pieces.push(given[0].1.clone());
+        states.iter_mut().zip(&given[1..]).for_each(|((_, state), (_, next))| state.clone_from(next));
+    }
+    let views: Vec<_> = pieces.iter().map(|piece| piece.view()).collect();
+    assert_eq!(ndarray::concatenate(ndarray::Axis(1), &views).unwrap(), whole);
+
+    // The exported file has them too.
+    assert_eq!(run.k2o(&["convert", "net.json", "--states", "-o", "net.onnx"]).status, 0);
+    assert_eq!(run.k2o(&["verify", "net.json", "--states"]).status, 0);
+}
+
+#[test]
+fn what_was_chosen_for_a_runtime_is_said() {
+    let run = Run::new();
+    let path = |name: &str| case(name).path("keras3.keras").display().to_string();
+    for (name, options, expected) in [
+        ("lstm_backwards", &["--target", "tract"][..], "lstm as Scan (tract ignores `direction`)"),
+        ("masking_gru", &["--assume-right-padded"], "gru with sequence_lens (masks assumed right-padded)"),
+        ("masking_gru", &[], "gru as Scan (its mask may leave out any step)"),
+    ] {
+        let path = path(name);
+        let outcome = run.k2o(&[&["convert", &path, "-o", "y.onnx"][..], options].concat());
+        assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+        assert!(outcome.stdout.ends_with(&format!(" ms, {expected}\n")), "{}", outcome.stdout);
+    }
+    let outcome = run.k2o(&["convert", &path("lstm_last"), "-o", "y.onnx", "--target", "onnxruntime"]);
+    assert!(outcome.stdout.ends_with(" ms\n"), "{}", outcome.stdout);
 }
