@@ -68,6 +68,8 @@ pub(crate) fn form(graph: &Graph, node: &Node, target: Target, right_padded: boo
         _ if tract && !cell.has_assumed_functions() => Form::Scan("tract ignores `activations`"),
         Recurrence { reverse: true, .. } if tract => Form::Scan("tract ignores `direction`"),
         Recurrence { has_mask: true, .. } if tract => Form::Scan("tract has no `sequence_lens`"),
+        // Of 0.23.9: "xw not contiguous", where something else than an input of the model is read.
+        _ if tract && matches!(node.op, Op::Gru(_)) => Form::Scan("tract fails on some inputs"),
         // Of 0.23.9, in batches of more than 1.
         _ if tract && matches!(node.op, Op::Lstm(_)) && reads_steps_and_states(graph, node) => {
             Form::Scan("tract fails where steps and states are read")
