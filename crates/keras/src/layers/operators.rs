@@ -100,7 +100,7 @@ impl Layer for Operator {
                 let axes = vec![axis_from_front(axis, rank)?];
                 let numbers = cx.to_float(first)?;
                 let any = cx.apply(Reduce { kind: ReduceKind::Max, axes, keep_dims }, numbers)?;
-                cx.to_bool(any)?
+                cx.truth_of(any)?
             }
             Operator::Concatenate { axis } => {
                 let axis = axis_from_front(axis, rank)?;

@@ -35,13 +35,13 @@ impl Lowering {
         let explicit = call.kwargs.remove("mask").map(|mask| Call { args: vec![mask], ..Call::default() });
         let x = call.input()?;
         match explicit.and_then(|mask| mask.tensors().first().copied()) {
-            Some(mask) => Ok((x, Some(self.to_bool(mask)?))),
+            Some(mask) => Ok((x, Some(self.truth_of(mask)?))),
             None => Ok((x, x.mask())),
         }
     }
 
     /// A tensor of truth values as it is, and one of numbers as whether they are not 0.
-    pub(crate) fn to_bool(&mut self, tensor: Tensor) -> Result<Tensor> {
+    pub(crate) fn truth_of(&mut self, tensor: Tensor) -> Result<Tensor> {
         match self.type_of(tensor)?.dtype {
             DType::Bool => Ok(tensor),
             _ => self.rearrange(Cast { to: DType::Bool }, tensor),

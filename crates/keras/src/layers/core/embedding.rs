@@ -33,7 +33,7 @@ impl Layer for Embedding {
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         let mut indices = call.input()?;
         let mask = match self.mask_zero {
-            true => Some(cx.to_bool(indices)?),
+            true => Some(cx.truth_of(indices)?),
             false => None,
         };
         if !cx.type_of(indices)?.dtype.is_integer() {

@@ -20,6 +20,11 @@ pub trait Cell: Layer {
     /// The number of elements of the output.
     fn output_size(&self) -> usize;
 
+    /// Which of the states the output is, if it is one.
+    fn output_state(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether [`over_steps`](Cell::over_steps) can add all steps at once.
     fn has_operator(&self) -> bool {
         false

@@ -127,6 +127,10 @@ impl Cell for GruCell {
         self.config.units
     }
 
+    fn output_state(&self) -> Option<usize> {
+        Some(0)
+    }
+
     fn has_operator(&self) -> bool {
         self.config.functions().is_some()
     }

@@ -58,6 +58,10 @@ impl Cell for LstmCell {
         self.0.units
     }
 
+    fn output_state(&self) -> Option<usize> {
+        Some(0)
+    }
+
     fn has_operator(&self) -> bool {
         self.0.functions().is_some()
     }

@@ -102,7 +102,7 @@ impl Arguments {
         let explicit = tensors(third.or(named(&["mask"]))).first().copied();
         let is_keras3 = cx.version() >= KerasVersion::V3;
         let mask = match explicit {
-            Some(mask) => Some(cx.to_bool(mask)?),
+            Some(mask) => Some(cx.truth_of(mask)?),
             None if is_keras3 && !states.is_empty() => None,
             None => x.mask(),
         };
@@ -179,11 +179,14 @@ impl Recurrent {
     /// Any cell, step by step.
     fn scan(&self, cx: &mut Lowering, cell: &dyn Cell, given: &Arguments, zero_output: bool) -> Result<Ran> {
         let Options { return_sequences, go_backwards, .. } = self.options;
-        // The last output is carried along as a state unless it can be had otherwise.
-        let steps =
-            cx.shape(given.x)?.get(1).and_then(Dim::as_fixed).filter(|&steps| zero_output && steps > 0);
-        let carried =
-            if steps.is_some() { Vec::new() } else { self.zeros(cx, &[cell.output_size()], given.x)? };
+        // The output of the last step that was run is carried along where masked steps repeat it, or where it can be had in no
+        // other way: as one of the states, or as the step at the end of a known number of them.
+        let steps = cx.shape(given.x)?.get(1).and_then(Dim::as_fixed).filter(|&steps| steps > 0);
+        let is_repeated = given.mask.is_some() && !zero_output;
+        let as_state = cell.output_state().filter(|_| given.mask.is_none());
+        let is_carried = is_repeated || !return_sequences && as_state.is_none() && steps.is_none();
+        let is_kept = return_sequences || !is_carried && as_state.is_none();
+        let carried = if is_carried { self.zeros(cx, &[cell.output_size()], given.x)? } else { Vec::new() };
         let mut states = carried.clone();
         match given.states.is_empty() {
             true => states.extend(self.zeros(cx, &cell.state_sizes(), given.x)?),
@@ -206,21 +209,24 @@ impl Recurrent {
                     *next = cx.select(mask, *next, before)?;
                 }
             }
-            if !carried.is_empty() {
+            if is_carried {
                 next.insert(0, output);
             }
-            let is_kept = return_sequences || carried.is_empty();
             Ok((next, if is_kept { vec![output] } else { Vec::new() }))
         })?;
         let mut states = scanned.states;
         let mut sequence = scanned.outputs.first().copied();
-        let last = match (steps, sequence) {
-            (Some(steps), Some(sequence)) => {
+        let last = match (as_state.and_then(|at| states.get(at)), sequence, steps) {
+            _ if is_carried => states.remove(0),
+            (Some(state), _, _) => *state,
+            (None, Some(sequence), Some(steps)) if !return_sequences => {
                 let (before, after) = if go_backwards { (0, steps - 1) } else { (steps - 1, 0) };
                 let last = cx.rearrange(Slice { axis: 1, before, after }, sequence)?;
                 cx.reshape(vec![ReshapeDim::Keep, ReshapeDim::Of(2)], last, None)?
             }
-            _ => states.remove(0),
+            // Nobody asks for it.
+            (None, Some(sequence), _) => sequence,
+            (None, None, _) => return Err(Error::malformed("the cell has no output")),
         };
         if let (Some(aligned), Some(mask), true) = (sequence, given.mask, zero_output && self.options.unroll)
         {

@@ -40,6 +40,10 @@ impl Cell for SimpleRnnCell {
         self.0.units
     }
 
+    fn output_state(&self) -> Option<usize> {
+        Some(0)
+    }
+
     fn has_operator(&self) -> bool {
         self.0.functions().is_some()
     }

@@ -15,12 +15,12 @@ pub(in crate::layers) struct StackedRnnCells {
     cells: Vec<LayerObject>,
 }
 
+/// A cell and its own share of the states.
+type Share<'a, T> = (&'a LayerObject, &'a dyn Cell, &'a [T]);
+
 impl StackedRnnCells {
     /// Each cell with its own share of the states.
-    fn with_states<'a, T>(
-        &'a self,
-        states: &'a [T],
-    ) -> Result<Vec<(&'a LayerObject, &'a dyn Cell, &'a [T])>> {
+    fn with_states<'a, T>(&'a self, states: &'a [T]) -> Result<Vec<Share<'a, T>>> {
         let mut rest = states;
         let mut shares = Vec::new();
         for object in &self.cells {
@@ -93,6 +93,12 @@ impl Cell for StackedRnnCells {
 
     fn output_size(&self) -> usize {
         self.cells.last().and_then(LayerObject::as_cell).map_or(0, Cell::output_size)
+    }
+
+    fn output_state(&self) -> Option<usize> {
+        let last = self.cells.last().and_then(LayerObject::as_cell)?;
+        let before = self.state_sizes().len().checked_sub(last.state_sizes().len())?;
+        Some(before + last.output_state()?)
     }
 
     fn has_operator(&self) -> bool {

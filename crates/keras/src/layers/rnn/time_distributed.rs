@@ -37,7 +37,7 @@ impl TimeDistributed {
         let counted = cx.to_float(mask)?;
         let any = Reduce { kind: ReduceKind::Max, axes: (2..rank).collect(), keep_dims: false };
         let any = cx.apply(any, counted)?;
-        Ok(Some(cx.to_bool(any)?))
+        Ok(Some(cx.truth_of(any)?))
     }
 }
 
