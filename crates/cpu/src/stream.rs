@@ -4,6 +4,7 @@
 //! reads; between stages lie queues, which hold the steps that a window or a later operand still needs. Recurrent
 //! operators keep their states. What comes out has the same bits as a run on the whole sequence, whatever the chunks.
 
+mod parts;
 mod queue;
 mod session;
 mod stages;

@@ -48,7 +48,9 @@ trait Cell {
     fn states(&self) -> usize;
 
     /// The bias of the products of `x`, and what every step is given: weights and numbers.
-    fn given(&self, operands: &RecurrentOperands<'_, Operand>, outer: &mut GraphBuilder) -> Result<Given>;
+    fn given(&self, operands: &RecurrentOperands<'_, Operand>, _outer: &mut GraphBuilder) -> Result<Given> {
+        Ok(Given { bias: operands.bias.copied(), rest: vec![*operands.recurrent_kernel] })
+    }
 
     /// The next states from the products of `x` and `h`'s predecessor.
     fn step(
@@ -178,10 +180,6 @@ impl Cell for Rnn {
         1
     }
 
-    fn given(&self, operands: &RecurrentOperands<'_, Operand>, _: &mut GraphBuilder) -> Result<Given> {
-        Ok(Given { bias: operands.bias.copied(), rest: vec![*operands.recurrent_kernel] })
-    }
-
     fn step(
         &self,
         body: &mut GraphBuilder,
@@ -206,10 +204,6 @@ impl Cell for Lstm {
 
     fn states(&self) -> usize {
         2
-    }
-
-    fn given(&self, operands: &RecurrentOperands<'_, Operand>, _: &mut GraphBuilder) -> Result<Given> {
-        Ok(Given { bias: operands.bias.copied(), rest: vec![*operands.recurrent_kernel] })
     }
 
     fn step(

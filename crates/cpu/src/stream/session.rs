@@ -280,7 +280,7 @@ impl StreamSession {
         let stages = &plan.inner.stages;
         if let Some(session) = &mut self.latest {
             let mut views = Vec::new();
-            for id in stages.latest_inputs() {
+            for id in &stages.latest_inputs {
                 let held = self
                     .values
                     .get(&id)
@@ -288,8 +288,7 @@ impl StreamSession {
                 views.push(held.elements.view(&held.shape)?);
             }
             let outputs = session.run(&views)?;
-            let made = stages.latest_outputs();
-            for (index, id) in made.iter().enumerate() {
+            for (index, id) in stages.latest_outputs.iter().enumerate() {
                 let Some(view) = outputs.get(index) else { continue };
                 for ((port, _), output) in stages.outputs().zip(&mut self.outputs) {
                     if port.value == *id {

@@ -1,12 +1,11 @@
 //! Cuts a graph into stages.
 
+use super::parts::{state_operands, state_outputs};
 use super::refused;
 use crate::arena::Kind;
 use crate::{Error, Result};
-use k2o_core::ops::{Full, FullDim, ReshapeDim};
 use k2o_core::{
-    Constant, ConstantId, Dim, Fill, Graph, GraphBuilder, Motion, Node, Op, Operand, Padding, Port,
-    TensorType, ValueId, Window, motion, padding_before,
+    Fill, Graph, Motion, Node, Op, Operand, Port, TensorType, ValueId, Window, motion, padding_before,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,18 +22,22 @@ pub(crate) enum Dependence {
 
 /// A graph cut into parts.
 pub(crate) struct Stages {
-    graph: Graph,
+    pub(super) graph: Graph,
     dependence: Vec<Dependence>,
-    motions: Vec<Option<Motion>>,
+    pub(super) motions: Vec<Option<Motion>>,
     pub stages: Vec<Stage>,
     pub latency: usize,
+    /// What of the last states is read by the operators that compute with them.
+    pub latest_inputs: Vec<ValueId>,
+    /// The outputs of the model that operators make of last states.
+    pub latest_outputs: Vec<ValueId>,
 }
 
 /// Operators that compute each step of the same step of what they read.
 #[derive(Debug)]
 pub(crate) struct Stage {
     /// The operators, as indices into the graph's nodes. The first may read a window.
-    nodes: Vec<usize>,
+    pub(super) nodes: Vec<usize>,
     /// What is read step by step.
     pub feeds: Vec<ValueId>,
     pub head: Head,
@@ -100,7 +103,15 @@ impl Stages {
         }
         let graph = graph.clone();
         let motions = Vec::with_capacity(graph.nodes().len());
-        let mut stages = Stages { graph, dependence, motions, stages: Vec::new(), latency: 0 };
+        let mut stages = Stages {
+            graph,
+            dependence,
+            motions,
+            stages: Vec::new(),
+            latency: 0,
+            latest_inputs: Vec::new(),
+            latest_outputs: Vec::new(),
+        };
         let mut stage_of: BTreeMap<ValueId, usize> = BTreeMap::new();
         for at in 0..stages.graph.nodes().len() {
             stages.add(at, &mut stage_of).map_err(|error| error.at(stages.graph.nodes()[at].origin))?;
@@ -116,7 +127,7 @@ impl Stages {
         Ok(stages)
     }
 
-    fn is(&self, value: ValueId, dependence: Dependence) -> bool {
+    pub(super) fn is(&self, value: ValueId, dependence: Dependence) -> bool {
         self.dependence[value.0 as usize] == dependence
     }
 
@@ -231,44 +242,45 @@ impl Stages {
             stage.states = states;
             stage.outputs = outputs.into_iter().collect();
         }
-        let mut latency = 0;
-        let mut known = BTreeMap::new();
-        for port in self.graph.outputs() {
-            latency = latency.max(self.needed(port.value, 0, &mut known)? - 1);
-        }
-        self.latency = usize::try_from(latency).unwrap_or(0);
+        self.latency = self.steps_of_first_outputs()?.saturating_sub(1);
+        self.latest_inputs = self.read_by_latest();
+        self.latest_outputs = self.made_of_latest();
         Ok(())
     }
 
-    /// How many steps of the input must be there for step `t` of a value.
-    fn needed(&self, value: ValueId, t: i64, known: &mut BTreeMap<(ValueId, i64), i64>) -> Result<i64> {
-        if t < 0 || self.is(value, Dependence::Fixed) {
-            return Ok(0);
+    /// How many steps of the input must be there for the first step of every output.
+    fn steps_of_first_outputs(&self) -> Result<usize> {
+        let too_large = || Error::limit("the latency does not fit 64 bits");
+        let size = |n: usize| i64::try_from(n).map_err(|_| too_large());
+        // The last step of each value that is needed, from the outputs to the inputs.
+        let mut last: Vec<Option<i64>> = vec![None; self.graph.values().len()];
+        for port in self.graph.outputs() {
+            last[port.value.0 as usize] = Some(0);
         }
-        if let Some(&known) = known.get(&(value, t)) {
-            return Ok(known);
-        }
-        let Some(producer) = self.graph.value(value).producer else { return Ok(t.saturating_add(1)) };
-        let node = self.graph.node(producer);
-        let size = |n: usize| i64::try_from(n).map_err(|_| Error::limit("the latency does not fit 64 bits"));
-        let from = match self.motions.get(producer.0 as usize).copied().flatten() {
-            Some(Motion::Window { window, .. }) => t
-                .checked_mul(window.stride())
-                .and_then(|t| t.checked_add(window.span() - 1 - padding_before(&window)))
-                .ok_or_else(|| Error::limit("the latency does not fit 64 bits"))?,
-            Some(Motion::Pad { before, .. }) => t.saturating_sub(size(before)?),
-            Some(Motion::Crop { before, after }) => {
-                t.saturating_add(size(before)?).saturating_add(size(after)?)
+        for (node, motion) in self.graph.nodes().iter().zip(&self.motions).rev() {
+            let Some(t) = node.outputs.iter().filter_map(|id| last[id.0 as usize]).max() else { continue };
+            let from = match *motion {
+                Some(Motion::Window { window, .. }) => t
+                    .checked_mul(window.stride())
+                    .and_then(|t| t.checked_add(window.span() - 1 - padding_before(&window)))
+                    .ok_or_else(too_large)?,
+                Some(Motion::Pad { before, .. }) => t - size(before)?,
+                Some(Motion::Crop { before, after }) => {
+                    let gone = size(before)?.checked_add(size(after)?);
+                    gone.and_then(|gone| t.checked_add(gone)).ok_or_else(too_large)?
+                }
+                Some(Motion::Repeat(times)) => t.div_euclid(size(times)?.max(1)),
+                Some(Motion::Fixed) => continue,
+                Some(Motion::PerStep | Motion::Recurrent) | None => t,
+            };
+            for id in node.inputs.iter().filter_map(|operand| operand.value()) {
+                let known = &mut last[id.0 as usize];
+                *known = Some(known.map_or(from, |known| known.max(from)));
             }
-            Some(Motion::Repeat(times)) => t / size(times)?.max(1),
-            Some(Motion::PerStep | Motion::Recurrent | Motion::Fixed) | None => t,
-        };
-        let mut needed = 0;
-        for id in node.inputs.iter().filter_map(|operand| operand.value()) {
-            needed = needed.max(self.needed(id, from, known)?);
         }
-        known.insert((value, t), needed);
-        Ok(needed)
+        let inputs = self.graph.inputs().iter().filter(|port| self.is(port.value, Dependence::Steps));
+        let needed = inputs.filter_map(|port| last[port.value.0 as usize]).max().unwrap_or(-1);
+        Ok(usize::try_from(needed.saturating_add(1)).unwrap_or(0))
     }
 
     /// The graph's inputs, and whether each is a sequence.
@@ -308,14 +320,14 @@ impl Stages {
     }
 
     /// The operators whose outputs are made of last states and are no last states.
-    fn latest_nodes(&self) -> impl Iterator<Item = &Node> {
+    pub(super) fn latest_nodes(&self) -> impl Iterator<Item = &Node> {
         let nodes = self.graph.nodes().iter().zip(&self.motions);
         let is_latest = |node: &Node| node.outputs.iter().any(|&id| self.is(id, Dependence::Latest));
         nodes.filter(move |(node, motion)| motion.is_none() && is_latest(node)).map(|(node, _)| node)
     }
 
-    /// What of the last states is read by the operators that compute with them.
-    pub fn latest_inputs(&self) -> Vec<ValueId> {
+    /// What the operators that compute with last states read.
+    fn read_by_latest(&self) -> Vec<ValueId> {
         let made: BTreeSet<ValueId> =
             self.latest_nodes().flat_map(|node| node.outputs.iter().copied()).collect();
         let read =
@@ -325,114 +337,11 @@ impl Stages {
     }
 
     /// The outputs of the model that operators make of last states.
-    pub fn latest_outputs(&self) -> Vec<ValueId> {
+    fn made_of_latest(&self) -> Vec<ValueId> {
         let made: BTreeSet<ValueId> =
             self.latest_nodes().flat_map(|node| node.outputs.iter().copied()).collect();
         let outputs: BTreeSet<ValueId> = self.graph.outputs().iter().map(|port| port.value).collect();
         outputs.intersection(&made).copied().collect()
-    }
-
-    /// The type of a value, of any number of steps if it is a sequence.
-    fn open(&self, value: ValueId) -> TensorType {
-        let TensorType { shape, dtype } = &self.graph.value(value).r#type;
-        match self.is(value, Dependence::Steps) {
-            true => TensorType::new(shape.with(1, Dim::symbol("stream_steps")), *dtype),
-            false => TensorType::new(shape.clone(), *dtype),
-        }
-    }
-
-    /// Each stage as a graph. Its inputs are the feeds, what is fixed, and the states; its outputs the sequences that are read
-    /// outside, and the next states.
-    pub fn graphs(&self) -> impl Iterator<Item = Result<Graph>> {
-        (0..self.stages.len()).map(|at| self.graph_of(at, 0))
-    }
-
-    /// A stage as a graph, its window padded by so many steps after the last.
-    pub fn graph_of(&self, at: usize, after: i64) -> Result<Graph> {
-        let stage = &self.stages[at];
-        let mut part = Part::new(&self.graph);
-        for &feed in &stage.feeds {
-            part.input(feed, self.open(feed))?;
-        }
-        for &fixed in &stage.fixed {
-            part.input(fixed, self.graph.value(fixed).r#type.clone())?;
-        }
-        let mut states = Vec::new();
-        for (_, next) in &stage.states {
-            let r#type = self.graph.value(*next).r#type.clone();
-            states.push(part.builder.input("state", r#type)?);
-        }
-        let mut states = states.into_iter().map(Operand::from);
-        for &index in &stage.nodes {
-            let node = &self.graph.nodes()[index];
-            match self.motions[index] {
-                // The queue before the stage does what the operator does.
-                Some(Motion::Pad { .. } | Motion::Crop { .. }) => {
-                    part.values.insert(node.outputs[0], part.values[&stage.feeds[0]]);
-                }
-                _ => {
-                    let (op, fresh) = in_stage(node, after)?;
-                    let own: Vec<Operand> = states.by_ref().take(state_outputs(node).len()).collect();
-                    part.node(node, op, fresh, &own)?;
-                }
-            }
-        }
-        let nexts = stage.states.iter().map(|(_, next)| next);
-        for id in stage.outputs.iter().chain(nexts) {
-            part.output(*id)?;
-        }
-        Ok(part.builder.finish())
-    }
-
-    /// What does not depend on the steps as a graph of all of the model's inputs.
-    pub fn fixed_graph(&self) -> Result<Option<Graph>> {
-        let outputs = self.fixed_outputs();
-        let mut part = Part::new(&self.graph);
-        for port in self.graph.inputs() {
-            part.input(port.value, self.open(port.value))?;
-        }
-        for (node, motion) in self.graph.nodes().iter().zip(&self.motions) {
-            let is_fixed = node.outputs.iter().all(|&id| self.is(id, Dependence::Fixed));
-            match (is_fixed, motion, &node.op) {
-                (true, Some(_), Op::Full(full)) => {
-                    let rows = self.same_rows(node, full)?;
-                    part.values.insert(node.inputs[0].value().unwrap_or(rows), part.values[&rows]);
-                    part.node(node, node.op.clone(), None, &[])?;
-                }
-                (true, _, _) => part.node(node, node.op.clone(), None, &[])?,
-                (false, _, _) => {}
-            }
-        }
-        for &id in &outputs {
-            part.output(id)?;
-        }
-        Ok((!outputs.is_empty()).then(|| part.builder.finish()))
-    }
-
-    /// An input with as many rows as the operand of `full`, which reads nothing else of it.
-    fn same_rows(&self, node: &Node, full: &Full) -> Result<ValueId> {
-        let rows =
-            node.inputs.first().and_then(|&operand| self.graph.type_of(operand).shape.first().cloned());
-        let only_rows = full.dims.iter().all(|dim| matches!(dim, FullDim::Fixed(_) | FullDim::Of(0)));
-        let same = |port: &&Port| self.graph.value(port.value).r#type.shape.first() == rows.as_ref();
-        let found = self.graph.inputs().iter().find(same).filter(|_| only_rows);
-        found.map(|port| port.value).ok_or_else(|| refused("its sizes are those of a sequence", node.origin))
-    }
-
-    /// What is made of the last states as a graph of these and of what is fixed.
-    pub fn latest_graph(&self) -> Result<Option<Graph>> {
-        let outputs = self.latest_outputs();
-        let mut part = Part::new(&self.graph);
-        for id in self.latest_inputs() {
-            part.input(id, self.graph.value(id).r#type.clone())?;
-        }
-        for node in self.latest_nodes() {
-            part.node(node, node.op.clone(), None, &[])?;
-        }
-        for &id in &outputs {
-            part.output(id)?;
-        }
-        Ok((!outputs.is_empty()).then(|| part.builder.finish()))
     }
 }
 
@@ -440,135 +349,6 @@ impl Stage {
     fn new(feeds: Vec<ValueId>, head: Head) -> Stage {
         let (nodes, fixed, states, outputs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Stage { nodes, feeds, head, fixed, states, outputs }
-    }
-}
-
-/// Which operands of a recurrent operator are its first states; none where they are zeros.
-fn state_operands(node: &Node) -> std::ops::Range<usize> {
-    let behind_weights = |recurrence: &k2o_core::ops::Recurrence, states: usize| {
-        let from = 3 + usize::from(recurrence.has_bias);
-        from..from + if recurrence.has_states { states } else { 0 }
-    };
-    match &node.op {
-        Op::Scan(op) => 0..op.states,
-        Op::Lstm(op) => behind_weights(&op.recurrence, 2),
-        Op::Gru(op) => behind_weights(&op.recurrence, 1),
-        Op::Rnn(op) => behind_weights(&op.recurrence, 1),
-        _ => 0..0,
-    }
-}
-
-/// The outputs of a recurrent operator that are its last states.
-fn state_outputs(node: &Node) -> &[ValueId] {
-    match &node.op {
-        Op::Scan(op) => &node.outputs[..op.states],
-        Op::Lstm(_) | Op::Gru(_) | Op::Rnn(_) => &node.outputs[1..],
-        _ => &[],
-    }
-}
-
-/// The operator as it is run within a stage, and, for a recurrent one, where its states come among its operands.
-fn in_stage(node: &Node, after: i64) -> Result<(Op, Option<usize>)> {
-    let mut op = node.op.clone();
-    let unpadded = |window: &Window| {
-        Window::new(window.size(), window.stride(), window.dilation(), Padding::Explicit(0, after))
-    };
-    let states = state_operands(node).start;
-    Ok(match &mut op {
-        Op::Conv(conv) => {
-            conv.windows[0] = unpadded(&conv.windows[0])?;
-            (op, None)
-        }
-        Op::Pool(pool) => {
-            pool.windows[0] = unpadded(&pool.windows[0])?;
-            (op, None)
-        }
-        Op::Reshape(reshape) => {
-            reshape.target[..2].copy_from_slice(&[ReshapeDim::Keep, ReshapeDim::Of(1)]);
-            (op, None)
-        }
-        Op::Scan(_) => (op, Some(states)),
-        Op::Lstm(lstm) => {
-            lstm.recurrence.has_states = true;
-            (op, Some(states))
-        }
-        Op::Gru(gru) => {
-            gru.recurrence.has_states = true;
-            (op, Some(states))
-        }
-        Op::Rnn(rnn) => {
-            rnn.recurrence.has_states = true;
-            (op, Some(states))
-        }
-        _ => (op, None),
-    })
-}
-
-/// A part of a graph as a graph of its own.
-struct Part<'a> {
-    graph: &'a Graph,
-    builder: GraphBuilder,
-    values: BTreeMap<ValueId, ValueId>,
-    constants: BTreeMap<ConstantId, ConstantId>,
-}
-
-impl<'a> Part<'a> {
-    fn new(graph: &'a Graph) -> Part<'a> {
-        Part { graph, builder: GraphBuilder::new(), values: BTreeMap::new(), constants: BTreeMap::new() }
-    }
-
-    fn input(&mut self, id: ValueId, r#type: TensorType) -> Result<()> {
-        let input = self.builder.input(format!("value_{}", id.0), r#type)?;
-        self.values.insert(id, input);
-        Ok(())
-    }
-
-    fn output(&mut self, id: ValueId) -> Result<()> {
-        let value =
-            *self.values.get(&id).ok_or_else(|| Error::shape("a value is used before it is computed"))?;
-        self.builder.output(format!("value_{}", id.0), value);
-        Ok(())
-    }
-
-    fn operand(&mut self, operand: Operand) -> Result<Operand> {
-        match operand {
-            Operand::Value(id) => {
-                let value = self.values.get(&id).copied();
-                value.map(Operand::Value).ok_or_else(|| Error::shape("a value is used before it is computed"))
-            }
-            Operand::Constant(id) => match self.constants.get(&id) {
-                Some(&known) => Ok(known.into()),
-                None => {
-                    let constant: Constant = self.graph.constant(id).clone();
-                    let new = self.builder.constant(constant)?;
-                    self.constants.insert(id, new);
-                    Ok(new.into())
-                }
-            },
-        }
-    }
-
-    /// Adds a node; `states` replace its first states, or come in at `at` where it has none.
-    fn node(&mut self, node: &Node, op: Op, at: Option<usize>, states: &[Operand]) -> Result<()> {
-        let own = state_operands(node);
-        let mut inputs = Vec::new();
-        for (index, &operand) in node.inputs.iter().enumerate() {
-            if at == Some(index) && !states.is_empty() {
-                inputs.extend(states);
-            }
-            if states.is_empty() || !own.contains(&index) {
-                inputs.push(self.operand(operand)?);
-            }
-        }
-        if at == Some(node.inputs.len()) {
-            inputs.extend(states);
-        }
-        self.builder.within(node.origin);
-        let outputs = self.builder.add_all(op, inputs)?;
-        for (&old, new) in node.outputs.iter().zip(outputs) {
-            self.values.insert(old, new);
-        }
-        Ok(())
     }
 }
 
