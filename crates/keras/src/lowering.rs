@@ -245,7 +245,7 @@ impl Lowering {
         lower: impl FnOnce(&mut Lowering) -> Result<T>,
     ) -> Result<T> {
         let id = self.begin(object, &[input]);
-        let outcome = lower(self).map_err(|error| error.within(self.place()));
+        let outcome = lower(self);
         self.end(id, Outputs { tensors: Vec::new(), complete: false });
         outcome
     }
@@ -477,6 +477,7 @@ impl Lowering {
     /// The layer's weights, declared all at once in Keras's creation order. A second call of the same layer gets
     /// the same weights; they must have the same shapes then.
     pub fn weights(&mut self, specs: &[WeightSpec]) -> Result<Vec<Weight>> {
+        let place = self.place();
         let Some(frame) = self.stack.last() else { return Err(Error::malformed("weights outside a layer")) };
         let state = self.objects.entry(frame.object).or_default();
         let infos = specs.iter().filter(|spec| !spec.repeated).map(|spec| WeightInfo {
@@ -507,7 +508,7 @@ impl Lowering {
         let weights: Vec<Weight> = specs.iter().zip(&slots).map(weight).collect();
         self.requests.push(Request {
             call: frame.call,
-            place: frame.place.clone(),
+            place,
             names: self.stack.iter().map(|frame| frame.name.clone()).collect(),
             scopes: self
                 .stack

@@ -7,12 +7,12 @@
     reason = "a test that cannot run must fail"
 )]
 
-use k2o_core::ops::Unary;
+use k2o_core::ops::{Binary, BinaryKind, Unary};
 use k2o_core::{Tensor as Array, run_reference};
 use k2o_fixtures::case;
 use k2o_keras::{
-    Activation, Archive, Call, ErrorKind, Fields, ImportOptions, Importer, Layer, Limits, Lowering, Result,
-    Source, Tensor, WeightSpec,
+    Activation, Archive, Arg, Call, Cell, ErrorKind, Fields, ImportOptions, Importer, Layer, Limits,
+    Lowering, Result, Source, Tensor, WeightSpec,
 };
 use serde_json::{Value, json};
 
@@ -311,4 +311,78 @@ fn an_odd_axis_cannot_be_halved() {
         "layer \"a\" (Activation): glu halves axis 1 of the input [batch, 5], whose size is odd\n  \
          help: the input is [batch, 5]"
     );
+}
+
+/// `h' = decay * h + x`: a cell of one's own, whose output is its state.
+#[derive(Debug)]
+struct Leaky {
+    units: usize,
+    decay: f64,
+}
+
+impl Layer for Leaky {
+    fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
+        let units = usize::try_from(fields.positive(&["units"])?).unwrap();
+        Ok(Leaky { units, decay: fields.float(&["decay"])?.unwrap_or(0.5) })
+    }
+
+    fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
+        let [Arg::Tensor(x), Arg::List(states)] = call.args.as_slice() else { panic!("{call:?}") };
+        let [Arg::Tensor(h)] = states.as_slice() else { panic!("{states:?}") };
+        let decay = cx.literal("decay", Array::scalar(self.decay))?;
+        let kept = cx.add(Binary { kind: BinaryKind::Mul }, &[cx.operand(*h)?, decay])?;
+        let next = cx.add(Binary { kind: BinaryKind::Add }, &[cx.operand(kept)?, cx.operand(*x)?])?;
+        Ok(vec![next, next])
+    }
+
+    fn as_cell(&self) -> Option<&dyn Cell> {
+        Some(self)
+    }
+}
+
+impl Cell for Leaky {
+    fn state_sizes(&self) -> Vec<usize> {
+        vec![self.units]
+    }
+
+    fn output_size(&self) -> usize {
+        self.units
+    }
+}
+
+#[test]
+fn a_registered_cell_is_run_for_every_step() {
+    let cell = json!({"class_name": "Leaky", "module": "mine", "registered_name": "mine>Leaky",
+                      "config": {"name": "leaky", "units": 2, "decay": 0.25}});
+    let model = |options: &[(&str, bool)]| {
+        let mut rnn = json!({"name": "rnn", "cell": cell});
+        options.iter().for_each(|&(key, value)| rnn[key] = value.into());
+        archive(&json!({"class_name": "Sequential", "config": {"name": "model", "layers": [
+            {"class_name": "InputLayer", "config": {"name": "x", "batch_shape": [null, null, 2]}},
+            {"class_name": "RNN", "config": rnn}]}}))
+    };
+    let importer = Importer::new().register::<Leaky>("mine>Leaky");
+    let x = Array::f64([1, 3, 2], vec![1., 2., 4., 8., 16., 32.]).unwrap();
+    for (options, expected) in [
+        (&[][..], vec![17.0625, 34.125]),
+        (&[("go_backwards", true)], vec![3.0, 6.0]),
+        (&[("return_sequences", true)], vec![1., 2., 4.25, 8.5, 17.0625, 34.125]),
+        (&[("return_sequences", true), ("go_backwards", true)], vec![16., 32., 8., 16., 3., 6.]),
+    ] {
+        let imported = importer.import(&model(options), &ImportOptions::default()).unwrap();
+        let run = run_reference(&imported.graph, std::slice::from_ref(&x), &[]).unwrap();
+        assert_eq!(run.outputs[0].as_f64().unwrap(), expected, "{options:?}");
+    }
+
+    let error = Importer::new().import(&model(&[]), &ImportOptions::default()).unwrap_err();
+    assert_eq!(error.problems().len(), 1, "{error}");
+    assert!(error.to_string().contains("layer \"leaky\" (Leaky)"), "{error}");
+    // A layer that is no cell cannot be one.
+    let dense = archive(&json!({"class_name": "Sequential", "config": {"name": "model", "layers": [
+        {"class_name": "InputLayer", "config": {"name": "x", "batch_shape": [null, null, 2]}},
+        {"class_name": "RNN", "config": {"name": "rnn", "cell": {
+            "class_name": "Dense", "config": {"name": "dense", "units": 2}}}}]}}));
+    let error = Importer::new().import(&dense, &ImportOptions::default());
+    let error = error.unwrap_err();
+    assert!(error.to_string().contains("is not a cell of one step"), "{error}");
 }

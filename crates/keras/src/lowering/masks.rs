@@ -20,13 +20,15 @@ impl Lowering {
             Masks::Passed | Masks::Dropped => layer.lower(self, call),
         };
         let mut tensors = lowered?;
+        // One without outputs has called something that failed.
+        let complete = !tensors.is_empty();
         let mask = match rule {
-            Masks::Handled => return Ok(Outputs { tensors, complete: true }),
+            Masks::Handled => return Ok(Outputs { tensors, complete }),
             Masks::Passed => call.tensors().first().and_then(Tensor::mask),
             Masks::Dropped => None,
         };
         tensors.iter_mut().for_each(|tensor| *tensor = tensor.with_mask(mask));
-        Ok(Outputs { tensors, complete: true })
+        Ok(Outputs { tensors, complete })
     }
 
     /// The only tensor of a call, and the mask to heed: the argument `mask`, or that of the tensor.
