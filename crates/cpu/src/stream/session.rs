@@ -283,7 +283,7 @@ impl StreamSession {
             for id in &stages.latest_inputs {
                 let held = self
                     .values
-                    .get(&id)
+                    .get(id)
                     .ok_or_else(|| Error::shape("a value is used before it is computed"))?;
                 views.push(held.elements.view(&held.shape)?);
             }
