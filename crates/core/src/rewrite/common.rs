@@ -1,28 +1,22 @@
 //! Computes what is computed twice once.
 
 use super::Rebuild;
-use crate::{Constant, ConstantId, Data, ExprKind, Graph, Operand, Result, Tensor, ValueId};
+use crate::{Constant, ConstantId, DType, Data, ExprKind, Graph, Operand, Result, ValueId};
 use std::collections::BTreeMap;
 
 /// The graph with one node for all that apply the same operator to the same operands, and one constant for all that are
 /// the same few numbers.
 pub(super) fn join_equal(graph: &Graph) -> Result<Graph> {
     let mut rebuild = Rebuild::new(graph)?;
-    let mut literals: Vec<ConstantId> = Vec::new();
+    let mut literals: BTreeMap<Numbers, ConstantId> = BTreeMap::new();
     // By operands, of which few nodes share all; what of each is the operator is compared.
     let mut known: BTreeMap<Vec<Operand>, Vec<(usize, Vec<ValueId>)>> = BTreeMap::new();
     for (at, node) in graph.nodes().iter().enumerate() {
         for id in node.inputs.iter().filter_map(|operand| operand.constant()) {
-            let first =
-                literals.iter().find(|&&known| same_literal(graph.constant(known), graph.constant(id)));
-            match first {
-                Some(&first) => {
-                    if let Operand::Constant(new) = rebuild.operand(first.into())? {
-                        rebuild.constants[id.0 as usize] = Some(new);
-                    }
-                }
-                None if is_small_literal(graph.constant(id)) => literals.push(id),
-                None => {}
+            let Some(numbers) = numbers(graph.constant(id)) else { continue };
+            let first = *literals.entry(numbers).or_insert(id);
+            if let Operand::Constant(new) = rebuild.operand(first.into())? {
+                rebuild.constants[id.0 as usize] = Some(new);
             }
         }
         let operands =
@@ -44,23 +38,17 @@ pub(super) fn join_equal(graph: &Graph) -> Result<Graph> {
 /// The most elements of a literal that is compared with others.
 const SMALL: usize = 16;
 
-fn is_small_literal(constant: &Constant) -> bool {
-    matches!(constant.expr.kind(), ExprKind::Literal(tensor) if tensor.data().len() <= SMALL)
-}
+/// What two literals have in common if they are the same numbers; nothing for what is no small literal.
+type Numbers = (DType, Vec<usize>, Vec<u64>);
 
 /// Zeros of both signs are equal, but not the same.
-fn same_bits(x: &Tensor, y: &Tensor) -> bool {
-    match (x.data(), y.data()) {
-        (Data::F64(a), Data::F64(b)) => {
-            x.shape() == y.shape() && a.iter().map(|x| x.to_bits()).eq(b.iter().map(|x| x.to_bits()))
-        }
-        _ => x == y,
-    }
-}
-
-fn same_literal(a: &Constant, b: &Constant) -> bool {
-    match (a.expr.kind(), b.expr.kind()) {
-        (ExprKind::Literal(x), ExprKind::Literal(y)) => a.dtype == b.dtype && same_bits(x, y),
-        _ => false,
-    }
+fn numbers(constant: &Constant) -> Option<Numbers> {
+    let ExprKind::Literal(tensor) = constant.expr.kind() else { return None };
+    let bits = match tensor.data() {
+        data if data.len() > SMALL => return None,
+        Data::F64(data) => data.iter().map(|x| x.to_bits()).collect(),
+        Data::I64(data) => data.iter().map(|&x| x as u64).collect(),
+        Data::Bool(data) => data.iter().map(|&x| u64::from(x)).collect(),
+    };
+    Some((constant.dtype, tensor.shape().to_vec(), bits))
 }
