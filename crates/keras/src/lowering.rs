@@ -157,6 +157,8 @@ impl Outputs {
 /// The import in progress; layers add to it in [`Layer::lower`](crate::Layer::lower).
 pub struct Lowering {
     version: KerasVersion,
+    /// Whether layers that merge tensors unite their masks.
+    pub(crate) unites_masks: bool,
     pub(crate) builder: GraphBuilder,
     pub(crate) outline: Outline,
     pub(crate) requests: Vec<Request>,
@@ -194,6 +196,7 @@ impl Lowering {
     pub(crate) fn new(version: KerasVersion, name: &str) -> Lowering {
         Lowering {
             version,
+            unites_masks: version >= KerasVersion::V3,
             builder: GraphBuilder::new(),
             outline: Outline { name: name.to_string(), calls: Vec::new() },
             requests: Vec::new(),

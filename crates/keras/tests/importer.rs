@@ -386,3 +386,40 @@ fn a_registered_cell_is_run_for_every_step() {
     let error = error.unwrap_err();
     assert!(error.to_string().contains("is not a cell of one step"), "{error}");
 }
+
+/// Where masks meet, Keras 3.4 and later unite them, and earlier versions take what both have.
+#[test]
+fn masks_meet_as_in_the_version_that_wrote_the_model() {
+    let input = |name: &str| {
+        json!({"class_name": "InputLayer", "name": name, "inbound_nodes": [],
+               "config": {"name": name, "batch_shape": [null, 3, 1]}})
+    };
+    let layer = |class: &str, name: &str, config: Value, reads: &[&str]| {
+        let mut config = config;
+        config["name"] = name.into();
+        let inbound: Vec<Value> = reads.iter().map(|from| json!([from, 0, 0, {}])).collect();
+        json!({"class_name": class, "name": name, "config": config, "inbound_nodes": [inbound]})
+    };
+    let model = |version: &str, merge: &str| {
+        archive(&json!({"class_name": "Functional", "keras_version": version, "config": {
+            "name": "model", "input_layers": [["a", 0, 0], ["b", 0, 0]], "output_layers": [["mean", 0, 0]],
+            "layers": [
+                input("a"), input("b"),
+                layer("Masking", "mask_a", json!({"mask_value": 0.0}), &["a"]),
+                layer("Masking", "mask_b", json!({"mask_value": 0.0}), &["b"]),
+                layer(merge, "merge", json!({}), &["mask_a", "mask_b"]),
+                layer("GlobalAveragePooling1D", "mean", json!({}), &["merge"])]}}))
+    };
+    let inputs = [[1.0, 2.0, 0.0], [0.0, 4.0, 8.0]].map(|x| Array::f64([1, 3, 1], x.to_vec()).unwrap());
+    for (version, merge, expected) in [
+        ("3.4.0", "Add", 5.0),
+        ("3.15.1", "Multiply", (1.0 + 8.0 + 8.0) / 3.0),
+        ("3.3.3", "Add", 6.0),
+        ("3.0.5", "Multiply", 8.0),
+        ("2.15.0", "Maximum", 4.0),
+    ] {
+        let imported = Importer::new().import(&model(version, merge), &ImportOptions::default()).unwrap();
+        let run = run_reference(&imported.graph, &inputs, &[]).unwrap();
+        assert_eq!(run.outputs[0].as_f64().unwrap(), [expected], "{merge} of {version}");
+    }
+}

@@ -1,6 +1,6 @@
 //! `Concatenate(axis)`. <https://keras.io/api/layers/merging_layers/concatenate/>
 //!
-//! Along the channels, a step counts in Keras 3 where it counts in any input, and in Keras 2 where it counts in all; every step
+//! Along the channels, a step counts from Keras 3.4 on where it counts in any input, and before where it counts in all; every step
 //! of an input without a mask counts. Along the steps, masks are concatenated too.
 
 use super::merge::join;
@@ -21,7 +21,6 @@ impl Concatenate {
         if masks.is_empty() {
             return Ok(None);
         }
-        let is_keras3 = cx.version() >= KerasVersion::V3;
         let rank = cx.shape(inputs[0])?.rank();
         for &mask in &masks {
             let own = cx.shape(mask)?.rank();
@@ -43,7 +42,7 @@ impl Concatenate {
             }
             return Ok(Some(cx.add(Concat { axis }, &all)?));
         }
-        match is_keras3 {
+        match cx.unites_masks {
             true if masks.len() < inputs.len() => Ok(Some(cx.mask_of_all(inputs[0])?)),
             true => join(cx, BinaryKind::Or, &masks),
             false => join(cx, BinaryKind::And, &masks),

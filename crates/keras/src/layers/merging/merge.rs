@@ -1,8 +1,8 @@
 //! `Add`, `Subtract`, `Multiply`, `Average`, `Maximum`, `Minimum`: element by element over two or more tensors, with
 //! broadcasting. <https://keras.io/api/layers/merging_layers/>
 //!
-//! Masks: in Keras 3 a step counts where it counts in any input, and all do where an input has no mask; `Multiply` leaves out
-//! masked factors (and gives 0 where all are), `Maximum` and `Minimum` take the other operand. In Keras 2 a step counts where it
+//! Masks: from Keras 3.4 on a step counts where it counts in any input, and all do where an input has no mask; `Multiply` leaves out
+//! masked factors (and gives 0 where all are), `Maximum` and `Minimum` take the other operand. Before, a step counts where it
 //! counts in all inputs that have masks, and masks change no value.
 //!
 //! Inputs of fewer dimensions are first filled up with axes of size 1 behind the batch axis
@@ -44,10 +44,10 @@ impl Layer for Merge {
         }
         let ranks = inputs.iter().map(|&x| Ok(cx.shape(x)?.rank())).collect::<Result<Vec<_>>>()?;
         let rank = ranks.into_iter().max().unwrap_or(0);
-        let is_keras3 = cx.version() >= KerasVersion::V3;
+        let unites = cx.unites_masks;
         let masks: Vec<Option<Tensor>> = inputs.iter().map(Tensor::mask).collect();
         let mut result = filled_up(cx, *first, rank)?;
-        if is_keras3 && masks.iter().any(Option::is_some) && self.heeds_masks() {
+        if unites && masks.iter().any(Option::is_some) && self.heeds_masks() {
             let filled = others.iter().map(|&x| filled_up(cx, x, rank)).collect::<Result<Vec<_>>>()?;
             result = self.merge_masked(cx, &[&[result], filled.as_slice()].concat(), &masks)?;
         } else {
@@ -61,7 +61,7 @@ impl Layer for Merge {
             let count = cx.literal("count", Array::scalar(inputs.len() as f64))?;
             result = cx.add(Binary { kind: BinaryKind::Div }, &[cx.operand(result)?, count])?;
         }
-        let joined = match is_keras3 {
+        let joined = match unites {
             true => join(
                 cx,
                 BinaryKind::Or,
