@@ -5,7 +5,7 @@ use crate::archive::Archive;
 use crate::build::Build;
 use crate::keras1;
 use crate::layer::{Kind, Layer};
-use crate::lowering::{Lowering, Tensor};
+use crate::lowering::{Lowering, Meeting, Tensor};
 use crate::registry::Registry;
 use crate::weights::bind;
 use crate::{Error, KerasVersion, Limits, Result};
@@ -149,10 +149,7 @@ impl Importer {
         };
         let mut cx = Lowering::new(version, &root.name);
         cx.states.wanted = options.expose_states;
-        // What Keras 3.0 to 3.3 do with masks that meet is what Keras 2 does.
-        let is_early =
-            |named: &str| ["3.0.", "3.1.", "3.2.", "3.3."].iter().any(|early| named.starts_with(early));
-        cx.unites_masks &= !archive.keras_version.as_deref().is_some_and(is_early);
+        cx.meeting = Meeting::of(version, archive.keras_version.as_deref());
         let outcome = model.lower_outermost(&mut cx);
         let Lowering { mut builder, mut outline, requests, errors: mut noted, states, .. } = cx;
         let left_over = build.left_over();

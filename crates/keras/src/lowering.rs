@@ -5,6 +5,7 @@ mod masks;
 mod states;
 
 pub(crate) use body::Body;
+pub(crate) use masks::Meeting;
 pub(crate) use states::ExposedStates;
 
 use crate::layer::{Kind, LayerObject};
@@ -157,8 +158,7 @@ impl Outputs {
 /// The import in progress; layers add to it in [`Layer::lower`](crate::Layer::lower).
 pub struct Lowering {
     version: KerasVersion,
-    /// Whether layers that merge tensors unite their masks.
-    pub(crate) unites_masks: bool,
+    pub(crate) meeting: Meeting,
     pub(crate) builder: GraphBuilder,
     pub(crate) outline: Outline,
     pub(crate) requests: Vec<Request>,
@@ -196,7 +196,7 @@ impl Lowering {
     pub(crate) fn new(version: KerasVersion, name: &str) -> Lowering {
         Lowering {
             version,
-            unites_masks: version >= KerasVersion::V3,
+            meeting: Meeting::of(version, None),
             builder: GraphBuilder::new(),
             outline: Outline { name: name.to_string(), calls: Vec::new() },
             requests: Vec::new(),

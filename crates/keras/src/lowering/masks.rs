@@ -1,10 +1,34 @@
 //! Masks: which steps of a tensor count, and what layers do with them.
 
 use super::{Call, Lowering, Outputs, Tensor};
-use crate::Result;
 use crate::layer::{Layer, Masks};
+use crate::{KerasVersion, Result};
 use k2o_core::ops::{Binary, BinaryKind, Cast, Full, FullDim, ReshapeDim, Select};
 use k2o_core::{DType, Tensor as Array};
+
+/// What layers that merge several tensors make of their masks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meeting {
+    /// A step counts where it counts in all that have masks: Keras 2.
+    Intersection,
+    /// There is none: Keras 3.0 to 3.3.
+    Nothing,
+    /// A step counts where it counts in any, and always where one has no mask: Keras 3.4 and later.
+    Union,
+}
+
+impl Meeting {
+    /// As in this version, whose full number is `named` where it is known.
+    pub fn of(version: KerasVersion, named: Option<&str>) -> Meeting {
+        let is_early =
+            |named: &str| ["3.0.", "3.1.", "3.2.", "3.3."].iter().any(|early| named.starts_with(early));
+        match version {
+            KerasVersion::V1 | KerasVersion::V2 => Meeting::Intersection,
+            KerasVersion::V3 if named.is_some_and(is_early) => Meeting::Nothing,
+            KerasVersion::V3 => Meeting::Union,
+        }
+    }
+}
 
 impl Lowering {
     /// Calls a layer that is no model, and gives its outputs the masks that its class says.

@@ -1,12 +1,12 @@
 //! `Concatenate(axis)`. <https://keras.io/api/layers/merging_layers/concatenate/>
 //!
-//! Along the channels, a step counts from Keras 3.4 on where it counts in any input, and before where it counts in all; every step
-//! of an input without a mask counts. Along the steps, masks are concatenated too.
+//! Along the channels, masks meet as in other layers that merge. Along the steps, they are concatenated too, and every step
+//! of an input without one counts.
 
 use super::merge::join;
 use crate::layer::Masks;
 use crate::layers::axis_from_front;
-use crate::lowering::{Call, Lowering, Tensor};
+use crate::lowering::{Call, Lowering, Meeting, Tensor};
 use crate::{Error, Fields, KerasVersion, Layer, Result};
 use k2o_core::ops::{BinaryKind, Concat};
 
@@ -18,7 +18,7 @@ pub(in crate::layers) struct Concatenate {
 impl Concatenate {
     fn mask(&self, cx: &mut Lowering, inputs: &[Tensor], axis: usize) -> Result<Option<Tensor>> {
         let masks: Vec<Tensor> = inputs.iter().filter_map(Tensor::mask).collect();
-        if masks.is_empty() {
+        if masks.is_empty() || cx.meeting == Meeting::Nothing {
             return Ok(None);
         }
         let rank = cx.shape(inputs[0])?.rank();
@@ -42,10 +42,10 @@ impl Concatenate {
             }
             return Ok(Some(cx.add(Concat { axis }, &all)?));
         }
-        match cx.unites_masks {
-            true if masks.len() < inputs.len() => Ok(Some(cx.mask_of_all(inputs[0])?)),
-            true => join(cx, BinaryKind::Or, &masks),
-            false => join(cx, BinaryKind::And, &masks),
+        match cx.meeting {
+            Meeting::Union if masks.len() < inputs.len() => Ok(Some(cx.mask_of_all(inputs[0])?)),
+            Meeting::Union => join(cx, BinaryKind::Or, &masks),
+            _ => join(cx, BinaryKind::And, &masks),
         }
     }
 }

@@ -1,15 +1,14 @@
 //! `Add`, `Subtract`, `Multiply`, `Average`, `Maximum`, `Minimum`: element by element over two or more tensors, with
 //! broadcasting. <https://keras.io/api/layers/merging_layers/>
 //!
-//! Masks: from Keras 3.4 on a step counts where it counts in any input, and all do where an input has no mask; `Multiply` leaves out
-//! masked factors (and gives 0 where all are), `Maximum` and `Minimum` take the other operand. Before, a step counts where it
-//! counts in all inputs that have masks, and masks change no value.
+//! Where masks are united, `Multiply` leaves out masked factors (and gives 0 where all are), `Maximum` and `Minimum` take
+//! the other operand; else masks change no value.
 //!
 //! Inputs of fewer dimensions are first filled up with axes of size 1 behind the batch axis
 //! (`keras/src/layers/merging/base_merge.py`).
 
 use crate::layer::Masks;
-use crate::lowering::{Call, Lowering, Tensor};
+use crate::lowering::{Call, Lowering, Meeting, Tensor};
 use crate::{Error, Fields, KerasVersion, Layer, Result};
 use k2o_core::Tensor as Array;
 use k2o_core::ops::{Binary, BinaryKind, ReshapeDim};
@@ -44,10 +43,10 @@ impl Layer for Merge {
         }
         let ranks = inputs.iter().map(|&x| Ok(cx.shape(x)?.rank())).collect::<Result<Vec<_>>>()?;
         let rank = ranks.into_iter().max().unwrap_or(0);
-        let unites = cx.unites_masks;
+        let meeting = cx.meeting;
         let masks: Vec<Option<Tensor>> = inputs.iter().map(Tensor::mask).collect();
         let mut result = filled_up(cx, *first, rank)?;
-        if unites && masks.iter().any(Option::is_some) && self.heeds_masks() {
+        if meeting == Meeting::Union && masks.iter().any(Option::is_some) && self.heeds_masks() {
             let filled = others.iter().map(|&x| filled_up(cx, x, rank)).collect::<Result<Vec<_>>>()?;
             result = self.merge_masked(cx, &[&[result], filled.as_slice()].concat(), &masks)?;
         } else {
@@ -61,13 +60,15 @@ impl Layer for Merge {
             let count = cx.literal("count", Array::scalar(inputs.len() as f64))?;
             result = cx.add(Binary { kind: BinaryKind::Div }, &[cx.operand(result)?, count])?;
         }
-        let joined = match unites {
-            true => join(
-                cx,
-                BinaryKind::Or,
-                &masks.iter().copied().collect::<Option<Vec<_>>>().unwrap_or_default(),
-            )?,
-            false => join(cx, BinaryKind::And, &masks.into_iter().flatten().collect::<Vec<_>>())?,
+        let joined = match meeting {
+            Meeting::Nothing => None,
+            Meeting::Union => {
+                let all = masks.iter().copied().collect::<Option<Vec<_>>>();
+                join(cx, BinaryKind::Or, &all.unwrap_or_default())?
+            }
+            Meeting::Intersection => {
+                join(cx, BinaryKind::And, &masks.into_iter().flatten().collect::<Vec<_>>())?
+            }
         };
         Ok(vec![result.with_mask(joined)])
     }
