@@ -58,6 +58,13 @@ impl Recurrence {
         Ok(RecurrentOperands { x, kernel, recurrent_kernel, bias: bias.first(), states, mask: mask.first() })
     }
 
+    /// Where the first states stand among the operands of an operator that has so many states; empty, where they would
+    /// come, if there are none.
+    pub fn state_places(&self, states: usize) -> std::ops::Range<usize> {
+        let first = 3 + usize::from(self.has_bias);
+        first..first + if self.has_states { states } else { 0 }
+    }
+
     /// The outputs of the operator `name` with so many gates and states, whose bias is `[units]` of all gates after the
     /// sizes `bias`.
     pub(super) fn infer(

@@ -3,7 +3,7 @@
 use super::refused;
 use super::stages::{Dependence, Stages};
 use crate::{Error, Result};
-use k2o_core::ops::{Full, FullDim, Recurrence, ReshapeDim};
+use k2o_core::ops::{Full, FullDim, ReshapeDim};
 use k2o_core::{
     Constant, ConstantId, Dim, Graph, GraphBuilder, Motion, Node, Op, Operand, Padding, Port, TensorType,
     ValueId, Window,
@@ -117,15 +117,11 @@ impl Stages {
 
 /// Which operands of a recurrent operator are its first states; none where they are zeros.
 pub(super) fn state_operands(node: &Node) -> std::ops::Range<usize> {
-    let behind_weights = |recurrence: &Recurrence, states: usize| {
-        let from = 3 + usize::from(recurrence.has_bias);
-        from..from + if recurrence.has_states { states } else { 0 }
-    };
     match &node.op {
         Op::Scan(op) => 0..op.states,
-        Op::Lstm(op) => behind_weights(&op.recurrence, 2),
-        Op::Gru(op) => behind_weights(&op.recurrence, 1),
-        Op::Rnn(op) => behind_weights(&op.recurrence, 1),
+        Op::Lstm(op) => op.recurrence.state_places(2),
+        Op::Gru(op) => op.recurrence.state_places(1),
+        Op::Rnn(op) => op.recurrence.state_places(1),
         _ => 0..0,
     }
 }

@@ -21,12 +21,12 @@ pub struct StreamSession {
     latest: Option<Session>,
     /// What does not depend on the steps, and the last states.
     values: BTreeMap<ValueId, Held>,
-    outputs: Vec<Output>,
+    outputs: Vec<Held>,
     /// Whether the last states in `outputs` are those after the last chunk.
     is_current: bool,
 }
 
-/// A value that is no sequence.
+/// An array that stays from one chunk to the next: a value that is no sequence, or an output of the model.
 struct Held {
     shape: Vec<usize>,
     elements: Elements,
@@ -41,12 +41,6 @@ struct Running {
     /// Steps that came in, without padding, and steps that went out.
     received: usize,
     given: usize,
-}
-
-/// An output of the model.
-struct Output {
-    shape: Vec<usize>,
-    elements: Elements,
 }
 
 impl StreamSession {
@@ -89,7 +83,7 @@ impl StreamSession {
         if self.batch.is_none() {
             self.start(batch, inputs)?;
         }
-        self.outputs.iter_mut().for_each(Output::clear);
+        self.outputs.iter_mut().for_each(Held::clear);
         self.is_current = false;
         let plan = self.plan.clone();
         for (at, (port, _, is_sequence)) in plan.inner.stages.inputs().enumerate() {
@@ -110,7 +104,7 @@ impl StreamSession {
     /// # Errors
     /// As [`push`](Self::push).
     pub fn finish(&mut self) -> Result<StreamOutputs<'_>> {
-        self.outputs.iter_mut().for_each(Output::clear);
+        self.outputs.iter_mut().for_each(Held::clear);
         self.is_current = false;
         if self.batch.is_some() {
             for at in 0..self.stages.len() {
@@ -126,7 +120,7 @@ impl StreamSession {
     pub fn reset(&mut self) {
         self.batch = None;
         self.is_current = false;
-        self.outputs.iter_mut().for_each(Output::clear);
+        self.outputs.iter_mut().for_each(Held::clear);
     }
 
     /// The batch and the number of steps of a chunk that fits the inputs.
@@ -201,7 +195,7 @@ impl StreamSession {
         for (port, has_steps) in stages.outputs() {
             let (kind, row) = stages.row(port.value)?;
             let shape = sizes(batch, has_steps.then_some(0), &row);
-            self.outputs.push(Output { shape, elements: Elements::new(kind) });
+            self.outputs.push(Held { shape, elements: Elements::new(kind) });
         }
         self.batch = Some(batch);
         Ok(())
@@ -412,9 +406,8 @@ impl Held {
         elements.fill(shape.iter().product(), 0.0);
         Held { shape, elements }
     }
-}
 
-impl Output {
+    /// Drops all steps.
     fn clear(&mut self) {
         self.elements.clear();
         if let Some(steps) = self.shape.get_mut(1) {

@@ -128,9 +128,8 @@ impl Cell {
     /// The places of the optional operands: the bias, the first of the states, and the mask.
     fn places(&self) -> [Option<usize>; 3] {
         let Recurrence { has_bias, has_states, has_mask, .. } = self.recurrence;
-        let states = 3 + usize::from(has_bias);
-        let mask = states + if has_states { self.states } else { 0 };
-        [has_bias.then_some(3), has_states.then_some(states), has_mask.then_some(mask)]
+        let states = self.recurrence.state_places(self.states);
+        [has_bias.then_some(3), has_states.then_some(states.start), has_mask.then_some(states.end)]
     }
 
     /// Whether the steps that the mask leaves out must be filled, which the node makes zeros.
