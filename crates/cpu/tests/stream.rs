@@ -367,6 +367,15 @@ fn what_needs_all_steps_is_refused_by_name() {
     check_refused("it goes from the last step to the first", |net, x| {
         net.add(Reverse { axis: 1 }, &[x.into()])
     });
+    check_refused("it goes from the last step to the first", |net, x| {
+        let (kernel, recurrent_kernel) = (net.weight(&[4, 3]), net.weight(&[3, 3]));
+        let recurrence = Recurrence { reverse: true, ..Recurrence::default() };
+        let outputs = net.builder.add_all(
+            Rnn { activation: Some(Unary::Tanh), recurrence }.into(),
+            vec![x.into(), kernel, recurrent_kernel],
+        );
+        outputs.unwrap()[0]
+    });
     check_refused("it is one number for all steps", |net, x| {
         net.add(Reduce { kind: ReduceKind::Mean, axes: vec![1], keep_dims: false }, &[x.into()])
     });
