@@ -3,6 +3,7 @@
 use crate::ops::{Concat, Operator, Slice};
 use crate::tensor::{dot, element_count, for_each_index, strides};
 use crate::{DType, Error, ErrorKind, Result, Tensor};
+use half::{bf16, f16};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -91,6 +92,8 @@ pub enum ExprKind {
     Slice(ConstantExpr, usize, usize),
     /// One after the other along an axis.
     Concat(Vec<ConstantExpr>, usize),
+    /// Each element rounded to the nearest of this type, which is `F16` or `BF16`.
+    Rounded(ConstantExpr, DType),
 }
 
 /// An operation on two elements.
@@ -116,7 +119,8 @@ impl ConstantExpr {
             | ExprKind::Reshape(a)
             | ExprKind::Sqrt(a)
             | ExprKind::Sum(a, _)
-            | ExprKind::Slice(a, _, _) => a.depth(),
+            | ExprKind::Slice(a, _, _)
+            | ExprKind::Rounded(a, _) => a.depth(),
             ExprKind::Arithmetic(_, a, b) => a.depth().max(b.depth()),
             ExprKind::Concat(parts, _) => parts.iter().map(ConstantExpr::depth).max().unwrap_or(0),
         };
@@ -227,6 +231,18 @@ impl ConstantExpr {
         Ok(ConstantExpr::new(shape, ExprKind::Concat(parts.to_vec(), axis)))
     }
 
+    /// Each element, in single precision, rounded to the nearest of the type `narrow`: `F16` or `BF16`.
+    ///
+    /// Evaluating it fails with [`Limit`](ErrorKind::Limit) where a finite element is past the largest of that type.
+    pub fn rounded(&self, narrow: DType) -> Result<ConstantExpr> {
+        match narrow {
+            DType::F16 | DType::BF16 => {
+                Ok(ConstantExpr::new(self.shape().to_vec(), ExprKind::Rounded(self.clone(), narrow)))
+            }
+            _ => Err(Error::new(ErrorKind::Unsupported, format!("weights rounded to {narrow}"))),
+        }
+    }
+
     /// The sizes along each axis.
     pub fn shape(&self) -> &[usize] {
         &self.0.shape
@@ -251,7 +267,8 @@ impl ConstantExpr {
             | ExprKind::Reshape(a)
             | ExprKind::Sqrt(a)
             | ExprKind::Sum(a, _)
-            | ExprKind::Slice(a, _, _) => a.is_bound(),
+            | ExprKind::Slice(a, _, _)
+            | ExprKind::Rounded(a, _) => a.is_bound(),
             ExprKind::Arithmetic(_, a, b) => a.is_bound() && b.is_bound(),
             ExprKind::Concat(parts, _) => parts.iter().all(ConstantExpr::is_bound),
         }
@@ -315,8 +332,29 @@ impl ConstantExpr {
                 let parts: Vec<&Tensor> = parts.iter().collect();
                 Ok(Concat { axis: *axis }.reference(&parts)?.remove(0))
             }
+            ExprKind::Rounded(a, narrow) => {
+                let mut data = a.evaluate()?.as_f64()?.to_vec();
+                for x in &mut data {
+                    *x = rounded(*x, *narrow)?;
+                }
+                Tensor::f64(self.shape(), data)
+            }
         }
     }
+}
+
+/// `x`, as the single-precision number it is, rounded to the nearest of the type `narrow`.
+fn rounded(x: f64, narrow: DType) -> Result<f64> {
+    let single = x as f32;
+    let (nearest, max) = match narrow {
+        DType::F16 => (f16::from_f32(single).to_f32(), f16::MAX.to_f32()),
+        _ => (bf16::from_f32(single).to_f32(), bf16::MAX.to_f32()),
+    };
+    if single.is_finite() && !nearest.is_finite() {
+        let text = format!("a weight is {single:e}; the largest {narrow} is {max:e}");
+        return Err(Error::new(ErrorKind::Limit, text));
+    }
+    Ok(nearest.into())
 }
 
 fn read_checked(stored: &dyn StoredTensor) -> Result<Vec<u8>> {
@@ -378,5 +416,28 @@ mod tests {
         assert_eq!(literal(&[1], &[9.]).sqrt().evaluate().unwrap().as_f64().unwrap(), [3.]);
         assert!(a.add(&literal(&[2], &[1., 2.])).is_err());
         assert!(a.reshape(&[7]).is_err());
+    }
+
+    #[test]
+    fn weights_are_rounded_to_the_nearest_of_a_narrower_type() {
+        // Between 1 and 1 + 2^-10 (float16), and a tie at bfloat16's 2^-7, which goes to the even one.
+        let weights = literal(&[4], &[1.0 + 0.9 / 1024., 1.0 + 1. / 256., -65504., f64::INFINITY]);
+        let rounded = |narrow| weights.rounded(narrow).unwrap().evaluate().unwrap();
+        let half = [1.0 + 1. / 1024., 1.0 + 1. / 256., -65504., f64::INFINITY];
+        assert_eq!(rounded(DType::F16).as_f64().unwrap(), half);
+        assert_eq!(rounded(DType::BF16).as_f64().unwrap(), [1., 1., -65536., f64::INFINITY]);
+        assert!(weights.rounded(DType::I32).is_err());
+    }
+
+    #[test]
+    fn a_weight_past_the_largest_of_a_type_is_not_rounded_to_infinity() {
+        let large = literal(&[2], &[1., 70000.]);
+        let error = large.rounded(DType::F16).unwrap().evaluate().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
+        assert_eq!(error.message(), "a weight is 7e4; the largest float16 is 6.5504e4");
+        assert!(large.rounded(DType::BF16).unwrap().evaluate().is_ok());
+        let error =
+            literal(&[1], &[f64::from(f32::MAX)]).rounded(DType::BF16).unwrap().evaluate().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
     }
 }

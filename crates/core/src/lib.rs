@@ -42,7 +42,7 @@ pub use motion::{Fill, Motion, motion, padding_before};
 pub use ops::Op;
 pub use outline::{CallId, LayerCall, Outline, WeightInfo};
 pub use reference::{ReferenceRun, run_reference};
-pub use rewrite::{rewrite, to_scans, until};
+pub use rewrite::{rewrite, round_weights, substitute, to_scans, until};
 pub use shape::{Shape, TensorType};
 pub use tensor::{Data, Tensor};
 pub use window::{Extent, Padding, Window};

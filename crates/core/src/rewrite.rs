@@ -5,10 +5,14 @@ mod affine;
 mod common;
 mod dead;
 mod identity;
+mod inputs;
 mod outputs;
+mod rounding;
 mod scans;
 
+pub use inputs::substitute;
 pub use outputs::until;
+pub use rounding::round_weights;
 pub use scans::to_scans;
 
 use crate::{ConstantId, Graph, GraphBuilder, Node, Operand, Result, ValueId};

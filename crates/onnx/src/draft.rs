@@ -1,9 +1,9 @@
 //! The ONNX graph in the making: nodes and initializers in order, without names.
 
-use crate::messages::{AttributeProto, AttributeType};
+use crate::messages::{AttributeProto, AttributeType, data_type};
 use crate::view::View;
 use crate::{ExportOptions, Target};
-use k2o_core::{CallId, Constant, ConstantId, DType};
+use k2o_core::{CallId, Constant, ConstantExpr, ConstantId, DType, ExprKind, Graph};
 use std::collections::BTreeMap;
 
 /// Something that a node computes, or an input of the model.
@@ -104,7 +104,10 @@ pub(crate) struct BodyPort {
 /// A tensor that is in the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Initializer {
+    /// The type of the elements for nodes that read them.
     pub dtype: DType,
+    /// The type of the elements in the file.
+    pub storage: DType,
     pub dims: Vec<usize>,
     pub content: Content,
 }
@@ -114,8 +117,8 @@ pub(crate) struct Initializer {
 pub(crate) enum Content {
     /// One of the graph's constants.
     Constant(ConstantId, View),
-    /// What [`Draft::derived`] has of this constant in this role.
-    Derived(ConstantId, &'static str),
+    /// What [`Draft::derived`] has of these constants in this role.
+    Derived(Vec<ConstantId>, &'static str),
     /// Something that the operator needs, with the layer call, what it is to it, and little-endian bytes.
     Literal(Option<CallId>, &'static str, Vec<u8>),
 }
@@ -130,7 +133,7 @@ pub(crate) struct Draft {
     pub nodes: Vec<DraftNode>,
     pub initializers: Vec<Initializer>,
     /// Weights made of the graph's constants, by what they are made of and what they are made for.
-    pub derived: BTreeMap<(ConstantId, &'static str), Constant>,
+    pub derived: BTreeMap<(Vec<ConstantId>, &'static str), Constant>,
     pub tensors: usize,
     known: BTreeMap<(DType, Vec<usize>, Content), usize>,
 }
@@ -210,15 +213,56 @@ impl Draft {
         let next = self.initializers.len();
         let at = *self.known.entry((dtype, dims.clone(), content.clone())).or_insert(next);
         if at == next {
-            self.initializers.push(Initializer { dtype, dims, content });
+            self.initializers.push(Initializer { dtype, storage: dtype, dims, content });
         }
         Arg::Initializer(at)
     }
 
-    /// Adds an initializer made of the constant `source`, which for the same `role` is always made in the same way.
-    pub fn derived(&mut self, source: ConstantId, role: &'static str, constant: Constant) -> Arg {
+    /// Stores weights that are rounded to a narrower type in that, each with a `Cast` before all other nodes, which is
+    /// what the nodes read then.
+    pub fn cast_narrow_weights(&mut self, graph: &Graph) {
+        let mut casts = Vec::new();
+        let mut cast = vec![None; self.initializers.len()];
+        for at in 0..self.initializers.len() {
+            let expr = match &self.initializers[at].content {
+                Content::Constant(id, _) => Some(&graph.constant(*id).expr),
+                Content::Derived(sources, role) => {
+                    self.derived.get(&(sources.clone(), *role)).map(|made| &made.expr)
+                }
+                Content::Literal(..) => None,
+            };
+            let Some(ExprKind::Rounded(_, narrow)) = expr.map(ConstantExpr::kind) else { continue };
+            self.initializers[at].storage = *narrow;
+            let to = i64::from(data_type(self.initializers[at].dtype));
+            let reads = |node: &&DraftNode| node.spec.inputs.contains(&Arg::Initializer(at));
+            let origin = self.all_nodes().into_iter().find(reads).and_then(|node| node.origin);
+            let output = self.tensor();
+            let spec = NodeSpec::new("Cast", [Arg::Initializer(at)]).int("to", to);
+            casts.push(DraftNode { spec, outputs: vec![Some(output)], origin, body: None });
+            cast[at] = Some(output);
+        }
+        redirect(&mut self.nodes, &cast);
+        self.nodes.splice(0..0, casts);
+    }
+
+    /// Adds an initializer made of the constants `sources`, which for the same `role` is always made in the same way.
+    pub fn derived(&mut self, sources: Vec<ConstantId>, role: &'static str, constant: Constant) -> Arg {
         let (dtype, dims) = (constant.dtype, constant.shape().to_vec());
-        self.derived.entry((source, role)).or_insert(constant);
-        self.initializer(dtype, dims, Content::Derived(source, role))
+        self.derived.entry((sources.clone(), role)).or_insert(constant);
+        self.initializer(dtype, dims, Content::Derived(sources, role))
+    }
+}
+
+/// Lets nodes, and those in their bodies, read what `cast` has for an initializer in place of it.
+fn redirect(nodes: &mut [DraftNode], cast: &[Option<TensorId>]) {
+    for node in nodes {
+        for input in &mut node.spec.inputs {
+            if let Arg::Initializer(at) = *input
+                && let Some(tensor) = cast[at]
+            {
+                *input = Arg::Tensor(tensor);
+            }
+        }
+        redirect(node.body.as_mut().map_or(&mut [], |body| &mut body.nodes), cast);
     }
 }

@@ -8,6 +8,8 @@
 pub(crate) mod assign;
 pub(crate) mod hints;
 
+use crate::IoLayout;
+
 /// The order of a tensor's axes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Layout {
@@ -40,6 +42,14 @@ impl Layout {
             order.insert(1, rank - 1);
         }
         Layout::Axes(order)
+    }
+
+    /// The layout of an input or output of the model.
+    pub fn of_port(io_layout: IoLayout, rank: usize) -> Layout {
+        match io_layout {
+            IoLayout::ChannelsLast => Layout::keras(rank),
+            IoLayout::ChannelsFirst => Layout::channels_first(rank),
+        }
     }
 
     /// Whether the tensor is the value as it stands in the graph.

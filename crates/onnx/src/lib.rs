@@ -18,19 +18,28 @@ mod choice;
 mod draft;
 mod encode;
 mod error;
+mod export;
+mod initializer;
+mod io_layout;
 mod layout;
 mod messages;
+mod named;
 mod names;
 mod ops;
 mod options;
+mod sizes;
 mod target;
 mod view;
+mod weights_type;
 
 pub use choice::Choice;
-pub use encode::{Export, export};
+pub use encode::export;
 pub use error::{Error, ErrorKind, Result};
+pub use export::Export;
+pub use io_layout::IoLayout;
 pub use options::ExportOptions;
 pub use target::Target;
+pub use weights_type::WeightsType;
 
 use k2o_core::CallId;
 

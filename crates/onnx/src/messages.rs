@@ -2,9 +2,10 @@
 //!
 //! Source: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>. Fields stand in the order of their tags, in
 //! which they are written. `GraphProto` has no initializers here: they are written one at a time, between the two
-//! halves of the graph (see [`crate::encode`]).
+//! halves of the graph (see [`crate::export`]).
 
 use k2o_core::DType;
+use prost::encoding::{WireType, encode_key, encode_varint};
 use prost::{Message, Oneof};
 
 #[derive(Clone, PartialEq, Message)]
@@ -109,7 +110,7 @@ pub(crate) enum AttributeType {
     Strings = 8,
 }
 
-/// A tensor without its elements, which follow as `raw_data`.
+/// A tensor without its elements, which follow as `raw_data` or lie in another file.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct TensorProto {
     #[prost(int64, repeated, packed = "false", tag = "1")]
@@ -118,10 +119,27 @@ pub(crate) struct TensorProto {
     pub data_type: i32,
     #[prost(string, tag = "8")]
     pub name: String,
+    #[prost(message, repeated, tag = "13")]
+    pub external_data: Vec<StringStringEntryProto>,
+    #[prost(enumeration = "DataLocation", tag = "14")]
+    pub data_location: i32,
 }
 
 /// The tag of `TensorProto.raw_data`.
 pub(crate) const TENSOR_RAW_DATA: u32 = 9;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub(crate) enum DataLocation {
+    Default = 0,
+    External = 1,
+}
+
+/// Adds the tag of a field with a length, and the length.
+pub(crate) fn encode_length(tag: u32, len: u64, buffer: &mut Vec<u8>) {
+    encode_key(tag, WireType::LengthDelimited, buffer);
+    encode_varint(len, buffer);
+}
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct ValueInfoProto {

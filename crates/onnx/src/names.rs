@@ -154,11 +154,13 @@ fn initializer_names(
     taken: &mut Taken,
     within: &dyn Fn(Option<CallId>, &str) -> Result<String>,
 ) -> Result<Vec<String>> {
+    let constant = |name: &str| if name.is_empty() { "constant".to_string() } else { name.to_string() };
     let name = |content: &Content| match content {
-        Content::Constant(id, _) | Content::Derived(id, _) if graph.constant(*id).name.is_empty() => {
-            Ok("constant".to_string())
+        Content::Constant(id, _) => Ok(constant(&graph.constant(*id).name)),
+        Content::Derived(sources, role) => {
+            let made = draft.derived.get(&(sources.clone(), *role));
+            Ok(constant(made.map_or("", |made| &made.name)))
         }
-        Content::Constant(id, _) | Content::Derived(id, _) => Ok(graph.constant(*id).name.clone()),
         Content::Literal(origin, role, _) => within(*origin, role),
     };
     draft.initializers.iter().map(|initializer| Ok(taken.unique(name(&initializer.content)?))).collect()

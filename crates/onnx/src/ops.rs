@@ -43,7 +43,7 @@ use crate::layout::hints::Hints;
 use crate::view::View;
 use crate::{Error, Result, Target};
 use k2o_core::ops::Operator;
-use k2o_core::{CallId, Constant, ConstantExpr, DType, Graph, Node, Op, Operand, TensorType};
+use k2o_core::{CallId, Constant, ConstantExpr, DType, ExprKind, Graph, Node, Op, Operand, TensorType};
 
 /// The layouts in which an operator reads its inputs and leaves its output.
 #[derive(Clone, Debug)]
@@ -181,6 +181,19 @@ fn any_axes(site: &Site<'_>) -> Result<Layout> {
     }
 }
 
+/// What `make` makes of a weight. Where the weight is rounded, what it is made into is rounded last, so that it can be
+/// stored like that.
+fn derived(
+    source: &Constant,
+    make: impl FnOnce(&ConstantExpr) -> k2o_core::Result<ConstantExpr>,
+) -> Result<Constant> {
+    let expr = match source.expr.kind() {
+        ExprKind::Rounded(precise, narrow) => make(precise)?.rounded(*narrow)?,
+        _ => make(&source.expr)?,
+    };
+    Ok(Constant { expr, ..source.clone() })
+}
+
 /// Numbers as ONNX writes them.
 fn ints<T: TryInto<i64> + Copy>(numbers: &[T]) -> Result<Vec<i64>> {
     let convert = |&n: &T| n.try_into().map_err(|_| Error::unsupported("a number above the largest int64"));
@@ -283,8 +296,8 @@ impl<'a> Emit<'a> {
         let Some(id) = self.node.inputs.get(operand).and_then(|id| id.constant()) else {
             return Ok(Arg::Absent);
         };
-        let constant = Constant { expr: make(&source.expr)?, ..source.clone() };
-        Ok(self.draft.derived(id, role, constant))
+        let constant = derived(source, make)?;
+        Ok(self.draft.derived(vec![id], role, constant))
     }
 
     /// Integers that are part of what a node does, such as `axes`.

@@ -44,7 +44,7 @@ impl View {
 
     /// The same elements in the same order, called `dims`, which must be as many.
     pub fn called(self, dims: Vec<usize>) -> View {
-        debug_assert_eq!(self.dims.iter().product::<usize>(), dims.iter().product());
+        debug_assert_eq!(self.dims.iter().product::<usize>(), dims.iter().product::<usize>());
         View { dims, ..self }
     }
 

@@ -5,7 +5,7 @@ use super::Layout;
 use super::hints::Hints;
 use crate::draft::{Arg, Body, BodyPort, Draft, NodeSpec, TensorId};
 use crate::ops::{self, Emit, Layouts};
-use crate::{Error, Result};
+use crate::{Error, IoLayout, Result};
 use k2o_core::{CallId, Graph, Node, Operand, Port, TensorType, ValueId};
 use std::collections::BTreeMap;
 
@@ -153,13 +153,14 @@ pub(crate) struct Assigned {
     pub outputs: Vec<TensorId>,
 }
 
-/// Writes the graph into the empty `draft`, in execution order.
-pub(crate) fn assign(graph: &Graph, mut draft: Draft) -> Result<Assigned> {
+/// Writes the graph into the empty `draft`, in execution order; its inputs and outputs are in `io_layout`.
+pub(crate) fn assign(graph: &Graph, io_layout: IoLayout, mut draft: Draft) -> Result<Assigned> {
     let inputs: Vec<TensorId> = graph.inputs().iter().map(|_| draft.tensor()).collect();
-    let mut walk = Walk::new(graph, &inputs, None, &mut draft);
+    let mut walk = Walk::new(graph, &inputs, io_layout, None, &mut draft);
     walk.nodes()?;
     let outputs = walk.outputs(graph.outputs().iter(), &inputs)?;
     let seats = walk.seats;
+    draft.cast_narrow_weights(graph);
     Ok(Assigned { draft, seats, inputs, outputs })
 }
 
@@ -177,7 +178,7 @@ pub(crate) fn assign_body(
 ) -> Result<Body> {
     let around = std::mem::take(&mut draft.nodes);
     let tensors: Vec<TensorId> = inputs.iter().map(|&(tensor, _)| tensor).collect();
-    let mut walk = Walk::new(graph, &tensors, origin, draft);
+    let mut walk = Walk::new(graph, &tensors, IoLayout::ChannelsLast, origin, draft);
     walk.nodes()?;
     let ports: Vec<&Port> =
         graph.outputs().iter().enumerate().filter(|(at, _)| has_output(*at)).map(|(_, port)| port).collect();
@@ -196,6 +197,8 @@ pub(crate) fn assign_body(
 
 struct Walk<'a> {
     graph: &'a Graph,
+    /// The layout of the graph's inputs and outputs.
+    io_layout: IoLayout,
     /// Where nodes come from that do not say it.
     origin: Option<CallId>,
     draft: &'a mut Draft,
@@ -203,13 +206,19 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(graph: &'a Graph, inputs: &[TensorId], origin: Option<CallId>, draft: &'a mut Draft) -> Walk<'a> {
+    fn new(
+        graph: &'a Graph,
+        inputs: &[TensorId],
+        io_layout: IoLayout,
+        origin: Option<CallId>,
+        draft: &'a mut Draft,
+    ) -> Walk<'a> {
         let mut seats = Seats { seats: vec![None; graph.values().len()], ..Seats::default() };
         for (port, &tensor) in graph.inputs().iter().zip(inputs) {
-            let layout = Layout::keras(graph.value(port.value).r#type.shape.rank());
+            let layout = Layout::of_port(io_layout, graph.value(port.value).r#type.shape.rank());
             seats.set(port.value, Seat { tensor, layout });
         }
-        Walk { graph, origin, draft, seats }
+        Walk { graph, io_layout, origin, draft, seats }
     }
 
     fn nodes(&mut self) -> Result<()> {
@@ -231,7 +240,8 @@ impl<'a> Walk<'a> {
         for port in ports {
             let value = self.graph.value(port.value);
             let origin = value.producer.and_then(|id| self.graph.node(id).origin).or(self.origin);
-            let mut tensor = self.read(port.value, &Layout::keras(value.r#type.shape.rank()), origin)?;
+            let layout = Layout::of_port(self.io_layout, value.r#type.shape.rank());
+            let mut tensor = self.read(port.value, &layout, origin)?;
             if inputs.contains(&tensor) || outputs.contains(&tensor) {
                 tensor = self.draft.node(NodeSpec::new("Identity", [Arg::Tensor(tensor)]), origin);
             }

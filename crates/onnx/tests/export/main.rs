@@ -11,5 +11,6 @@ mod moving;
 mod net;
 mod nodes;
 mod operators;
+mod options;
 mod recurrent;
 mod recurrent_nodes;
