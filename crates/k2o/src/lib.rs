@@ -33,6 +33,7 @@ mod error;
 mod file;
 mod layer;
 mod model;
+mod sha256;
 mod summary;
 
 pub use array::Array;

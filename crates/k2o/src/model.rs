@@ -1,5 +1,6 @@
 //! An opened model.
 
+use crate::sha256::sha256;
 use crate::{Array, Error, ErrorKind, Result, Summary, batches, file, layer};
 use k2o_core::{Graph, Outline};
 use k2o_cpu::{DataView, Plan, PlanOptions, Session, StreamPlan, TensorView};
@@ -23,8 +24,12 @@ struct Inner {
     outline: Outline,
     provenance: Provenance,
     optimizer_parameters: u64,
+    sources: Sources,
     plan: OnceLock<Plan>,
 }
+
+/// What a model was read from, by the keys under which an exported file has the hashes.
+type Sources = Vec<(&'static str, Source)>;
 
 /// How to open a model.
 #[derive(Clone, Debug, Default)]
@@ -86,12 +91,12 @@ impl Model {
     /// ```
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Model> {
         let path = path.as_ref();
-        let archive = read_archive(path, options).map_err(|error| match error.kind() {
+        let (archive, sources) = read_archive(path, options).map_err(|error| match error.kind() {
             // The path is part of the message already.
             ErrorKind::Io => error,
             _ => error.in_file(path),
         })?;
-        Model::import(&archive, options).map_err(|error| error.in_file(path))
+        Model::import(&archive, sources, options).map_err(|error| error.in_file(path))
     }
 
     /// Opens a model that lies in memory: the bytes of a `.keras` archive, an `.h5` model or a JSON config.
@@ -105,8 +110,9 @@ impl Model {
     /// ```
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Model> {
         let options = OpenOptions::default();
-        let archive = Archive::read(&Source::from_bytes("model", bytes.into()), &options.limits)?;
-        Model::import(&archive, &options)
+        let source = Source::from_bytes("model", bytes.into());
+        let archive = Archive::read(&source, &options.limits)?;
+        Model::import(&archive, sources(source, None), &options)
     }
 
     /// Opens a model from `model.to_json()` and the bytes of a weights file, in the old or the new layout.
@@ -124,10 +130,10 @@ impl Model {
         let json = Source::from_bytes("the config", json.into());
         let weights = Source::from_bytes("the weights", weights.into());
         let archive = Archive::read_parts(&json, None, Some(&weights), &options.limits)?;
-        Model::import(&archive, &options)
+        Model::import(&archive, sources(json, Some(weights)), &options)
     }
 
-    fn import(archive: &Archive, options: &OpenOptions) -> Result<Model> {
+    fn import(archive: &Archive, sources: Sources, options: &OpenOptions) -> Result<Model> {
         let mut import_options = ImportOptions::default();
         import_options.limits = options.limits.clone();
         import_options.expose_states = options.expose_states;
@@ -141,18 +147,20 @@ impl Model {
             has_weights: archive.weights.is_some(),
         };
         let optimizer_parameters = archive.weights.as_ref().map_or(0, |store| store.optimizer_elements());
-        Model::new(imported.graph, imported.outline, provenance, optimizer_parameters)
+        Model::new(imported.graph, imported.outline, provenance, sources, optimizer_parameters)
     }
 
     fn new(
         graph: Graph,
         outline: Outline,
         provenance: Provenance,
+        sources: Sources,
         optimizer_parameters: u64,
     ) -> Result<Model> {
         let rewritten = k2o_core::rewrite(&graph).map_err(|error| Error::core(&error, &outline))?;
         let plan = OnceLock::new();
-        Ok(Model(Arc::new(Inner { graph, rewritten, outline, provenance, optimizer_parameters, plan })))
+        let inner = Inner { graph, rewritten, outline, provenance, optimizer_parameters, sources, plan };
+        Ok(Model(Arc::new(inner)))
     }
 
     /// The model that ends at a layer: its outputs, which bear its name, are the only ones, and inputs that they do
@@ -176,7 +184,7 @@ impl Model {
         let (graph, outline) = k2o_core::until(&self.0.graph, &self.0.outline, call)
             .map_err(|error| Error::core(&error, &self.0.outline))?;
         // The optimizer is of no part of the model.
-        Model::new(graph, outline, self.0.provenance.clone(), 0)
+        Model::new(graph, outline, self.0.provenance.clone(), self.0.sources.clone(), 0)
     }
 
     /// The layers with their output shapes and numbers of parameters, as Keras's `model.summary()` has them.
@@ -279,10 +287,13 @@ impl Model {
         StreamPlan::new(&self.0.rewritten).map_err(|error| self.cpu_error(&error))
     }
 
-    /// The model as ONNX.
+    /// The model as ONNX, with where it came from among its metadata, unless `options` have these keys: `keras_version`,
+    /// `source_format`, `source_sha256` (of the file, or of the config that stands alone) and `weights_sha256` (of
+    /// weights in a file of their own). The hash takes one reading of the file.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) where the opset lacks an operator.
+    /// [`Unsupported`](ErrorKind::Unsupported) where the opset lacks an operator, [`Input`](ErrorKind::Input) where the
+    /// model has no weights or the options do not fit it.
     ///
     /// ```
     /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/conv_only/keras3.keras");
@@ -297,7 +308,25 @@ impl Model {
             let message = "the model was opened without weights, which the exported file needs";
             return Err(Error::new(ErrorKind::Input, message));
         }
-        k2o_onnx::export(&self.0.rewritten, &self.0.outline, options).map_err(|error| self.onnx_error(&error))
+        let mut options = options.clone();
+        for (key, value) in self.record()? {
+            if !options.metadata.iter().any(|(given, _)| given == key) {
+                options = options.with_metadata(key, value);
+            }
+        }
+        k2o_onnx::export(&self.0.rewritten, &self.0.outline, &options)
+            .map_err(|error| self.onnx_error(&error))
+    }
+
+    /// Where the model came from, as an exported file has it.
+    fn record(&self) -> Result<Vec<(&'static str, String)>> {
+        let Provenance { format, keras_version, .. } = &self.0.provenance;
+        let mut record = vec![("source_format", format.clone())];
+        record.extend(keras_version.clone().map(|version| ("keras_version", version)));
+        for (key, source) in &self.0.sources {
+            record.push((key, sha256(source)?));
+        }
+        Ok(record)
     }
 
     /// Names and types of the inputs, in the model's order.
@@ -382,8 +411,13 @@ fn view(array: &Array) -> Result<TensorView<'_>> {
     TensorView::new(array.shape(), data).map_err(|error| Error::new(ErrorKind::Input, error.to_string()))
 }
 
+fn sources(source: Source, weights: Option<Source>) -> Sources {
+    let weights = weights.map(|weights| ("weights_sha256", weights));
+    [("source_sha256", source)].into_iter().chain(weights).collect()
+}
+
 /// Finds out what lies at `path`.
-fn read_archive(path: &Path, options: &OpenOptions) -> Result<Archive> {
+fn read_archive(path: &Path, options: &OpenOptions) -> Result<(Archive, Sources)> {
     let limits = &options.limits;
     if path.is_dir() {
         let names = file::names_in(path)?;
@@ -393,7 +427,8 @@ fn read_archive(path: &Path, options: &OpenOptions) -> Result<Archive> {
             let weights = file::open(&path.join("model.weights.h5"))?;
             let metadata =
                 has("metadata.json").then(|| file::open(&path.join("metadata.json"))).transpose()?;
-            return Ok(Archive::read_parts(&config, metadata.as_ref(), Some(&weights), limits)?);
+            let archive = Archive::read_parts(&config, metadata.as_ref(), Some(&weights), limits)?;
+            return Ok((archive, sources(config, Some(weights))));
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let error = k2o_keras::describe_folder(&names).unwrap_or_else(|| {
@@ -404,8 +439,10 @@ fn read_archive(path: &Path, options: &OpenOptions) -> Result<Archive> {
         return Err(error.into());
     }
     let source = file::open(path)?;
-    Ok(match &options.weights {
-        Some(weights) => Archive::read_parts(&source, None, Some(&file::open(weights)?), limits)?,
+    let weights = options.weights.as_deref().map(file::open).transpose()?;
+    let archive = match &weights {
+        Some(weights) => Archive::read_parts(&source, None, Some(weights), limits)?,
         None => Archive::read(&source, limits)?,
-    })
+    };
+    Ok((archive, sources(source, weights)))
 }

@@ -1,11 +1,13 @@
-//! `convert MODEL [-o OUT.onnx] [--opset N] [--target RUNTIME] [--assume-right-padded]`
+//! `convert MODEL [-o OUT.onnx] [options]`
 
 use super::{ModelArgs, Opened, bytes, grouped};
 use crate::failure::Failure;
 use crate::output::write_whole;
-use k2o::ExportOptions;
-use k2o::onnx::Target;
+use k2o::onnx::{IoLayout, Target, WeightsType};
+use k2o::{ExportOptions, Model};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Instant;
 
 #[derive(Debug, clap::Args)]
@@ -15,33 +17,98 @@ pub(crate) struct Args {
     /// Where to write [default: the model's name with .onnx]
     #[arg(short, long, value_name = "OUT.onnx")]
     output: Option<PathBuf>,
-    /// The ONNX operator set
+    /// The ONNX operator set: 13 to 28
     #[arg(long, value_name = "N", default_value_t = ExportOptions::default().opset)]
     opset: i64,
     /// The runtime that the file is for: onnxruntime or tract [default: any that follows the standard, as onnxruntime
     /// does]
     #[arg(long, value_name = "RUNTIME")]
     target: Option<Target>,
+    /// Fixes the batch of all inputs
+    #[arg(long, value_name = "N")]
+    batch: Option<NonZeroUsize>,
+    /// Fixes sizes of an input, such as input=1,100,3, in Keras's order of axes; None leaves one as it is. The name may be
+    /// left out where there is one input; may be given several times
+    #[arg(long, value_name = "NAME=SIZES")]
+    input_shape: Vec<InputShape>,
+    /// The order of the axes of inputs and outputs: channels-last as in Keras, or channels-first
+    #[arg(long, value_name = "LAYOUT", default_value_t)]
+    io_layout: IoLayout,
+    /// The type in which weights are stored, all but vectors: f32, f16 or bf16. All is computed in f32
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    weights_type: WeightsType,
+    /// Writes weights to a file of their own beside the model, named by its content; models above 1.9 GiB always are
+    #[arg(long)]
+    external_data: bool,
     /// Masks only ever leave out the last steps of a row, so that LSTM, GRU and RNN can be told the lengths
     #[arg(long)]
     assume_right_padded: bool,
 }
 
+/// `NAME=1,100,3` or, for the only input, `1,100,3`.
+#[derive(Clone, Debug, PartialEq)]
+struct InputShape {
+    name: Option<String>,
+    sizes: Vec<Option<usize>>,
+}
+
+impl FromStr for InputShape {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<InputShape, String> {
+        // A name may hold `=`, sizes may not.
+        let (name, sizes) = match text.rsplit_once('=') {
+            Some((name, sizes)) => (Some(name.to_string()), sizes),
+            None => (None, text),
+        };
+        let sizes = sizes.trim().trim_start_matches(['(', '[']).trim_end_matches([')', ']']);
+        let size = |size: &str| match size.trim() {
+            "None" | "?" => Ok(None),
+            number => number.parse().map(Some).map_err(|_| {
+                format!("{number:?} is no size; expected numbers or None, as in input=None,100,3")
+            }),
+        };
+        Ok(InputShape { name, sizes: sizes.split(',').map(size).collect::<Result<_, _>>()? })
+    }
+}
+
 impl Args {
-    fn options(&self) -> ExportOptions {
-        let options = ExportOptions::default().with_opset(self.opset);
-        let options = options.with_right_padding(self.assume_right_padded);
-        match self.target {
-            Some(target) => options.with_target(target),
-            None => options,
+    fn options(&self, model: &Model) -> Result<ExportOptions, Failure> {
+        let mut options = ExportOptions::default()
+            .with_opset(self.opset)
+            .with_right_padding(self.assume_right_padded)
+            .with_io_layout(self.io_layout)
+            .with_weights_type(self.weights_type)
+            .with_external_data(self.external_data);
+        if let Some(target) = self.target {
+            options = options.with_target(target);
         }
+        if let Some(batch) = self.batch {
+            options = options.with_batch(batch.get());
+        }
+        for shape in &self.input_shape {
+            let name = match (&shape.name, model.inputs().as_slice()) {
+                (Some(name), _) => name.clone(),
+                (None, [input]) => input.name.clone(),
+                (None, inputs) => {
+                    let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+                    return Err(Failure::Usage(format!(
+                        "--input-shape: the model has the inputs {}; name the one that is meant, as in {}=..",
+                        names.join(", "),
+                        names.first().unwrap_or(&"input")
+                    )));
+                }
+            };
+            options = options.with_input_shape(name, shape.sizes.iter().copied());
+        }
+        Ok(options)
     }
 }
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let start = Instant::now();
     let Opened { model, paths } = args.model.open_with_weights()?;
-    let export = model.to_onnx(&args.options())?;
+    let export = model.to_onnx(&args.options(&model)?)?;
     let target = args.output.clone().unwrap_or_else(|| args.model.model.with_extension("onnx"));
     let written = write_whole(&target, &paths, |writer| {
         export.write_to(writer).map_err(|error| match error.kind() {
@@ -66,4 +133,28 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
         bytes(written),
         start.elapsed().as_secs_f64() * 1e3,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_read_as_keras_prints_them() {
+        let shape = |name: Option<&str>, sizes: &[Option<usize>]| {
+            Ok(InputShape { name: name.map(str::to_string), sizes: sizes.to_vec() })
+        };
+        for (text, expected) in [
+            ("x=1,100,3", shape(Some("x"), &[Some(1), Some(100), Some(3)])),
+            ("1,100", shape(None, &[Some(1), Some(100)])),
+            ("a=b=None, ?, 3", shape(Some("a=b"), &[None, None, Some(3)])),
+            ("x=(None, 100, 3)", shape(Some("x"), &[None, Some(100), Some(3)])),
+            ("x=[8]", shape(Some("x"), &[Some(8)])),
+        ] {
+            assert_eq!(text.parse(), expected, "{text}");
+        }
+        for text in ["", "x=", "x=1,,2", "x=-1", "x=1.5", "x=1,batch"] {
+            assert!(text.parse::<InputShape>().is_err(), "{text}");
+        }
+    }
 }

@@ -52,7 +52,7 @@ mod tests {
         let graph = builder.finish();
         let rounded = round_weights(&graph, DType::BF16).unwrap();
         assert_eq!(rounded.constants().len(), 2);
-        let run = |graph| run_reference(graph, &[Tensor::f64(&[1, 1], vec![1.0]).unwrap()], &[]).unwrap();
+        let run = |graph| run_reference(graph, &[Tensor::f64([1, 1], vec![1.0]).unwrap()], &[]).unwrap();
         let kernel = f64::from(half::bf16::from_f64(third).to_f32());
         assert_eq!(run(&rounded).outputs[0].as_f64().unwrap(), [(kernel + third) * kernel]);
         assert_eq!(run(&graph).outputs[0].as_f64().unwrap(), [(third + third) * third]);

@@ -43,6 +43,9 @@ macro_rules! read_at_for_bytes {
 
 read_at_for_bytes!(Vec<u8>, Arc<[u8]>, &'static [u8]);
 
+/// How many bytes are read at a time where all are read.
+const PIECE: u64 = 1 << 18;
+
 /// A named sequence of bytes, cheap to clone.
 #[derive(Clone)]
 pub struct Source {
@@ -86,6 +89,24 @@ impl Source {
         let mut bytes = zeros(len)?;
         self.read_at(offset, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Calls `visit` with all bytes, piece by piece.
+    ///
+    /// # Errors
+    /// [`Io`](crate::ErrorKind::Io) where they cannot be read.
+    pub fn read_in_order(&self, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let len = self.len()?;
+        let mut buffer = zeros(len.min(PIECE))?;
+        let mut offset = 0;
+        while offset < len {
+            let piece = (len - offset).min(PIECE);
+            let (now, _) = buffer.split_at_mut(piece as usize);
+            self.read_at(offset, now)?;
+            visit(now);
+            offset += piece;
+        }
+        Ok(())
     }
 
     /// The first `len` bytes, or all if there are fewer.
@@ -186,6 +207,17 @@ mod tests {
         assert_eq!(window.read(1, 3).unwrap_err().kind(), ErrorKind::Malformed);
         assert!(window.read_at(2, &mut [0; 2]).is_err());
         assert!(window.read_at(u64::MAX, &mut [0; 2]).is_err());
+    }
+
+    #[test]
+    fn all_bytes_are_read_in_their_order() {
+        for len in [0, 1, PIECE - 1, PIECE, 2 * PIECE + 3] {
+            let bytes: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+            let mut read = Vec::new();
+            let source = Source::from_bytes("all", bytes.clone());
+            source.read_in_order(&mut |piece| read.extend_from_slice(piece)).unwrap();
+            assert!(read == bytes, "{len} bytes");
+        }
     }
 
     #[test]
