@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-OPSETS = (13, 15, 17, 18, 20, 21, 23)
+OPSETS = (13, 15, 17, 18, 20, 21, 23, 28)
 FORBIDDEN = {"Loop", "ConstantOfShape"}
 
 

@@ -1,7 +1,7 @@
 //! `Unary`: one node where the opset has the function, else its formula; in any layout.
 //!
-//! `Gelu` is an operator from opset 20 on, `Mish` from 18 on, `HardSwish` from 14 on, `Swish` (silu)
-//! from 24 on.
+//! `Gelu` is an operator from opset 20 on, `Mish` from 18 on, `HardSwish` from 14 on; `Swish`
+//! (silu) is one from 24 on, but onnxruntime 1.32 has it in opset 24 only.
 
 use super::{Emit, Layouts, Lower, TakesFlat, Tie, any_layout};
 use crate::draft::{Arg, NodeSpec, TensorId};
@@ -45,7 +45,6 @@ impl Lower for Unary {
             Unary::Softplus => node("Softplus"),
             Unary::Softsign => node("Softsign"),
             Unary::Exp => node("Exp"),
-            Unary::Silu if opset >= 24 => node("Swish"),
             Unary::Silu => NodeSpec::new("Mul", [x, emit.call("Sigmoid", [x])]),
             Unary::HardSilu if opset >= 14 => node("HardSwish"),
             Unary::HardSilu => {
