@@ -1,5 +1,9 @@
 //! Weights: small expressions over stored tensors, evaluated one at a time.
 
+mod elements;
+mod order;
+mod pieces;
+
 use crate::ops::{Concat, Operator, Slice};
 use crate::tensor::{dot, element_count, for_each_index, strides};
 use crate::{DType, Error, ErrorKind, Result, Tensor};
@@ -44,9 +48,16 @@ impl Constant {
         self.expr.evaluate()
     }
 
-    /// The elements in single precision.
+    /// The elements in single precision: those of [`evaluate`](Self::evaluate), rounded.
     ///
-    /// What is stored as `float32` is passed on bit for bit, NaN payloads included.
+    /// What is stored as `float32` is passed on bit for bit, NaN payloads included; any other NaN is [`f32::NAN`].
+    ///
+    /// Floating-point numbers are computed some thousands at a time, so that memory is needed for what the expression
+    /// reads, as it is stored, for the result, and for at most 16 MiB beside. Only what is computed and then
+    /// [permuted](ConstantExpr::permute) is in memory as a whole, in double precision.
+    ///
+    /// # Errors
+    /// As [`ConstantExpr::evaluate`], and [`Limit`](ErrorKind::Limit) where the result does not fit memory.
     pub fn to_f32(&self) -> Result<Vec<f32>> {
         if let ExprKind::Stored(stored) = self.expr.kind()
             && stored.dtype() == DType::F32
@@ -54,6 +65,9 @@ impl Constant {
             let bytes = read_checked(stored.as_ref())?;
             let (chunks, _) = bytes.as_chunks::<4>();
             return Ok(chunks.iter().map(|c| f32::from_le_bytes(*c)).collect());
+        }
+        if self.expr.is_float() {
+            return pieces::to_f32(&self.expr);
         }
         Ok(self.evaluate()?.to_f32())
     }
@@ -107,8 +121,24 @@ pub enum Arithmetic {
     Mul,
     /// `a / b`
     Div,
-    /// The larger.
+    /// The larger; the other one where one is NaN.
     Max,
+}
+
+impl Arithmetic {
+    /// The result for two elements.
+    #[inline]
+    fn apply(self, x: f64, y: f64) -> f64 {
+        match self {
+            Arithmetic::Add => x + y,
+            Arithmetic::Sub => x - y,
+            Arithmetic::Mul => x * y,
+            Arithmetic::Div => x / y,
+            // Of zeros of both signs, `f64::max` may return either.
+            Arithmetic::Max if x > y || y.is_nan() => x,
+            Arithmetic::Max => y,
+        }
+    }
 }
 
 impl ConstantExpr {
@@ -274,6 +304,21 @@ impl ConstantExpr {
         }
     }
 
+    /// Whether everything that is read for it is floating-point numbers, as they then are its elements.
+    fn is_float(&self) -> bool {
+        match self.kind() {
+            ExprKind::Stored(stored) => stored.dtype().is_float(),
+            ExprKind::Literal(tensor) => tensor.as_f64().is_ok(),
+            ExprKind::Permute(a, _)
+            | ExprKind::Reshape(a)
+            | ExprKind::Sqrt(a)
+            | ExprKind::Sum(a, _)
+            | ExprKind::Slice(a, _, _) => a.is_float(),
+            ExprKind::Arithmetic(_, a, b) => a.is_float() && b.is_float(),
+            ExprKind::Concat(parts, _) => parts.iter().all(ConstantExpr::is_float),
+        }
+    }
+
     /// The elements, computed in `f64`.
     ///
     /// # Errors
@@ -299,13 +344,7 @@ impl ConstantExpr {
                 let mut data = Vec::with_capacity(element_count(self.shape())?);
                 for_each_index(self.shape(), |index| {
                     let (x, y) = (x[dot(index, &sa)], y[dot(index, &sb)]);
-                    data.push(match op {
-                        Arithmetic::Add => x + y,
-                        Arithmetic::Sub => x - y,
-                        Arithmetic::Mul => x * y,
-                        Arithmetic::Div => x / y,
-                        Arithmetic::Max => x.max(y),
-                    });
+                    data.push(op.apply(x, y));
                 });
                 Tensor::f64(self.shape(), data)
             }

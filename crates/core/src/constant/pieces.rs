@@ -1,0 +1,311 @@
+//! Evaluates an expression some thousands of elements at a time.
+//!
+//! What is stored is read once each and kept as it is stored. Every operation then gives any range of its elements in
+//! row-major order, from ranges of its operands': a reshape changes nothing, slices and concatenations shift ranges, and
+//! what is permuted or repeated is gathered from memory. The operations and their order are those of
+//! [`ConstantExpr::evaluate`], so that the results are the same.
+
+use super::elements::{Elements, Loaded};
+use super::order::Order;
+use super::{Arithmetic, ConstantExpr, ExprKind, broadcast_strides};
+use crate::tensor::element_count;
+use crate::{Error, Result};
+use std::borrow::Cow;
+
+/// How many elements are computed at a time, and how many numbers are kept because they are used again and again.
+#[derive(Clone, Copy)]
+struct Sizes {
+    block: usize,
+    kept: usize,
+}
+
+/// A block for each of 64 nested operations and everything kept take 8 MiB each.
+const SIZES: Sizes = Sizes { block: 1 << 14, kept: 1 << 20 };
+
+/// The elements of an expression of floating-point numbers in single precision; each NaN is [`f32::NAN`].
+pub(super) fn to_f32(expr: &ConstantExpr) -> Result<Vec<f32>> {
+    computed(expr, SIZES, round)
+}
+
+/// Which of two NaNs an operation passes on, and with which sign, is not the same on every machine.
+fn round(x: f64) -> f32 {
+    if x.is_nan() { f32::NAN } else { x as f32 }
+}
+
+fn computed<T>(expr: &ConstantExpr, sizes: Sizes, convert: impl Fn(f64) -> T) -> Result<Vec<T>> {
+    let mut builder = Builder { loaded: Loaded::default(), sizes };
+    let piece = builder.piece(expr)?;
+    collect(&piece, element_count(expr.shape())?, sizes.block, convert)
+}
+
+/// All `count` elements of `piece`.
+fn collect<T>(piece: &Piece<'_>, count: usize, block: usize, convert: impl Fn(f64) -> T) -> Result<Vec<T>> {
+    let mut elements = Vec::new();
+    let error = |_| Error::limit(format!("{count} numbers do not fit memory"));
+    elements.try_reserve_exact(count).map_err(error)?;
+    let mut buffers = Buffers { block, free: Vec::new() };
+    let mut out = buffers.take(block.min(count));
+    for start in (0..count).step_by(block) {
+        let out = &mut out[..block.min(count - start)];
+        piece.read(start, out, &mut buffers);
+        elements.extend(out.iter().map(|&x| convert(x)));
+    }
+    Ok(elements)
+}
+
+/// An expression that can be read in ranges.
+enum Piece<'a> {
+    Gather(Gather<'a>),
+    /// Another one's elements, repeated: one that is too large to keep.
+    Repeat(Box<Piece<'a>>, Order),
+    Sqrt(Box<Piece<'a>>),
+    /// Both of the size of the result.
+    Arithmetic(Arithmetic, Box<Piece<'a>>, Box<Piece<'a>>),
+    /// Sums over `extent` elements that are `inner` apart.
+    Sum {
+        of: Box<Piece<'a>>,
+        extent: usize,
+        inner: usize,
+    },
+    /// Of every `whole` elements the `len` from `start` on.
+    Slice {
+        of: Box<Piece<'a>>,
+        whole: usize,
+        start: usize,
+        len: usize,
+    },
+    /// So many elements of each part, over and over.
+    Concat {
+        parts: Vec<(Piece<'a>, usize)>,
+        whole: usize,
+    },
+}
+
+/// What is in memory, in the order that one after the other of `orders` says.
+struct Gather<'a> {
+    elements: Elements<'a>,
+    orders: Vec<Order>,
+}
+
+/// Makes pieces of expressions.
+struct Builder {
+    loaded: Loaded,
+    /// What may still be kept.
+    sizes: Sizes,
+}
+
+impl Builder {
+    fn piece<'a>(&mut self, expr: &'a ConstantExpr) -> Result<Piece<'a>> {
+        let shape = expr.shape();
+        element_count(shape)?;
+        Ok(match expr.kind() {
+            ExprKind::Stored(stored) => Piece::of(self.loaded.get(stored)?),
+            ExprKind::Literal(tensor) => Piece::of(Elements::Numbers(Cow::Borrowed(tensor.as_f64()?))),
+            ExprKind::Reshape(a) => self.piece(a)?,
+            ExprKind::Permute(a, permutation) => {
+                let piece = self.piece(a)?;
+                match Order::permuted(a.shape(), permutation).filter(|order| !order.is_identity()) {
+                    Some(order) => {
+                        Piece::Gather(self.in_memory(piece, element_count(shape)?)?.in_order(order))
+                    }
+                    None => piece,
+                }
+            }
+            ExprKind::Sqrt(a) => Piece::Sqrt(Box::new(self.piece(a)?)),
+            ExprKind::Arithmetic(op, a, b) => {
+                let (a, b) = (self.operand(a, shape)?, self.operand(b, shape)?);
+                Piece::Arithmetic(*op, Box::new(a), Box::new(b))
+            }
+            ExprKind::Sum(a, axis) => {
+                let of = Box::new(self.piece(a)?);
+                let (extent, inner) = (a.shape()[*axis], a.shape()[axis + 1..].iter().product());
+                Piece::Sum { of, extent, inner }
+            }
+            ExprKind::Slice(a, axis, start) => {
+                let of = Box::new(self.piece(a)?);
+                let inner: usize = shape[axis + 1..].iter().product();
+                let (whole, start, len) = (a.shape()[*axis] * inner, start * inner, shape[*axis] * inner);
+                Piece::Slice { of, whole, start, len }
+            }
+            ExprKind::Concat(parts, axis) => {
+                let len = |shape: &[usize]| shape[*axis..].iter().product::<usize>();
+                let part = |part: &'a ConstantExpr| Ok((self.piece(part)?, len(part.shape())));
+                Piece::Concat { parts: parts.iter().map(part).collect::<Result<_>>()?, whole: len(shape) }
+            }
+        })
+    }
+
+    /// An operand of something of the shape `target`, repeated to its size.
+    fn operand<'a>(&mut self, expr: &'a ConstantExpr, target: &[usize]) -> Result<Piece<'a>> {
+        let piece = self.piece(expr)?;
+        let count = element_count(expr.shape())?;
+        let order = match Order::new(target, &broadcast_strides(expr.shape(), target)) {
+            Some(order) if count != element_count(target)? => order,
+            _ => return Ok(piece),
+        };
+        let is_cheap = matches!(&piece, Piece::Gather(gather) if gather.orders.is_empty());
+        if !is_cheap && count > self.sizes.kept {
+            return Ok(Piece::Repeat(Box::new(piece), order));
+        }
+        if !is_cheap {
+            self.sizes.kept -= count;
+        }
+        let gather = if is_cheap { self.in_memory(piece, count)? } else { self.kept(&piece, count)? };
+        Ok(Piece::Gather(gather.in_order(order)))
+    }
+
+    /// What can be gathered as it is, or its elements.
+    fn in_memory<'a>(&self, piece: Piece<'a>, count: usize) -> Result<Gather<'a>> {
+        match piece {
+            Piece::Gather(gather) => Ok(gather),
+            piece => self.kept(&piece, count),
+        }
+    }
+
+    fn kept(&self, piece: &Piece<'_>, count: usize) -> Result<Gather<'static>> {
+        let numbers = collect(piece, count, self.sizes.block, |x| x)?;
+        Ok(Gather { elements: Elements::Numbers(Cow::Owned(numbers)), orders: Vec::new() })
+    }
+}
+
+impl<'a> Piece<'a> {
+    fn of(elements: Elements<'a>) -> Piece<'a> {
+        Piece::Gather(Gather { elements, orders: Vec::new() })
+    }
+
+    /// Fills `out`, which is no longer than a block, with the elements from `start` on.
+    fn read(&self, start: usize, out: &mut [f64], buffers: &mut Buffers) {
+        if out.is_empty() {
+            return;
+        }
+        match self {
+            Piece::Gather(gather) => gather.read(start, out),
+            Piece::Repeat(of, order) => order.for_each_run(start, out.len(), |run| {
+                let out = &mut out[run.at..run.at + run.len];
+                // What is repeated has its last axis in order, or but one element there.
+                match out {
+                    [first, rest @ ..] if run.step == 0 => {
+                        of.read(run.from, std::slice::from_mut(first), buffers);
+                        rest.fill(*first);
+                    }
+                    out => of.read(run.from, out, buffers),
+                }
+            }),
+            Piece::Sqrt(of) => {
+                of.read(start, out, buffers);
+                out.iter_mut().for_each(|x| *x = x.sqrt());
+            }
+            Piece::Arithmetic(op, a, b) => {
+                a.read(start, out, buffers);
+                let mut other = buffers.take(out.len());
+                b.read(start, &mut other, buffers);
+                apply(*op, out, &other);
+                buffers.give(other);
+            }
+            Piece::Sum { of, extent, inner } => sum(of, *extent, *inner, start, out, buffers),
+            Piece::Slice { of, whole, start: first, len } => {
+                let mut at = 0;
+                while at < out.len() {
+                    let (row, column) = ((start + at) / len, (start + at) % len);
+                    let n = (len - column).min(out.len() - at);
+                    of.read(row * whole + first + column, &mut out[at..at + n], buffers);
+                    at += n;
+                }
+            }
+            Piece::Concat { parts, whole } => {
+                let mut at = 0;
+                while at < out.len() {
+                    let (row, mut column) = ((start + at) / whole, (start + at) % whole);
+                    for (part, len) in parts {
+                        let n = len.saturating_sub(column).min(out.len() - at);
+                        part.read(row * len + column, &mut out[at..at + n], buffers);
+                        at += n;
+                        column = column.saturating_sub(*len);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Gather<'_> {
+    /// The same in another order.
+    fn in_order(mut self, order: Order) -> Self {
+        self.orders.insert(0, order);
+        self
+    }
+
+    fn read(&self, start: usize, out: &mut [f64]) {
+        let Some((first, inner)) = self.orders.split_first() else {
+            return self.elements.read(start, 1, out);
+        };
+        first.for_each_run(start, out.len(), |run| {
+            let out = &mut out[run.at..run.at + run.len];
+            if inner.is_empty() {
+                return self.elements.read(run.from, run.step, out);
+            }
+            for (i, x) in out.iter_mut().enumerate() {
+                let place = inner.iter().fold(run.from + i * run.step, |place, order| order.place(place));
+                self.elements.read(place, 1, std::slice::from_mut(x));
+            }
+        });
+    }
+}
+
+fn apply(op: Arithmetic, x: &mut [f64], y: &[f64]) {
+    #[inline]
+    fn each(x: &mut [f64], y: &[f64], op: impl Fn(f64, f64) -> f64) {
+        x.iter_mut().zip(y).for_each(|(x, &y)| *x = op(*x, y));
+    }
+    match op {
+        Arithmetic::Add => each(x, y, |x, y| Arithmetic::Add.apply(x, y)),
+        Arithmetic::Sub => each(x, y, |x, y| Arithmetic::Sub.apply(x, y)),
+        Arithmetic::Mul => each(x, y, |x, y| Arithmetic::Mul.apply(x, y)),
+        Arithmetic::Div => each(x, y, |x, y| Arithmetic::Div.apply(x, y)),
+        Arithmetic::Max => each(x, y, |x, y| Arithmetic::Max.apply(x, y)),
+    }
+}
+
+/// Sums `extent` elements of `of` that are `inner` apart, each from the first to the last.
+fn sum(of: &Piece<'_>, extent: usize, inner: usize, start: usize, out: &mut [f64], buffers: &mut Buffers) {
+    out.fill(std::iter::empty::<f64>().sum());
+    let mut at = 0;
+    while at < out.len() {
+        let (outer, column) = ((start + at) / inner, (start + at) % inner);
+        let n = (inner - column).min(out.len() - at);
+        let sums = &mut out[at..at + n];
+        // Rows that are wanted as a whole lie one after the other.
+        let rows_at_once = if n == inner { (buffers.block / inner).max(1) } else { 1 };
+        for first in (0..extent).step_by(rows_at_once) {
+            let mut rows = buffers.take(rows_at_once.min(extent - first) * n);
+            of.read((outer * extent + first) * inner + column, &mut rows, buffers);
+            for row in rows.chunks_exact(n) {
+                sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+            }
+            buffers.give(rows);
+        }
+        at += n;
+    }
+}
+
+/// Memory for blocks, used again and again.
+struct Buffers {
+    block: usize,
+    free: Vec<Vec<f64>>,
+}
+
+impl Buffers {
+    /// So many numbers of any value.
+    fn take(&mut self, len: usize) -> Vec<f64> {
+        let mut buffer = self.free.pop().unwrap_or_else(|| Vec::with_capacity(self.block));
+        buffer.resize(len, 0.0);
+        buffer
+    }
+
+    fn give(&mut self, buffer: Vec<f64>) {
+        self.free.push(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+//! By pieces, expressions have the bits that they have as a whole, whatever the sizes of the pieces.
+
+use super::*;
+use crate::{Constant, DType, StoredTensor, Tensor};
+use half::{bf16, f16};
+use proptest::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Numbers in a file, and how often they were read.
+#[derive(Debug)]
+struct File {
+    shape: Vec<usize>,
+    dtype: DType,
+    bytes: Vec<u8>,
+    reads: AtomicUsize,
+}
+
+impl StoredTensor for File {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    fn read(&self) -> Result<Vec<u8>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        Ok(self.bytes.clone())
+    }
+}
+
+/// `numbers` as they are when stored as `dtype`, in the shape `shape`, over and over if they are too few.
+fn file(shape: &[usize], dtype: DType, numbers: &[f64]) -> Arc<File> {
+    let numbers = numbers.iter().cycle().take(shape.iter().product());
+    let bytes = numbers.flat_map(|&x| match dtype {
+        DType::F16 => f16::from_f64(x).to_le_bytes().to_vec(),
+        DType::BF16 => bf16::from_f64(x).to_le_bytes().to_vec(),
+        DType::F32 => (x as f32).to_le_bytes().to_vec(),
+        _ => x.to_le_bytes().to_vec(),
+    });
+    Arc::new(File { shape: shape.to_vec(), dtype, bytes: bytes.collect(), reads: AtomicUsize::new(0) })
+}
+
+/// Numbers of every kind.
+const NUMBERS: [f64; 16] = [
+    1.0,
+    -2.5,
+    0.1,
+    f64::NAN,
+    3.0,
+    -0.0,
+    f64::INFINITY,
+    1e-45,
+    -7.25,
+    0.0,
+    1e30,
+    f64::NEG_INFINITY,
+    1.0 / 3.0,
+    -f64::NAN,
+    1e300,
+    12345.678,
+];
+
+/// Decisions, one after the other; 0 when there are no more.
+struct Choices<'a>(std::slice::Iter<'a, usize>);
+
+impl Choices<'_> {
+    fn below(&mut self, n: usize) -> usize {
+        self.0.next().map_or(0, |choice| choice % n.max(1))
+    }
+
+    /// An axis, if there is any.
+    fn axis(&mut self, expr: &ConstantExpr) -> Option<usize> {
+        (!expr.shape().is_empty()).then(|| self.below(expr.shape().len()))
+    }
+
+    fn leaf(&mut self, shape: &[usize]) -> ConstantExpr {
+        let mut numbers = NUMBERS;
+        numbers.rotate_left(self.below(NUMBERS.len()));
+        let dtype = [DType::F32, DType::F64, DType::F16, DType::BF16, DType::Bool][self.below(5)];
+        if dtype == DType::Bool {
+            let numbers = numbers.into_iter().cycle().take(shape.iter().product()).collect();
+            return ConstantExpr::literal(Tensor::f64(shape, numbers).unwrap());
+        }
+        ConstantExpr::stored(file(shape, dtype, &numbers))
+    }
+
+    fn shape(&mut self) -> Vec<usize> {
+        (0..self.below(5)).map(|_| [1, 2, 3, 4, 5, 7, 0][self.below(7)]).collect()
+    }
+
+    /// Something of a shape that broadcasts to that of `expr`.
+    fn partner(&mut self, expr: &ConstantExpr) -> ConstantExpr {
+        let mut other = expr.clone();
+        if self.below(2) == 0 {
+            let kept = &expr.shape()[self.below(expr.shape().len() + 1)..];
+            let shape: Vec<usize> = kept.iter().map(|&n| if self.below(2) == 0 { 1 } else { n }).collect();
+            return self.leaf(&shape);
+        }
+        for axis in 0..expr.shape().len() {
+            if self.below(2) == 0 && expr.shape()[axis] > 0 {
+                other = other.slice(axis, 0..1).unwrap();
+            }
+        }
+        other
+    }
+
+    /// One more operation on `expr`.
+    fn operation(&mut self, expr: &ConstantExpr) -> Option<ConstantExpr> {
+        let shape = expr.shape();
+        Some(match self.below(8) {
+            0 => expr.sqrt(),
+            1 => {
+                let mut permutation: Vec<usize> = (0..shape.len()).collect();
+                for axis in 0..shape.len() {
+                    permutation.swap(axis, self.below(axis + 1));
+                }
+                expr.permute(&permutation).unwrap()
+            }
+            2 => {
+                // Two axes as one, or one as two.
+                let at = self.axis(expr)?;
+                let mut sizes = shape.to_vec();
+                let size = sizes.remove(at);
+                match sizes.get_mut(at) {
+                    Some(next) if self.below(2) == 0 => *next *= size,
+                    _ => {
+                        let part = [2, 3, 1, size][self.below(4)];
+                        let parts = if part > 0 && size.is_multiple_of(part) {
+                            [part, size / part]
+                        } else {
+                            [1, size]
+                        };
+                        sizes.splice(at..at, parts);
+                    }
+                }
+                expr.reshape(&sizes).unwrap()
+            }
+            3 => expr.sum(self.axis(expr)?).unwrap(),
+            4 => {
+                let axis = self.axis(expr)?;
+                let from = self.below(shape[axis] + 1);
+                let to = from + self.below(shape[axis] - from + 1);
+                expr.slice(axis, from..to).unwrap()
+            }
+            5 => {
+                let axis = self.axis(expr)?;
+                let mut sizes = shape.to_vec();
+                sizes[axis] = self.below(3);
+                let parts = [expr.clone(), self.leaf(&sizes), expr.clone()];
+                let first = self.below(2);
+                ConstantExpr::concat(&parts[first..=first + 1 + self.below(2 - first)], axis).unwrap()
+            }
+            _ => {
+                let ops =
+                    [Arithmetic::Mul, Arithmetic::Add, Arithmetic::Sub, Arithmetic::Div, Arithmetic::Max];
+                let (op, partner) = (ops[self.below(5)], self.partner(expr));
+                let (a, b) = if self.below(2) == 0 { (expr, &partner) } else { (&partner, expr) };
+                a.arithmetic(op, b).unwrap()
+            }
+        })
+    }
+}
+
+/// An expression of stored and literal numbers with so many operations.
+fn expression() -> impl Strategy<Value = ConstantExpr> {
+    (prop::collection::vec(any::<usize>(), 0..200), 0..12usize).prop_map(|(choices, operations)| {
+        let mut choices = Choices(choices.iter());
+        let shape = choices.shape();
+        let mut expr = choices.leaf(&shape);
+        for _ in 0..operations {
+            let next = choices.operation(&expr).unwrap_or_else(|| expr.clone());
+            if next.shape().iter().product::<usize>() <= 3000 {
+                expr = next;
+            }
+        }
+        expr
+    })
+}
+
+/// What [`to_f32`] should give.
+fn expected(expr: &ConstantExpr) -> Vec<u32> {
+    expr.evaluate().unwrap().as_f64().unwrap().iter().map(|&x| round(x).to_bits()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn pieces_of_any_size_have_the_bits_of_the_whole(
+        expr in expression(), block in 1..40usize, kept in prop::sample::select(vec![0, 3, 20, 1 << 20]),
+    ) {
+        let expected = expected(&expr);
+        let bits = |found: Vec<f32>| found.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
+        prop_assert_eq!(bits(computed(&expr, Sizes { block, kept }, round).unwrap()), expected.as_slice());
+        prop_assert_eq!(bits(to_f32(&expr).unwrap()), expected);
+    }
+}
+
+/// A kernel `[taps, rows, columns]` and a vector of its columns, as files.
+fn kernel_and_scale(taps: usize, rows: usize, columns: usize) -> [Arc<File>; 2] {
+    let numbers: Vec<f64> = (0..taps * rows * columns).map(|i| (i as f64 * 0.37).sin()).collect();
+    let scales: Vec<f64> = (0..columns).map(|i| 0.5 + (i as f64 * 0.11).cos().abs()).collect();
+    [file(&[taps, rows, columns], DType::F32, &numbers), file(&[columns], DType::F32, &scales)]
+}
+
+#[test]
+fn weights_of_many_blocks_have_the_bits_of_the_whole() {
+    let [kernel, scale] = kernel_and_scale(3, 171, 130).map(|file| ConstantExpr::stored(file));
+    let scaled = kernel.mul(&scale).unwrap();
+    let joined = kernel.reshape(&[513, 130]).unwrap().permute(&[1, 0]).unwrap();
+    let halves = [joined.slice(0, 65..130).unwrap(), joined.slice(0, 0..65).unwrap()];
+    let cases = [
+        scaled.clone(),
+        scaled.permute(&[1, 2, 0]).unwrap(),
+        scaled.sum(0).unwrap(),
+        scaled.sum(2).unwrap(),
+        scaled.sum(0).unwrap().sum(0).unwrap(),
+        kernel.mul(&kernel.slice(1, 0..1).unwrap().sqrt()).unwrap(),
+        ConstantExpr::concat(&halves, 0).unwrap(),
+    ];
+    for (at, expr) in cases.iter().enumerate() {
+        let found: Vec<u32> = to_f32(expr).unwrap().into_iter().map(f32::to_bits).collect();
+        assert!(found == expected(expr), "case {at}");
+    }
+}
+
+#[test]
+fn what_is_stored_is_read_once() {
+    let [kernel, scale] = kernel_and_scale(2, 3, 4);
+    let [k, s] = [kernel.clone(), scale.clone()].map(|file| ConstantExpr::stored(file));
+    let expr = k.mul(&s).unwrap().add(&k.div(&s).unwrap()).unwrap().sub(&k.sum(0).unwrap()).unwrap();
+    let constant = Constant { name: "kernel".into(), dtype: DType::F32, expr };
+    assert_eq!(constant.to_f32().unwrap().len(), 24);
+    assert_eq!([&kernel, &scale].map(|file| file.reads.load(Ordering::Relaxed)), [1, 1]);
+}
+
+#[test]
+fn a_nan_that_is_computed_is_one_nan() {
+    let nan = ConstantExpr::literal(Tensor::f64([2], vec![-f64::NAN, f64::INFINITY]).unwrap());
+    let expr = nan.sub(&nan).unwrap();
+    assert_eq!(to_f32(&expr).unwrap().into_iter().map(f32::to_bits).collect::<Vec<_>>(), [0x7fc0_0000; 2]);
+}
+
+#[test]
+fn integers_are_rounded_once_and_not_computed_with() {
+    // To double precision it would be rounded down to the middle of two floats, and from there to the lower one.
+    let number = (1i64 << 60) + (1 << 36) + 1;
+    let integers = ConstantExpr::literal(Tensor::new([1], crate::Data::I64(vec![number])).unwrap());
+    let constant = |expr| Constant { name: "n".into(), dtype: DType::F32, expr };
+    assert_eq!(constant(integers.clone()).to_f32().unwrap(), [number as f32]);
+    assert!(constant(integers.sqrt()).to_f32().is_err());
+    assert!(to_f32(&integers).is_err());
+}
+
+#[test]
+fn sizes_past_memory_are_errors() {
+    let column = ConstantExpr::filled(&[1 << 20, 1], 1.0).unwrap();
+    let row = ConstantExpr::filled(&[1, 1 << 20], 1.0).unwrap();
+    let square = column.mul(&row).unwrap();
+    let huge = square.reshape(&[1, 1 << 40]).unwrap().mul(&square.reshape(&[1 << 40, 1]).unwrap()).unwrap();
+    let cases =
+        [huge.clone(), huge.slice(0, 0..1).unwrap(), huge.sum(0).unwrap().sum(0).unwrap(), huge.sqrt()];
+    for expr in cases {
+        assert_eq!(to_f32(&expr).unwrap_err().kind(), crate::ErrorKind::Limit);
+    }
+    assert_eq!(to_f32(&square.slice(0, 0..0).unwrap()).unwrap(), []);
+}
