@@ -219,7 +219,8 @@ impl Cell {
         if self.gates.is_sorted() {
             return emit.weight(operand, View::permuted(shape, &[1, 0]).called(dims));
         }
-        let make = |kernel: &ConstantExpr| self.reordered(kernel, 1)?.permute(&[1, 0])?.reshape(&dims);
+        // Moved as it is stored, and what is moved then in parts: the other way round, all of it would be in memory.
+        let make = |kernel: &ConstantExpr| self.reordered(&kernel.permute(&[1, 0])?)?.reshape(&dims);
         emit.derived(operand, self.op_type, make)
     }
 
@@ -234,18 +235,18 @@ impl Cell {
         };
         emit.derived(operand, self.op_type, |bias| {
             let zeros = ConstantExpr::filled(&[n], 0.0)?;
-            ConstantExpr::concat(&[self.reordered(bias, 0)?, zeros], 0)?.reshape(&[1, 2 * n])
+            ConstantExpr::concat(&[self.reordered(bias)?, zeros], 0)?.reshape(&[1, 2 * n])
         })
     }
 
-    /// The gates along an axis in the node's order.
-    fn reordered(&self, weights: &ConstantExpr, axis: usize) -> k2o_core::Result<ConstantExpr> {
+    /// The gates along the first axis in the node's order.
+    fn reordered(&self, weights: &ConstantExpr) -> k2o_core::Result<ConstantExpr> {
         if self.gates.is_sorted() {
             return Ok(weights.clone());
         }
-        let units = weights.shape().get(axis).map_or(0, |n| n / self.gates.len());
-        let gate = |&gate: &usize| weights.slice(axis, gate * units..(gate + 1) * units);
-        ConstantExpr::concat(&self.gates.iter().map(gate).collect::<k2o_core::Result<Vec<_>>>()?, axis)
+        let units = weights.shape().first().map_or(0, |n| n / self.gates.len());
+        let gate = |&gate: &usize| weights.slice(0, gate * units..(gate + 1) * units);
+        ConstantExpr::concat(&self.gates.iter().map(gate).collect::<k2o_core::Result<Vec<_>>>()?, 0)
     }
 
     /// The first states, `[1, batch, units]` each. tract 0.23.9 makes none of its own for a batch of unknown size.
