@@ -313,7 +313,8 @@ impl ConstantExpr {
             | ExprKind::Reshape(a)
             | ExprKind::Sqrt(a)
             | ExprKind::Sum(a, _)
-            | ExprKind::Slice(a, _, _) => a.is_float(),
+            | ExprKind::Slice(a, _, _)
+            | ExprKind::Rounded(a, _) => a.is_float(),
             ExprKind::Arithmetic(_, a, b) => a.is_float() && b.is_float(),
             ExprKind::Concat(parts, _) => parts.iter().all(ConstantExpr::is_float),
         }

@@ -7,9 +7,9 @@
 
 use super::elements::{Elements, Loaded};
 use super::order::Order;
-use super::{Arithmetic, ConstantExpr, ExprKind, broadcast_strides};
+use super::{Arithmetic, ConstantExpr, ExprKind, broadcast_strides, rounded};
 use crate::tensor::element_count;
-use crate::{Error, Result};
+use crate::{DType, Error, Result};
 use std::borrow::Cow;
 
 /// How many elements are computed at a time, and how many numbers are kept because they are used again and again.
@@ -43,12 +43,15 @@ fn collect<T>(piece: &Piece<'_>, count: usize, block: usize, convert: impl Fn(f6
     let mut elements = Vec::new();
     let error = |_| Error::limit(format!("{count} numbers do not fit memory"));
     elements.try_reserve_exact(count).map_err(error)?;
-    let mut buffers = Buffers { block, free: Vec::new() };
+    let mut buffers = Buffers { block, free: Vec::new(), error: None };
     let mut out = buffers.take(block.min(count));
     for start in (0..count).step_by(block) {
         let out = &mut out[..block.min(count - start)];
         piece.read(start, out, &mut buffers);
         elements.extend(out.iter().map(|&x| convert(x)));
+        if let Some(error) = buffers.error.take() {
+            return Err(error);
+        }
     }
     Ok(elements)
 }
@@ -59,6 +62,8 @@ enum Piece<'a> {
     /// Another one's elements, repeated: one that is too large to keep.
     Repeat(Box<Piece<'a>>, Order),
     Sqrt(Box<Piece<'a>>),
+    /// Rounded to this type.
+    Rounded(Box<Piece<'a>>, DType),
     /// Both of the size of the result.
     Arithmetic(Arithmetic, Box<Piece<'a>>, Box<Piece<'a>>),
     /// Sums over `extent` elements that are `inner` apart.
@@ -112,6 +117,7 @@ impl Builder {
                 }
             }
             ExprKind::Sqrt(a) => Piece::Sqrt(Box::new(self.piece(a)?)),
+            ExprKind::Rounded(a, narrow) => Piece::Rounded(Box::new(self.piece(a)?), *narrow),
             ExprKind::Arithmetic(op, a, b) => {
                 let (a, b) = (self.operand(a, shape)?, self.operand(b, shape)?);
                 Piece::Arithmetic(*op, Box::new(a), Box::new(b))
@@ -194,6 +200,15 @@ impl<'a> Piece<'a> {
             Piece::Sqrt(of) => {
                 of.read(start, out, buffers);
                 out.iter_mut().for_each(|x| *x = x.sqrt());
+            }
+            Piece::Rounded(of, narrow) => {
+                of.read(start, out, buffers);
+                for x in out {
+                    match rounded(*x, *narrow) {
+                        Ok(nearest) => *x = nearest,
+                        Err(error) => drop(buffers.error.get_or_insert(error)),
+                    }
+                }
             }
             Piece::Arithmetic(op, a, b) => {
                 a.read(start, out, buffers);
@@ -288,10 +303,11 @@ fn sum(of: &Piece<'_>, extent: usize, inner: usize, start: usize, out: &mut [f64
     }
 }
 
-/// Memory for blocks, used again and again.
+/// Memory for blocks, used again and again, and the first thing that went wrong.
 struct Buffers {
     block: usize,
     free: Vec<Vec<f64>>,
+    error: Option<Error>,
 }
 
 impl Buffers {

@@ -110,7 +110,7 @@ impl Choices<'_> {
     /// One more operation on `expr`.
     fn operation(&mut self, expr: &ConstantExpr) -> Option<ConstantExpr> {
         let shape = expr.shape();
-        Some(match self.below(8) {
+        Some(match self.below(9) {
             0 => expr.sqrt(),
             1 => {
                 let mut permutation: Vec<usize> = (0..shape.len()).collect();
@@ -153,6 +153,7 @@ impl Choices<'_> {
                 let first = self.below(2);
                 ConstantExpr::concat(&parts[first..=first + 1 + self.below(2 - first)], axis).unwrap()
             }
+            6 => expr.rounded([DType::F16, DType::BF16][self.below(2)]).unwrap(),
             _ => {
                 let ops =
                     [Arithmetic::Mul, Arithmetic::Add, Arithmetic::Sub, Arithmetic::Div, Arithmetic::Max];
@@ -182,7 +183,11 @@ fn expression() -> impl Strategy<Value = ConstantExpr> {
 
 /// What [`to_f32`] should give.
 fn expected(expr: &ConstantExpr) -> Vec<u32> {
-    expr.evaluate().unwrap().as_f64().unwrap().iter().map(|&x| round(x).to_bits()).collect()
+    bits_of(&expr.evaluate().unwrap())
+}
+
+fn bits_of(tensor: &Tensor) -> Vec<u32> {
+    tensor.as_f64().unwrap().iter().map(|&x| round(x).to_bits()).collect()
 }
 
 proptest! {
@@ -192,7 +197,9 @@ proptest! {
     fn pieces_of_any_size_have_the_bits_of_the_whole(
         expr in expression(), block in 1..40usize, kept in prop::sample::select(vec![0, 3, 20, 1 << 20]),
     ) {
-        let expected = expected(&expr);
+        // What is past a narrow type is an error; pieces need not come across it, as in what is sliced away.
+        let Ok(whole) = expr.evaluate() else { return Ok(()) };
+        let expected = bits_of(&whole);
         let bits = |found: Vec<f32>| found.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
         prop_assert_eq!(bits(computed(&expr, Sizes { block, kept }, round).unwrap()), expected.as_slice());
         prop_assert_eq!(bits(to_f32(&expr).unwrap()), expected);
@@ -224,6 +231,21 @@ fn weights_of_many_blocks_have_the_bits_of_the_whole() {
     for (at, expr) in cases.iter().enumerate() {
         let found: Vec<u32> = to_f32(expr).unwrap().into_iter().map(f32::to_bits).collect();
         assert!(found == expected(expr), "case {at}");
+    }
+}
+
+#[test]
+fn a_number_past_a_narrow_type_is_an_error_in_any_piece() {
+    for at in [0, 7, 20_000, 39_999] {
+        let mut numbers = vec![1.0; 40_000];
+        numbers[at] = -1e6;
+        let numbers = ConstantExpr::literal(Tensor::f64([40_000], numbers).unwrap());
+        let error = to_f32(&numbers.rounded(DType::F16).unwrap()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.message()),
+            (crate::ErrorKind::Limit, "a weight is -1e6; the largest float16 is 6.5504e4")
+        );
+        assert!(to_f32(&numbers.rounded(DType::BF16).unwrap()).is_ok());
     }
 }
 
