@@ -3,7 +3,7 @@
 use crate::messages::{AttributeProto, AttributeType, data_type};
 use crate::view::View;
 use crate::{ExportOptions, Target};
-use k2o_core::{CallId, Constant, ConstantExpr, ConstantId, DType, ExprKind, Graph};
+use k2o_core::{CallId, Constant, ConstantExpr, ConstantId, DType, ExprKind, Graph, Outline};
 use std::collections::BTreeMap;
 
 /// Something that a node computes, or an input of the model.
@@ -135,11 +135,13 @@ pub(crate) struct Draft {
     /// Weights made of the graph's constants, by what they are made of and what they are made for.
     pub derived: BTreeMap<(Vec<ConstantId>, &'static str), Constant>,
     pub tensors: usize,
+    /// Of each layer call, the one that it lies in.
+    parents: Vec<Option<CallId>>,
     known: BTreeMap<(DType, Vec<usize>, Content), usize>,
 }
 
 impl Draft {
-    pub fn new(options: &ExportOptions) -> Draft {
+    pub fn new(options: &ExportOptions, outline: &Outline) -> Draft {
         Draft {
             opset: options.opset,
             target: options.target.unwrap_or_default(),
@@ -148,8 +150,19 @@ impl Draft {
             initializers: Vec::new(),
             derived: BTreeMap::new(),
             tensors: 0,
+            parents: outline.calls.iter().map(|call| call.parent).collect(),
             known: BTreeMap::new(),
         }
+    }
+
+    /// The innermost layer call in which both of two lie, or that they are.
+    pub fn common_call(&self, a: Option<CallId>, b: Option<CallId>) -> Option<CallId> {
+        let around = |call: Option<CallId>| {
+            // Parents stand before their children, so that every way up ends.
+            let parent = |call: &CallId| self.parents.get(call.0)?.filter(|parent| parent.0 < call.0);
+            std::iter::successors(call, parent)
+        };
+        around(a).find(|&call| around(b).any(|other| other == call))
     }
 
     /// A new tensor.

@@ -3,6 +3,7 @@
 //! To add an operator, write a file here with a [`Lower`] and follow the compiler.
 
 mod affine;
+pub(crate) mod bidirectional;
 mod binary;
 mod broadcast;
 mod cast;
@@ -43,7 +44,9 @@ use crate::layout::hints::Hints;
 use crate::view::View;
 use crate::{Error, Result, Target};
 use k2o_core::ops::Operator;
-use k2o_core::{CallId, Constant, ConstantExpr, DType, ExprKind, Graph, Node, Op, Operand, TensorType};
+use k2o_core::{
+    CallId, Constant, ConstantExpr, ConstantId, DType, ExprKind, Graph, Node, Op, Operand, TensorType,
+};
 
 /// The layouts in which an operator reads its inputs and leaves its output.
 #[derive(Clone, Debug)]
@@ -181,17 +184,25 @@ fn any_axes(site: &Site<'_>) -> Result<Layout> {
     }
 }
 
-/// What `make` makes of a weight. Where the weight is rounded, what it is made into is rounded last, so that it can be
-/// stored like that.
+/// What `make` makes of weights, called like the first. Where these are rounded, what they are made into is rounded last,
+/// so that it can be stored like that.
 fn derived(
-    source: &Constant,
-    make: impl FnOnce(&ConstantExpr) -> k2o_core::Result<ConstantExpr>,
+    sources: &[&Constant],
+    make: impl FnOnce(&[&ConstantExpr]) -> k2o_core::Result<ConstantExpr>,
 ) -> Result<Constant> {
-    let expr = match source.expr.kind() {
-        ExprKind::Rounded(precise, narrow) => make(precise)?.rounded(*narrow)?,
-        _ => make(&source.expr)?,
+    let first = sources.first().ok_or_else(|| Error::shape("a weight made of nothing"))?;
+    let precise = |source: &&'_ Constant| match source.expr.kind() {
+        ExprKind::Rounded(precise, narrow) => (precise.clone(), Some(*narrow)),
+        _ => (source.expr.clone(), None),
     };
-    Ok(Constant { expr, ..source.clone() })
+    let (exprs, narrow): (Vec<ConstantExpr>, Vec<Option<DType>>) = sources.iter().map(precise).unzip();
+    let expr = match narrow[0] {
+        Some(narrow_type) if narrow.iter().all(|other| *other == Some(narrow_type)) => {
+            make(&exprs.iter().collect::<Vec<_>>())?.rounded(narrow_type)?
+        }
+        _ => make(&sources.iter().map(|source| &source.expr).collect::<Vec<_>>())?,
+    };
+    Ok(Constant { expr, ..(*first).clone() })
 }
 
 /// Numbers as ONNX writes them.
@@ -296,8 +307,13 @@ impl<'a> Emit<'a> {
         let Some(id) = self.node.inputs.get(operand).and_then(|id| id.constant()) else {
             return Ok(Arg::Absent);
         };
-        let constant = derived(source, make)?;
-        Ok(self.draft.derived(vec![id], role, constant))
+        let constant = derived(&[source], |exprs| make(exprs[0]))?;
+        Ok(self.derived_of(vec![id], role, constant))
+    }
+
+    /// A weight made of others in a way that `role` stands for.
+    fn derived_of(&mut self, sources: Vec<ConstantId>, role: &'static str, constant: Constant) -> Arg {
+        self.draft.derived(sources, role, constant)
     }
 
     /// Integers that are part of what a node does, such as `axes`.
@@ -373,6 +389,17 @@ impl<'a> Emit<'a> {
     /// Adds a node without attributes and returns its output.
     pub fn call(&mut self, op_type: &'static str, inputs: impl IntoIterator<Item = Arg>) -> Arg {
         Arg::Tensor(self.node(NodeSpec::new(op_type, inputs)))
+    }
+
+    /// Adds a node and returns its output.
+    fn call_with(&mut self, spec: NodeSpec) -> Arg {
+        Arg::Tensor(self.node(spec))
+    }
+
+    /// The type of the first output.
+    fn output_type(&self) -> Result<TensorType> {
+        let missing = || Error::shape(format!("{} without an output", name(&self.node.op)));
+        self.node.outputs.first().map(|&id| self.graph.type_of(id.into())).ok_or_else(missing)
     }
 
     /// An operand as the output: itself, or a copy where it is a weight.

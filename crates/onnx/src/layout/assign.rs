@@ -4,6 +4,7 @@
 use super::Layout;
 use super::hints::Hints;
 use crate::draft::{Arg, Body, BodyPort, Draft, NodeSpec, TensorId};
+use crate::ops::bidirectional::{self, Merge, Pair, Pairs, Role};
 use crate::ops::{self, Emit, Layouts};
 use crate::{Error, IoLayout, Result};
 use k2o_core::{CallId, Graph, Node, Operand, Port, TensorType, ValueId};
@@ -223,10 +224,70 @@ impl<'a> Walk<'a> {
 
     fn nodes(&mut self) -> Result<()> {
         let hints = Hints::new(self.graph);
-        for node in self.graph.nodes() {
+        let pairs = Pairs::new(self.graph, self.draft);
+        let mut results = vec![Vec::new(); pairs.pairs.len()];
+        for (at, node) in self.graph.nodes().iter().enumerate() {
             let origin = node.origin.or(self.origin);
-            self.node(node, origin, &hints).map_err(|error| error.at(origin))?;
+            match pairs.role(at) {
+                None => self.node(node, origin, &hints),
+                Some(Role::First(pair)) => self.pair(&pairs, pair, node, &hints).map(|of| results[pair] = of),
+                Some(Role::Second) => Ok(()),
+                Some(Role::Merge { pair, output, how }) => match results[pair].get(output) {
+                    Some(&Some(result)) => self.merge(node, origin, &hints, how, output, result),
+                    _ => Err(Error::shape("a direction is read before it is computed")),
+                },
+            }
+            .map_err(|error| error.at(origin))?;
         }
+        Ok(())
+    }
+
+    /// Both nodes of a pair as one, whose results are returned.
+    fn pair(
+        &mut self,
+        pairs: &Pairs,
+        pair: usize,
+        node: &Node,
+        hints: &Hints,
+    ) -> Result<Vec<Option<TensorId>>> {
+        let pair = &pairs.pairs[pair];
+        let origin = pair.origin(self.graph, self.draft).or(self.origin);
+        let x = match node.inputs.first() {
+            Some(&Operand::Value(id)) => self.read(id, &Pair::layout(), origin)?,
+            _ => return Err(Error::unsupported("a recurrent operator over a weight")),
+        };
+        let layouts = Layouts { inputs: vec![Pair::layout()], output: Pair::layout() };
+        let mut emit = Emit::new(self.graph, node, origin, hints, &layouts, vec![Some(x)], self.draft);
+        let results = pair.emit(&mut emit, x)?;
+        for (id, tensor, layout) in pair.separate(&mut emit, pairs, &results)? {
+            self.seats.set(id, Seat { tensor, layout });
+        }
+        Ok(results)
+    }
+
+    /// What reads both directions of a pair as one.
+    fn merge(
+        &mut self,
+        node: &Node,
+        origin: Option<CallId>,
+        hints: &Hints,
+        how: Merge,
+        output: usize,
+        result: TensorId,
+    ) -> Result<()> {
+        let Some(&id) = node.outputs.first() else { return Ok(()) };
+        let wanted = match self.graph.value(id).r#type.shape.rank() {
+            3 if hints.feeds_recurrent(id) => Pair::layout(),
+            rank if hints.feeds_channels_first(id) => Layout::channels_first(rank),
+            rank if self.graph.outputs().iter().any(|port| port.value == id) => {
+                Layout::of_port(self.io_layout, rank)
+            }
+            rank => Layout::keras(rank),
+        };
+        let layouts = Layouts { inputs: Vec::new(), output: wanted.clone() };
+        let mut emit = Emit::new(self.graph, node, origin, hints, &layouts, Vec::new(), self.draft);
+        let (tensor, layout) = bidirectional::merge(&mut emit, how, output, result, wanted)?;
+        self.seats.set(id, Seat { tensor, layout });
         Ok(())
     }
 

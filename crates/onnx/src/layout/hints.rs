@@ -8,6 +8,7 @@ use k2o_core::{Graph, NodeId, ValueId};
 pub(crate) struct Hints {
     channels_first: Vec<bool>,
     feeds_channels_first: Vec<bool>,
+    feeds_recurrent: Vec<bool>,
     flat: Vec<bool>,
     sole_readers: Vec<Option<NodeId>>,
     used: Vec<bool>,
@@ -18,9 +19,10 @@ impl Hints {
         Hints {
             channels_first: channels_first(graph),
             feeds_channels_first: feeds_channels_first(graph),
+            feeds_recurrent: feeds_recurrent(graph),
             flat: flat(graph),
             sole_readers: sole_readers(graph),
-            used: used(graph),
+            used: graph.uses().into_iter().map(|uses| uses > 0).collect(),
         }
     }
 
@@ -34,12 +36,17 @@ impl Hints {
         self.feeds_channels_first[id.0 as usize]
     }
 
+    /// Whether a recurrent operator reads the value step by step.
+    pub fn feeds_recurrent(&self, id: ValueId) -> bool {
+        self.feeds_recurrent[id.0 as usize]
+    }
+
     /// The node that reads the value, if no other does and it is no output of the model or of a layer.
     pub fn sole_reader(&self, id: ValueId) -> Option<NodeId> {
         self.sole_readers[id.0 as usize]
     }
 
-    /// Whether a node reads the value, or it is an output of the model or of a layer.
+    /// Whether a node reads the value, or it is an output of the model.
     pub fn used(&self, id: ValueId) -> bool {
         self.used[id.0 as usize]
     }
@@ -48,12 +55,6 @@ impl Hints {
     pub fn flat(&self, id: ValueId) -> bool {
         self.flat[id.0 as usize]
     }
-}
-
-fn used(graph: &Graph) -> Vec<bool> {
-    let mut used: Vec<bool> = graph.uses().into_iter().map(|uses| uses > 0).collect();
-    graph.taps().iter().filter_map(|tap| tap.value).for_each(|id| used[id.0 as usize] = true);
-    used
 }
 
 /// For each value that nothing but one node has to do with, that node.
@@ -122,6 +123,15 @@ fn feeds_channels_first(graph: &Graph) -> Vec<bool> {
             Tie::Free => (false, 0),
         };
         inputs.take(count).for_each(|id| feeds[id.0 as usize] |= wanted);
+    }
+    feeds
+}
+
+fn feeds_recurrent(graph: &Graph) -> Vec<bool> {
+    let mut feeds = vec![false; graph.values().len()];
+    let recurrent = graph.nodes().iter().filter(|node| ops::recurrence::is_recurrent(&node.op));
+    for id in recurrent.filter_map(|node| node.inputs.first()?.value()) {
+        feeds[id.0 as usize] = true;
     }
     feeds
 }

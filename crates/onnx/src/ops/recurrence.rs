@@ -1,7 +1,7 @@
 //! What `LSTM`, `GRU` and `RNN` have in common: weights, activations, lengths, and when they can be used at all.
 //!
 //! They read and leave steps before batch, so that recurrent layers on top of each other need no transposition. Their
-//! states and results have an axis of directions, here of size 1. A reversed bidirectional layer is a node of its own.
+//! states and results have an axis of directions, here of size 1; two directions as one node are in `bidirectional`.
 
 use super::target::{Size, joined};
 use super::{Emit, Layouts, gru, lstm, rnn};
@@ -29,13 +29,19 @@ pub(super) struct Cell {
     pub linear_before_reset: bool,
 }
 
-fn cell(op: &Op) -> Option<Cell> {
+/// The node that an operator is, if it is recurrent.
+pub(super) fn cell(op: &Op) -> Option<Cell> {
     match op {
         Op::Gru(op) => Some(gru::cell(op)),
         Op::Lstm(op) => Some(lstm::cell(op)),
         Op::Rnn(op) => Some(rnn::cell(op)),
         _ => None,
     }
+}
+
+/// Whether an operator can be a recurrent node.
+pub(crate) fn is_recurrent(op: &Op) -> bool {
+    cell(op).is_some()
 }
 
 /// How a recurrent operator is written.
@@ -179,12 +185,7 @@ impl Cell {
         if self.recurrence.reverse {
             node = node.string("direction", "reverse");
         }
-        if self.linear_before_reset {
-            node = node.int("linear_before_reset", 1);
-        }
-        if !self.has_assumed_functions() {
-            node = self.with_activations(node)?;
-        }
+        let node = self.with_options(node, 1)?;
         let fills = mask.filter(|_| self.fills(used[0]));
         let mut wanted = used.clone();
         wanted[1] |= fills.is_some();
@@ -219,9 +220,14 @@ impl Cell {
         if self.gates.is_sorted() {
             return emit.weight(operand, View::permuted(shape, &[1, 0]).called(dims));
         }
+        emit.derived(operand, self.op_type, |kernel| self.kernel(kernel))
+    }
+
+    /// The kernel `[1, gates * units, inputs]` of one `[inputs, gates * units]`.
+    pub fn kernel(&self, kernel: &ConstantExpr) -> k2o_core::Result<ConstantExpr> {
         // Moved as it is stored, and what is moved then in parts: the other way round, all of it would be in memory.
-        let make = |kernel: &ConstantExpr| self.reordered(&kernel.permute(&[1, 0])?)?.reshape(&dims);
-        emit.derived(operand, self.op_type, make)
+        let kernel = self.reordered(&kernel.permute(&[1, 0])?)?;
+        kernel.reshape(&[&[1], kernel.shape()].concat())
     }
 
     /// A bias `[1, 2 * gates * units]`: that of the products of `x`, then that of the products of the state.
@@ -230,13 +236,21 @@ impl Cell {
         if let &[2, n] = shape {
             return emit.weight(operand, View::of(shape).called(vec![1, 2 * n]));
         }
-        let &[n] = shape else {
+        if !matches!(shape, [_]) {
             return Err(Error::shape(format!("a bias of shape {shape:?}")));
-        };
-        emit.derived(operand, self.op_type, |bias| {
-            let zeros = ConstantExpr::filled(&[n], 0.0)?;
-            ConstantExpr::concat(&[self.reordered(bias)?, zeros], 0)?.reshape(&[1, 2 * n])
-        })
+        }
+        emit.derived(operand, self.op_type, |bias| self.both_biases(bias))
+    }
+
+    /// The bias `[1, 2 * gates * units]` of one of shape `[2, gates * units]`, or of `[gates * units]` with zeros for the
+    /// products of the state.
+    pub fn both_biases(&self, bias: &ConstantExpr) -> k2o_core::Result<ConstantExpr> {
+        let n = bias.shape().last().copied().unwrap_or(0);
+        if bias.shape().len() == 2 {
+            return bias.reshape(&[1, 2 * n]);
+        }
+        let zeros = ConstantExpr::filled(&[n], 0.0)?;
+        ConstantExpr::concat(&[self.reordered(bias)?, zeros], 0)?.reshape(&[1, 2 * n])
     }
 
     /// The gates along the first axis in the node's order.
@@ -283,10 +297,22 @@ impl Cell {
         Ok(states)
     }
 
-    /// Names of all activations, and the arguments of those that take any, one after the other.
-    fn with_activations(&self, node: NodeSpec) -> Result<NodeSpec> {
+    /// The node for so many directions with the attributes that say what is computed, but for what ONNX assumes.
+    pub fn with_options(&self, mut node: NodeSpec, directions: usize) -> Result<NodeSpec> {
+        if self.linear_before_reset {
+            node = node.int("linear_before_reset", 1);
+        }
+        match self.has_assumed_functions() {
+            true => Ok(node),
+            false => self.with_activations(node, directions),
+        }
+    }
+
+    /// Names of all activations, and the arguments of those that take any, one after the other, for each direction.
+    fn with_activations(&self, node: NodeSpec, directions: usize) -> Result<NodeSpec> {
         let function = |&function: &Option<Unary>| Function::of(function).map_err(Error::unsupported);
-        let functions = self.functions.iter().map(function).collect::<Result<Vec<Function>>>()?;
+        let functions = self.functions.repeat(directions);
+        let functions = functions.iter().map(function).collect::<Result<Vec<Function>>>()?;
         let names: Vec<&str> = functions.iter().map(|f| f.name).collect();
         let alphas: Vec<f64> = functions.iter().filter_map(|f| f.alpha).collect();
         let betas: Vec<f64> = functions.iter().filter_map(|f| f.beta).collect();
