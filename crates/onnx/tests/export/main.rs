@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic, and so may what it calls")]
 
+mod bidirectional_nodes;
 mod cases;
 mod decode;
 mod files;
