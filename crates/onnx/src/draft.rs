@@ -4,7 +4,7 @@ use crate::messages::{AttributeProto, AttributeType, data_type};
 use crate::view::View;
 use crate::{ExportOptions, Target};
 use k2o_core::{CallId, Constant, ConstantExpr, ConstantId, DType, ExprKind, Graph, Outline};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that a node computes, or an input of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,11 +137,13 @@ pub(crate) struct Draft {
     pub tensors: usize,
     /// Of each layer call, the one that it lies in.
     parents: Vec<Option<CallId>>,
+    /// The layer calls with an output of their own.
+    tapped: BTreeSet<CallId>,
     known: BTreeMap<(DType, Vec<usize>, Content), usize>,
 }
 
 impl Draft {
-    pub fn new(options: &ExportOptions, outline: &Outline) -> Draft {
+    pub fn new(options: &ExportOptions, graph: &Graph, outline: &Outline) -> Draft {
         Draft {
             opset: options.opset,
             target: options.target.unwrap_or_default(),
@@ -151,18 +153,27 @@ impl Draft {
             derived: BTreeMap::new(),
             tensors: 0,
             parents: outline.calls.iter().map(|call| call.parent).collect(),
+            tapped: graph.taps().iter().map(|tap| tap.call).collect(),
             known: BTreeMap::new(),
         }
     }
 
+    /// A layer call and those around it, from the inside.
+    fn around(&self, call: Option<CallId>) -> impl Iterator<Item = CallId> + '_ {
+        // Parents stand before their children, so that every way up ends.
+        let parent = |call: &CallId| self.parents.get(call.0)?.filter(|parent| parent.0 < call.0);
+        std::iter::successors(call, parent)
+    }
+
+    /// The layer that a node belongs to in the file: the innermost around its origin that has an output of its own, such as
+    /// the `LSTM` around an `LSTMCell`.
+    pub fn layer(&self, origin: Option<CallId>) -> Option<CallId> {
+        self.around(origin).find(|call| self.tapped.contains(call)).or(origin)
+    }
+
     /// The innermost layer call in which both of two lie, or that they are.
     pub fn common_call(&self, a: Option<CallId>, b: Option<CallId>) -> Option<CallId> {
-        let around = |call: Option<CallId>| {
-            // Parents stand before their children, so that every way up ends.
-            let parent = |call: &CallId| self.parents.get(call.0)?.filter(|parent| parent.0 < call.0);
-            std::iter::successors(call, parent)
-        };
-        around(a).find(|&call| around(b).any(|other| other == call))
+        self.around(a).find(|&call| self.around(b).any(|other| other == call))
     }
 
     /// A new tensor.

@@ -35,7 +35,7 @@ pub fn export(graph: &Graph, outline: &Outline, options: &ExportOptions) -> Resu
     let graph = prepare(graph, options)?;
     let (graph, choices) = choose(&graph, options)?;
     let graph = graph.as_ref();
-    let assigned = assign(graph, options.io_layout, Draft::new(options, outline))?;
+    let assigned = assign(graph, options.io_layout, Draft::new(options, graph, outline))?;
     let names = names(graph, outline, &assigned)?;
     let draft = &assigned.draft;
     let initializers = draft.initializers.iter().zip(&names.initializers);

@@ -227,7 +227,7 @@ impl<'a> Walk<'a> {
         let pairs = Pairs::new(self.graph, self.draft);
         let mut results = vec![Vec::new(); pairs.pairs.len()];
         for (at, node) in self.graph.nodes().iter().enumerate() {
-            let origin = node.origin.or(self.origin);
+            let origin = self.draft.layer(node.origin).or(self.origin);
             match pairs.role(at) {
                 None => self.node(node, origin, &hints),
                 Some(Role::First(pair)) => self.pair(&pairs, pair, node, &hints).map(|of| results[pair] = of),
@@ -251,7 +251,7 @@ impl<'a> Walk<'a> {
         hints: &Hints,
     ) -> Result<Vec<Option<TensorId>>> {
         let pair = &pairs.pairs[pair];
-        let origin = pair.origin(self.graph, self.draft).or(self.origin);
+        let origin = self.draft.layer(pair.origin(self.graph, self.draft)).or(self.origin);
         let x = match node.inputs.first() {
             Some(&Operand::Value(id)) => self.read(id, &Pair::layout(), origin)?,
             _ => return Err(Error::unsupported("a recurrent operator over a weight")),
@@ -300,7 +300,8 @@ impl<'a> Walk<'a> {
         let mut outputs = Vec::new();
         for port in ports {
             let value = self.graph.value(port.value);
-            let origin = value.producer.and_then(|id| self.graph.node(id).origin).or(self.origin);
+            let origin = value.producer.and_then(|id| self.graph.node(id).origin);
+            let origin = self.draft.layer(origin).or(self.origin);
             let layout = Layout::of_port(self.io_layout, value.r#type.shape.rank());
             let mut tensor = self.read(port.value, &layout, origin)?;
             if inputs.contains(&tensor) || outputs.contains(&tensor) {
