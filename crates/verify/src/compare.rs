@@ -1,8 +1,9 @@
 //! Runs everything on one input and compares.
 
 use crate::{Difference, random_inputs};
-use k2o::core::{CallId, Data, Tap, Tensor, ValueId, run_reference};
+use k2o::core::{CallId, Data, Graph, Tap, Tensor, ValueId, round_weights, run_reference};
 use k2o::cpu::{DataView, Plan, PlanOptions, Session};
+use k2o::onnx::WeightsType;
 use k2o::{Array, Error, ErrorKind, Model, Result};
 use ndarray::ArrayD;
 use std::collections::BTreeMap;
@@ -19,11 +20,15 @@ pub struct Options {
     pub batch: usize,
     /// The seed of random inputs.
     pub seed: u64,
+    /// The type in which an exported file is to have its weights. Where it is not `f32`, everything is compared with these
+    /// weights in the reference too, and the report says what rounding them changes.
+    pub weights_type: WeightsType,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { inputs: None, expected: None, batch: 2, seed: 0x6b32_6f00 }
+        let weights_type = WeightsType::default();
+        Options { inputs: None, expected: None, batch: 2, seed: 0x6b32_6f00, weights_type }
     }
 }
 
@@ -34,6 +39,21 @@ pub struct Report {
     pub layers: Vec<Row>,
     /// One row per output of the model.
     pub outputs: Vec<OutputRow>,
+    /// What rounded weights change, per output of the model; empty where they are not rounded.
+    pub rounding: Vec<Change>,
+}
+
+/// How far rounded weights move an output of the model, in double precision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The output's name.
+    pub name: String,
+    /// The worst difference from the output with the weights as they are.
+    pub worst: f64,
+    /// The largest magnitude of an element with the weights as they are.
+    pub largest: f64,
+    /// The worst difference from what Keras computed.
+    pub keras: Option<f64>,
 }
 
 /// How a layer's output compares with the reference.
@@ -120,12 +140,18 @@ pub fn verify(model: &Model, options: &Options) -> Result<Report> {
         Some(inputs) => inputs.iter().cloned().map(Array::into_standard_layout).collect(),
         None => random_inputs(model, options.batch, options.seed)?,
     };
-    let reference = Reference::run(model, &inputs)?;
-    let cpu = Cpu::run(model, &inputs)?;
+    let rounded = match options.weights_type.narrow() {
+        Some(narrow) => Some(round_weights(model.rewritten(), narrow).map_err(core_error)?),
+        None => None,
+    };
+    let is_rounded = rounded.is_some();
+    let reference = Reference::run(model, rounded.as_ref().unwrap_or(model.graph()), &inputs)?;
+    let cpu = Cpu::run(model, rounded.as_ref().unwrap_or(model.rewritten()), &inputs)?;
     #[cfg(feature = "tract")]
-    let tract = Some(crate::tract::tapped(model, &inputs)?);
+    let tract = Some(crate::tract::tapped(model, options.weights_type, &inputs)?);
     #[cfg(not(feature = "tract"))]
     let tract: Option<TractRun> = None;
+    let precise = if is_rounded { Some(Reference::run(model, model.graph(), &inputs)?) } else { None };
     let layers = reference.layers.iter().map(|(&(call, output), expected)| {
         let described = model.outline().get(call);
         let path = described.map_or("", |call| call.path.as_str());
@@ -141,26 +167,37 @@ pub fn verify(model: &Model, options: &Options) -> Result<Report> {
         }
     });
     let mut outputs = Vec::new();
+    let mut rounding = Vec::new();
     for (index, port) in model.outputs().into_iter().enumerate() {
         let expected = &reference.outputs[index];
         let keras =
             options.expected.as_ref().map(|arrays| keras_output(arrays, index, &port.name, expected.shape()));
         let keras = keras.transpose()?;
         let tract = tract.as_ref().and_then(|run| run.outputs.get(index));
-        let to_keras = |ours: &Vec<f32>| keras.as_ref().map(|keras| Difference::between(widen(ours), keras));
         let reference_data = numbers(expected);
+        let against_keras = |keras: &Vec<f64>| Difference::between(reference_data.iter().copied(), keras);
+        if let Some(precise) = &precise {
+            // What Keras computed is further away than the bound, by what rounding changes.
+            let precise = numbers(&precise.outputs[index]);
+            rounding.push(Change {
+                name: port.name.clone(),
+                worst: against_keras(&precise).worst,
+                largest: precise.iter().fold(0.0, |largest, x| x.abs().max(largest)),
+                keras: keras.as_ref().map(|keras| against_keras(keras).worst),
+            });
+        }
+        let keras = keras.filter(|_| !is_rounded);
+        let to_keras = |ours: &Vec<f32>| keras.as_ref().map(|keras| Difference::between(widen(ours), keras));
         outputs.push(OutputRow {
             name: port.name,
             cpu: difference(&cpu.outputs[index], expected),
             tract: tract.map(|ours| difference(ours, expected)),
             cpu_keras: to_keras(&cpu.outputs[index]),
-            reference_keras: keras
-                .as_ref()
-                .map(|keras| Difference::between(reference_data.iter().copied(), keras)),
+            reference_keras: keras.as_ref().map(against_keras),
             tract_keras: tract.and_then(to_keras),
         });
     }
-    Ok(Report { layers: layers.collect(), outputs })
+    Ok(Report { layers: layers.collect(), outputs, rounding })
 }
 
 fn widen(data: &[f32]) -> impl Iterator<Item = f64> {
@@ -204,18 +241,26 @@ struct Reference {
 }
 
 impl Reference {
-    fn run(model: &Model, inputs: &[Array]) -> Result<Reference> {
-        let graph = model.graph();
+    fn run(model: &Model, graph: &Graph, inputs: &[Array]) -> Result<Reference> {
         let is_layer =
             |tap: &&Tap| model.outline().get(tap.call).is_some_and(|call| call.class != "InputLayer");
         let taps: Vec<&Tap> = graph.taps().iter().filter(is_layer).collect();
         let keep: Vec<ValueId> = taps.iter().filter_map(|tap| tap.value).collect();
         let tensors = inputs.iter().map(tensor).collect::<Result<Vec<_>>>()?;
-        let error = |error: k2o::core::Error| Error::new(ErrorKind::Input, error.to_string());
-        let run = run_reference(graph, &tensors, &keep).map_err(error)?;
+        let run = run_reference(graph, &tensors, &keep).map_err(core_error)?;
         let layer = |tap: &&Tap| Some(((tap.call, tap.output), run.kept.get(&tap.value?)?.clone()));
         Ok(Reference { layers: taps.iter().filter_map(layer).collect(), outputs: run.outputs })
     }
+}
+
+fn core_error(error: k2o::core::Error) -> Error {
+    let kind = match error.kind() {
+        k2o::core::ErrorKind::Limit => ErrorKind::Limit,
+        k2o::core::ErrorKind::Io => ErrorKind::Io,
+        k2o::core::ErrorKind::Malformed => ErrorKind::Malformed,
+        _ => ErrorKind::Input,
+    };
+    Error::new(kind, error.to_string())
 }
 
 fn tensor(array: &Array) -> Result<Tensor> {
@@ -234,9 +279,9 @@ struct Cpu {
 }
 
 impl Cpu {
-    fn run(model: &Model, inputs: &[Array]) -> Result<Cpu> {
+    fn run(model: &Model, graph: &Graph, inputs: &[Array]) -> Result<Cpu> {
         let options = PlanOptions { keep_taps: true, ..PlanOptions::default() };
-        let plan = Plan::new(model.rewritten(), &options).map_err(|error| model.cpu_error(&error))?;
+        let plan = Plan::new(graph, &options).map_err(|error| model.cpu_error(&error))?;
         let mut session = Session::new(&plan);
         let outputs = model.run(&mut session, inputs)?;
         let outputs = outputs.into_iter().map(|array| array.into_raw_vec_and_offset().0).collect();
@@ -249,7 +294,7 @@ impl Cpu {
             };
             Some(((tap.call, tap.output), numbers))
         };
-        let layers = model.rewritten().taps().iter().filter_map(layer).collect();
+        let layers = graph.taps().iter().filter_map(layer).collect();
         Ok(Cpu { layers, outputs })
     }
 }

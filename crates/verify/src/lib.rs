@@ -14,7 +14,7 @@ mod inputs;
 #[cfg(feature = "tract")]
 mod tract;
 
-pub use compare::{Finding, Options, OutputRow, Report, Row, verify};
+pub use compare::{Change, Finding, Options, OutputRow, Report, Row, verify};
 pub use difference::{BOUND, Difference};
 pub use inputs::random_inputs;
 #[cfg(feature = "tract")]

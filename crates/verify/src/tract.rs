@@ -1,7 +1,7 @@
 //! Runs exported files in tract, an ONNX runtime by others.
 
 use crate::compare::TractRun;
-use k2o::onnx::{Place, Target};
+use k2o::onnx::{Place, Target, WeightsType};
 use k2o::{Array, Error, ErrorKind, ExportOptions, Model, Result};
 use ndarray::{ArrayD, IxDyn};
 use std::collections::BTreeMap;
@@ -80,8 +80,9 @@ pub fn run(onnx: &[u8], inputs: &[Array]) -> Result<Vec<ArrayD<f32>>> {
 }
 
 /// Every layer's output and the model's outputs, as tract computes them from the exported file.
-pub(crate) fn tapped(model: &Model, inputs: &[Array]) -> Result<TractRun> {
-    let export = model.to_onnx(&ExportOptions::default().with_taps(true).with_target(Target::Tract))?;
+pub(crate) fn tapped(model: &Model, weights_type: WeightsType, inputs: &[Array]) -> Result<TractRun> {
+    let options = ExportOptions::default().with_taps(true).with_target(Target::Tract);
+    let export = model.to_onnx(&options.with_weights_type(weights_type))?;
     let bytes = export.to_bytes().map_err(|error| model.onnx_error(&error))?;
     let loaded = TractModel::load(&bytes, inputs)?;
     let outputs = loaded.run(inputs)?;

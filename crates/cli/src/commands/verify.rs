@@ -1,10 +1,11 @@
-//! `verify MODEL [--input X] [--expected Y]`
+//! `verify MODEL [--input X] [--expected Y] [--weights-type TYPE]`
 
 use super::{ModelArgs, Opened};
 use crate::arrays;
 use crate::failure::Failure;
 use comfy_table::{CellAlignment, Table, presets};
-use k2o_verify::{Difference, Finding, Options, Report};
+use k2o::onnx::WeightsType;
+use k2o_verify::{Change, Difference, Finding, Options, Report};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -17,6 +18,9 @@ pub(crate) struct Args {
     /// What Keras computed for this input, in the same formats
     #[arg(short, long, value_name = "Y", requires = "input")]
     expected: Option<PathBuf>,
+    /// Says what weights stored as f16 or bf16 change, and checks the file that has them
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    weights_type: WeightsType,
 }
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
@@ -24,8 +28,9 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let mut options = Options::default();
     options.inputs = args.input.as_ref().map(|path| arrays::read_inputs(path, &model)).transpose()?;
     options.expected = args.expected.as_ref().map(|path| arrays::read_outputs(path, &model)).transpose()?;
+    options.weights_type = args.weights_type;
     let report = k2o_verify::verify(&model, &options)?;
-    let text = text(&report);
+    let text = text(&report, args.weights_type);
     if report.passed() {
         return Ok(text);
     }
@@ -33,7 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     Err(Failure::Verification(format!("{}: a difference is past the bound", args.model.model.display())))
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &Report, weights_type: WeightsType) -> String {
     let has_tract = report.layers.iter().any(|row| row.tract.is_some());
     let mut layers = Table::new();
     layers.load_style(presets::UTF8_BORDERS_ONLY);
@@ -75,7 +80,31 @@ fn text(report: &Report) -> String {
     } else {
         "a difference is past the bound"
     };
-    format!("{layers}\n{outputs}\n{verdict}\n")
+    format!("{layers}\n{outputs}\n{}{verdict}\n", rounding(&report.rounding, weights_type))
+}
+
+/// What rounding weights to this type changes; nothing where they are not rounded.
+fn rounding(changes: &[Change], weights_type: WeightsType) -> String {
+    let Some(first) = changes.first() else { return String::new() };
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    let mut header = vec![
+        format!("Output with {weights_type} weights"),
+        "worst change".to_string(),
+        "of the largest value".to_string(),
+    ];
+    header.extend(first.keras.map(|_| "from Keras".to_string()));
+    table.set_header(header);
+    for change in changes {
+        let share = if change.worst == 0.0 { 0.0 } else { 100.0 * change.worst / change.largest };
+        let mut cells = vec![change.name.clone(), format!("{:.1e}", change.worst), format!("{share:.3} %")];
+        cells.extend(change.keras.map(|worst| format!("{worst:.1e}")));
+        table.add_row(cells);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("{table}\n")
 }
 
 fn finding(finding: Finding) -> String {
