@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod fuzz;
+mod golden;
 mod readme;
 mod tidy;
 
@@ -24,6 +25,7 @@ commands of k2o (--help after each tells more):
 
 chores:
   tidy             check what the compiler cannot: documentation, dependencies between crates, the README's table
+  golden           rewrite crates/k2o/tests/golden, the exported files that a test knows; look at the difference
   readme           rewrite the parts of README.md that are generated
   fuzz-models N [--seed S]
                    run N random networks in real Keras and here, and compare; needs Python 3.11 and, the first time,
@@ -40,6 +42,10 @@ fn main() -> ExitCode {
         }
         "tidy" => report(tidy::check(&root())),
         "readme" => report(readme::rewrite(&root())),
+        "golden" => match golden::clear(&root()) {
+            Ok(()) => status(golden::write(&root())),
+            Err(error) => report(Err(error)),
+        },
         "fuzz-models" => match fuzz::arguments(&args) {
             Ok((count, seed)) => status(fuzz::command(&root(), count, seed)),
             Err(error) => report(Err(error)),
