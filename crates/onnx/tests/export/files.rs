@@ -3,6 +3,7 @@
 use crate::cases;
 use crate::decode::{self, at, decode};
 use crate::net::{Case, Net, VALID, window};
+use crate::sound;
 use k2o_core::ops::{
     BinaryKind, Concat, ConvTranspose, Normalize, NormalizeKind, Pool, PoolKind, Reshape, ReshapeDim, Spread,
     Unary,
@@ -12,8 +13,7 @@ use k2o_core::{
     StoredTensor, Tensor, TensorType,
 };
 use k2o_onnx::{ErrorKind, ExportOptions, export};
-use onnx_protobuf::{Message, ModelProto, NodeProto};
-use std::collections::BTreeSet;
+use onnx_protobuf::{Message, ModelProto};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -33,89 +33,8 @@ fn every_graph_at_every_opset_is_a_sound_file() {
         let imports: Vec<(&str, i64)> =
             model.opset_import.iter().map(|set| (set.domain.as_str(), set.version)).collect();
         assert_eq!(imports, [("", opset)], "{what}");
-
-        let graph = &model.graph;
-        let mut known: BTreeSet<&str> = BTreeSet::new();
-        let weights = graph.initializer.iter().map(|tensor| &tensor.name);
-        for name in graph.input.iter().map(|info| &info.name).chain(weights) {
-            assert!(known.insert(name), "{what}: {name} is there twice");
-        }
-        let mut scope = Scope { what: &what, ..Scope::default() };
-        scope.all.clone_from(&known);
-        scope.nodes(&graph.node, &mut known);
-        let used = scope.used;
-        for tensor in &graph.initializer {
-            let elements: i64 = tensor.dims.iter().product();
-            let size = match tensor.data_type {
-                7 => 8,
-                9 => 1,
-                _ => 4,
-            };
-            assert_eq!(tensor.raw_data.len() as i64, elements * size, "{what}: {}", tensor.name);
-            assert!(used.contains(tensor.name.as_str()), "{what}: {} is not used", tensor.name);
-        }
-        for output in &graph.output {
-            assert!(known.contains(output.name.as_str()), "{what}: {} is not computed", output.name);
-        }
-        assert!(unknown_fields(&model).is_empty(), "{what}: {:?}", unknown_fields(&model));
+        sound::check(&model, &what);
     }
-}
-
-/// The names in a file, of which no two are the same wherever they are.
-#[derive(Default)]
-struct Scope<'a> {
-    what: &'a str,
-    /// The tensors.
-    all: BTreeSet<&'a str>,
-    nodes: BTreeSet<&'a str>,
-    /// The tensors that nodes read.
-    used: BTreeSet<&'a str>,
-}
-
-impl<'a> Scope<'a> {
-    /// Checks nodes that may read the tensors `known`, to which it adds their outputs.
-    fn nodes(&mut self, nodes: &'a [NodeProto], known: &mut BTreeSet<&'a str>) {
-        let what = self.what;
-        for node in nodes {
-            assert!(self.nodes.insert(&node.name), "{what}: the node {} is there twice", node.name);
-            for input in node.input.iter().filter(|name| !name.is_empty()) {
-                assert!(known.contains(input.as_str()), "{what}: {input} is read before it is computed");
-                self.used.insert(input);
-            }
-            for body in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
-                let mut inner = known.clone();
-                for input in &body.input {
-                    assert!(self.all.insert(&input.name), "{what}: {} is there twice", input.name);
-                    inner.insert(&input.name);
-                }
-                self.nodes(&body.node, &mut inner);
-                let computed = body.node.iter().flat_map(|node| &node.output).collect::<BTreeSet<_>>();
-                for output in &body.output {
-                    assert!(computed.contains(&output.name), "{what}: {} is not computed", output.name);
-                }
-                assert_eq!(body.output.len(), node.output.len(), "{what}: outputs of {}", node.name);
-            }
-            for output in node.output.iter().filter(|name| !name.is_empty()) {
-                assert!(self.all.insert(output), "{what}: {output} is computed twice");
-                known.insert(output);
-            }
-        }
-    }
-}
-
-/// The parts of a model that have fields which the decoder does not know.
-fn unknown_fields(model: &ModelProto) -> Vec<&str> {
-    let graph = &model.graph;
-    let mut parts = vec![("model", &model.special_fields), ("graph", &graph.special_fields)];
-    parts.extend(graph.node.iter().map(|node| (node.name.as_str(), &node.special_fields)));
-    parts.extend(graph.initializer.iter().map(|tensor| (tensor.name.as_str(), &tensor.special_fields)));
-    parts.extend(
-        graph.input.iter().chain(&graph.output).map(|info| (info.name.as_str(), &info.special_fields)),
-    );
-    let attributes = graph.node.iter().flat_map(|node| &node.attribute);
-    parts.extend(attributes.map(|attribute| (attribute.name.as_str(), &attribute.special_fields)));
-    parts.retain(|(_, fields)| fields.unknown_fields().iter().next().is_some());
-    parts.into_iter().map(|(name, _)| name).collect()
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl Kind {
         [Kind::Gru { reset_after: false }, Kind::Gru { reset_after: true }, Kind::Lstm, Kind::Rnn];
 
     /// The number of gates and of states.
-    fn sizes(self) -> (usize, usize) {
+    pub fn sizes(self) -> (usize, usize) {
         match self {
             Kind::Gru { .. } => (3, 1),
             Kind::Lstm => (4, 2),
@@ -30,7 +30,7 @@ impl Kind {
     }
 
     /// The operator with these functions; of `Rnn` only the first one is.
-    fn op(self, functions: [Option<Unary>; 2], recurrence: Recurrence) -> Op {
+    pub fn op(self, functions: [Option<Unary>; 2], recurrence: Recurrence) -> Op {
         let [activation, recurrent_activation] = functions;
         match self {
             Kind::Gru { reset_after } => {
