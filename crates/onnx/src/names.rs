@@ -32,9 +32,10 @@ struct Taken {
 }
 
 impl Taken {
-    /// `name`, or `name` with the first suffix that is free.
+    /// `name`, or `name` with the first suffix that is free. The empty name is never free: it means that an operand is
+    /// left out.
     fn unique(&mut self, name: String) -> String {
-        if self.names.insert(name.clone()) {
+        if !name.is_empty() && self.names.insert(name.clone()) {
             return name;
         }
         let next = self.next.entry(name.clone()).or_insert(1);
@@ -197,6 +198,12 @@ mod tests {
         let mut taken = Taken::default();
         let names = ["a", "a_1", "a", "a", "a_1"].map(|name| taken.unique(name.into()));
         assert_eq!(names, ["a", "a_1", "a_2", "a_3", "a_1_1"]);
+    }
+
+    #[test]
+    fn the_empty_name_is_never_given() {
+        let mut taken = Taken::default();
+        assert_eq!(["", ""].map(|name| taken.unique(name.into())), ["_1", "_2"]);
     }
 
     #[test]

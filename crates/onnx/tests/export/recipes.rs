@@ -131,11 +131,6 @@ pub fn name() -> impl Strategy<Value = String> {
     prop_oneof![8 => select(ODD).prop_map(String::from), 1 => any::<String>()]
 }
 
-/// The name of a port or a layer: anything but the empty one.
-fn called() -> impl Strategy<Value = String> {
-    name().prop_map(|name| if name.is_empty() { "a".into() } else { name })
-}
-
 fn window() -> impl Strategy<Value = Window> {
     let padding = prop_oneof![
         3 => Just(VALID),
@@ -240,7 +235,7 @@ pub fn recipe() -> impl Strategy<Value = Recipe> {
     let channels = (1..5i64).prop_map(Dim::fixed);
     let dims = (batch, steps, channels).prop_map(|(batch, steps, channels)| vec![batch, steps, channels]);
     let dtype = prop_oneof![4 => Just(DType::F32), 1 => Just(DType::I32), 1 => Just(DType::I64)];
-    let step = (layer(), any::<Index>(), called(), name(), 0..2usize, prop::bool::weighted(0.8)).prop_map(
+    let step = (layer(), any::<Index>(), name(), name(), 0..2usize, prop::bool::weighted(0.8)).prop_map(
         |(layer, source, path, class, repetition, is_tapped)| Step {
             layer,
             source,
@@ -250,12 +245,12 @@ pub fn recipe() -> impl Strategy<Value = Recipe> {
             is_tapped,
         },
     );
-    let inputs = vec((called(), dims, dtype), 1..4);
+    let inputs = vec((name(), dims, dtype), 1..4);
     (
         inputs,
         vec(step, 0..10),
         vec(any::<Index>(), 0..3),
-        vec(called(), 1..8),
+        vec(name(), 1..8),
         vec(name(), 1..8),
         name(),
         any::<u64>(),

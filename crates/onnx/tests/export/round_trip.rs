@@ -151,8 +151,8 @@ fn type_text(graph: &Graph, value: ValueId, order: Option<&[usize]>) -> String {
     format!("{number} {shape}")
 }
 
-/// Ports have the graph's types, in its order, and its names, the first of the same ones as it is and others with a
-/// number.
+/// Ports have the graph's types, in its order, and its names, the first of the same ones as it is; others, and
+/// empty ones, with a number.
 fn check_ports(model: &ModelProto, graph: &Graph, export: &Export) {
     let ports: Vec<&Port> = graph.inputs().iter().chain(graph.outputs()).collect();
     let outputs = &model.graph.output[..graph.outputs().len()];
@@ -160,7 +160,7 @@ fn check_ports(model: &ModelProto, graph: &Graph, export: &Export) {
     assert_eq!(infos.clone().count(), ports.len());
     for (at, (given, info)) in ports.iter().zip(infos.clone()).enumerate() {
         assert_eq!(port(info), format!("{}: {}", info.name, type_text(graph, given.value, None)));
-        if ports[..at].iter().any(|earlier| earlier.name == given.name) {
+        if given.name.is_empty() || ports[..at].iter().any(|earlier| earlier.name == given.name) {
             let rest = info.name.strip_prefix(&given.name).unwrap();
             assert!(!rest.is_empty(), "{:?} is called {:?}", given.name, info.name);
         } else if !infos.clone().take(at).any(|earlier| earlier.name == given.name) {
