@@ -5,7 +5,8 @@ use crate::draft::NodeSpec;
 use crate::{Error, Result};
 use k2o_core::{Dim, Padding, Window};
 
-/// Adds the windows' attributes for steps along the middle axes of these sizes; what ONNX assumes anyway is left out.
+/// Adds the windows' attributes for steps along the middle axes of these sizes; what ONNX assumes anyway is left out, but
+/// for the strides of pooling, which rten 0.27 needs.
 ///
 /// Padding is written out where it is known. `Same` with a stride depends on the input's size; where that is a
 /// symbol, `auto_pad` is used, which means the same for all axes or cannot be said.
@@ -16,7 +17,7 @@ pub(super) fn with_windows(node: NodeSpec, windows: &[Window], steps: &[Dim]) ->
     let list = |get: fn(&Window) -> i64| windows.iter().map(get).collect::<Vec<i64>>();
     let (strides, dilations) = (list(Window::stride), list(Window::dilation));
     let mut node = node.ints("kernel_shape", &list(Window::size));
-    if strides.iter().any(|&n| n != 1) {
+    if node.op_type != "Conv" || strides.iter().any(|&n| n != 1) {
         node = node.ints("strides", &strides);
     }
     if dilations.iter().any(|&n| n != 1) {
