@@ -5,7 +5,7 @@ use k2o::{Array, Model};
 use ndarray::{ArrayD, Zip};
 use ndarray_npy::{NpzReader, NpzWriter, ReadNpyExt, WriteNpyExt};
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Cursor, Read, Seek, SeekFrom};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// The magic bytes of a zip file, which an `.npz` is.
@@ -41,17 +41,19 @@ pub(crate) fn write(
     path: &Path,
     names: &[String],
     arrays: &[ArrayD<f32>],
-    writer: &mut BufWriter<&File>,
+    writer: &mut impl Write,
 ) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::io(path, error);
     match arrays {
         [array] if !is_npz(path) => array.write_npy(writer).map_err(|error| failed(&error)),
         _ => {
-            let mut npz = NpzWriter::new(writer);
+            // In memory, for the zip's writer goes back to what it wrote, which a pipe does not allow.
+            let mut npz = NpzWriter::new(Cursor::new(Vec::new()));
             for (name, array) in names.iter().zip(arrays) {
                 npz.add_array(name.as_str(), array).map_err(|error| failed(&error))?;
             }
-            npz.finish().map(drop).map_err(|error| failed(&error))
+            let bytes = npz.finish().map_err(|error| failed(&error))?.into_inner();
+            writer.write_all(&bytes).map_err(|error| failed(&error))
         }
     }
 }

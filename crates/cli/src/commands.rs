@@ -62,7 +62,8 @@ impl ModelArgs {
             options.weights = Some(found.clone());
             model = Model::open_with(&self.model, &options)?;
         }
-        let paths = std::iter::once(self.model.clone()).chain(options.weights).collect();
+        let parts = FOLDER.map(|name| self.model.join(name)).into_iter().filter(|path| path.is_file());
+        let paths = std::iter::once(self.model.clone()).chain(parts).chain(options.weights).collect();
         Ok(Opened { model: self.part(model)?, paths })
     }
 
@@ -89,6 +90,9 @@ impl ModelArgs {
         }
     }
 }
+
+/// The files of a model that is a folder.
+const FOLDER: [&str; 3] = ["config.json", "metadata.json", "model.weights.h5"];
 
 /// Where Keras would have put the weights of a config, in the order in which they are looked for.
 fn weights_beside(config: &Path) -> Vec<PathBuf> {

@@ -2,11 +2,11 @@
 
 use super::{ModelArgs, Opened, bytes, grouped};
 use crate::failure::Failure;
-use crate::output::write_whole;
-use k2o::onnx::{IoLayout, Target, WeightsType};
+use crate::output::{Writer, answer, write_whole, write_with_data};
+use k2o::onnx::{self, Export, IoLayout, Target, WeightsType};
 use k2o::{ExportOptions, Model};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
 
@@ -110,19 +110,14 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let Opened { model, paths } = args.model.open_with_weights()?;
     let export = model.to_onnx(&args.options(&model)?)?;
     let target = args.output.clone().unwrap_or_else(|| args.model.model.with_extension("onnx"));
-    let written = write_whole(&target, &paths, |writer| {
-        export.write_to(writer).map_err(|error| match error.kind() {
-            k2o::onnx::ErrorKind::Io => Failure::io(&target, error),
-            _ => Failure::Model(model.onnx_error(&error)),
-        })
-    })?;
+    let written = write(&export, &model, &target, &paths)?;
     let summary = model.summary();
     let provenance = model.provenance();
     let version =
         provenance.keras_version.as_ref().map_or_else(String::new, |version| format!(", Keras {version}"));
     let choices: String = export.choices().iter().map(|choice| format!(", {choice}")).collect();
-    Ok(format!(
-        "{} ({}{version}): {} layers, {} parameters -> {} (opset {}, {} nodes, {}) in {:.1} ms{choices}\n",
+    let text = format!(
+        "{} ({}{version}): {} layers, {} parameters -> {} (opset {}, {} nodes, {written}) in {:.1} ms{choices}\n",
         args.model.model.display(),
         provenance.format,
         summary.rows.len(),
@@ -130,9 +125,30 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
         target.display(),
         args.opset,
         export.node_count(),
-        bytes(written),
         start.elapsed().as_secs_f64() * 1e3,
-    ))
+    );
+    Ok(answer(&target, text))
+}
+
+/// Writes the model, and its weights beside it if they go there, and says how much that is.
+fn write(export: &Export, model: &Model, target: &Path, inputs: &[PathBuf]) -> Result<String, Failure> {
+    let failed = |error: onnx::Error| match error.kind() {
+        onnx::ErrorKind::Io => Failure::io(target, error),
+        _ => Failure::Model(model.onnx_error(&error)),
+    };
+    if !export.has_external_data() {
+        let write = |writer: &mut Writer<'_>| export.write_to(writer).map_err(failed);
+        return Ok(bytes(write_whole(target, inputs, write)?));
+    }
+    let mut data_name = String::new();
+    let write_data = |writer: &mut Writer<'_>| export.write_data_to(writer).map_err(failed);
+    let write_model = |writer: &mut Writer<'_>, name: &str| {
+        name.clone_into(&mut data_name);
+        export.write_model_to(name, writer).map_err(failed)
+    };
+    let model_len = write_with_data(target, inputs, write_data, write_model)?;
+    let data_len = export.len().saturating_sub(model_len);
+    Ok(format!("{} + {} in {data_name}", bytes(model_len), bytes(data_len)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{ModelArgs, Opened};
 use crate::arrays;
 use crate::failure::Failure;
-use crate::output::write_whole;
+use crate::output::{answer, write_whole};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -43,5 +43,6 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let shapes: Vec<String> =
         names.iter().zip(&outputs).map(|(name, array)| format!("{name} {:?}", array.shape())).collect();
     let target = args.output.display();
-    Ok(format!("{target}: {} in {:.1} ms\n", shapes.join(", "), elapsed.as_secs_f64() * 1e3))
+    let text = format!("{target}: {} in {:.1} ms\n", shapes.join(", "), elapsed.as_secs_f64() * 1e3);
+    Ok(answer(&args.output, text))
 }

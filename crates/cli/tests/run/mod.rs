@@ -34,8 +34,12 @@ impl Run {
     }
 
     pub fn k2o(&self, args: &[&str]) -> Outcome {
-        let output =
-            Command::cargo_bin("k2o").unwrap().current_dir(self.folder.path()).args(args).output().unwrap();
+        self.run(env!("CARGO_BIN_EXE_k2o"), args)
+    }
+
+    /// Runs another program there, such as a shell that runs `k2o`.
+    pub fn run(&self, program: &str, args: &[&str]) -> Outcome {
+        let output = Command::new(program).current_dir(self.folder.path()).args(args).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Outcome {
             status: output.status.code().unwrap(),
