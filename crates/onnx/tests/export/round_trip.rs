@@ -131,7 +131,7 @@ fn check_model(model: &ModelProto, outline: &Outline, options: &ExportOptions) {
     let name = options.model_name.as_deref().unwrap_or(&outline.name);
     assert_eq!(model.graph.name, if name.is_empty() { "model" } else { name });
     let metadata = model.metadata_props.iter().map(|entry| (entry.key.clone(), entry.value.clone()));
-    assert!(metadata.eq(options.metadata.iter().cloned()));
+    assert!(metadata.take(options.metadata.len()).eq(options.metadata.iter().cloned()));
 }
 
 /// `1 [batch, 3]`, where 1 is the element type.
