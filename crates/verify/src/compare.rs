@@ -4,7 +4,7 @@ use crate::{Difference, random_inputs};
 use k2o::core::{CallId, Data, Graph, Tap, Tensor, ValueId, round_weights, run_reference};
 use k2o::cpu::{DataView, Plan, PlanOptions, Session};
 use k2o::onnx::WeightsType;
-use k2o::{Array, Error, ErrorKind, Model, Result};
+use k2o::{Array, Error, ErrorKind, ExportOptions, Model, Result};
 use ndarray::ArrayD;
 use std::collections::BTreeMap;
 
@@ -20,6 +20,8 @@ pub struct Options {
     pub batch: usize,
     /// The seed of random inputs.
     pub seed: u64,
+    /// The operator set of the exported file.
+    pub opset: i64,
     /// The type in which an exported file is to have its weights. Where it is not `f32`, everything is compared with these
     /// weights in the reference too, and the report says what rounding them changes.
     pub weights_type: WeightsType,
@@ -28,7 +30,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         let weights_type = WeightsType::default();
-        Options { inputs: None, expected: None, batch: 2, seed: 0x6b32_6f00, weights_type }
+        let opset = ExportOptions::default().opset;
+        Options { inputs: None, expected: None, batch: 2, seed: 0x6b32_6f00, opset, weights_type }
     }
 }
 
@@ -148,7 +151,7 @@ pub fn verify(model: &Model, options: &Options) -> Result<Report> {
     let reference = Reference::run(model, rounded.as_ref().unwrap_or(model.graph()), &inputs)?;
     let cpu = Cpu::run(model, rounded.as_ref().unwrap_or(model.rewritten()), &inputs)?;
     #[cfg(feature = "tract")]
-    let tract = Some(crate::tract::tapped(model, options.weights_type, &inputs)?);
+    let tract = Some(crate::tract::tapped(model, options.opset, options.weights_type, &inputs)?);
     #[cfg(not(feature = "tract"))]
     let tract: Option<TractRun> = None;
     let precise = if is_rounded { Some(Reference::run(model, model.graph(), &inputs)?) } else { None };

@@ -80,9 +80,14 @@ pub fn run(onnx: &[u8], inputs: &[Array]) -> Result<Vec<ArrayD<f32>>> {
 }
 
 /// Every layer's output and the model's outputs, as tract computes them from the exported file.
-pub(crate) fn tapped(model: &Model, weights_type: WeightsType, inputs: &[Array]) -> Result<TractRun> {
-    let options = ExportOptions::default().with_taps(true).with_target(Target::Tract);
-    let export = model.to_onnx(&options.with_weights_type(weights_type))?;
+pub(crate) fn tapped(
+    model: &Model,
+    opset: i64,
+    weights_type: WeightsType,
+    inputs: &[Array],
+) -> Result<TractRun> {
+    let options = ExportOptions::default().with_opset(opset).with_weights_type(weights_type);
+    let export = model.to_onnx(&options.with_taps(true).with_target(Target::Tract))?;
     let bytes = export.to_bytes().map_err(|error| model.onnx_error(&error))?;
     let loaded = TractModel::load(&bytes, inputs)?;
     let outputs = loaded.run(inputs)?;

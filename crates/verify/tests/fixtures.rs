@@ -8,7 +8,8 @@
     reason = "a test that cannot run must fail"
 )]
 
-use k2o::{Array, Model, OpenOptions};
+use k2o::onnx::WeightsType;
+use k2o::{Array, ExportOptions, Model, OpenOptions};
 use k2o_fixtures::{Case, Form, Input, cases};
 use k2o_verify::{Finding, Options, verify};
 
@@ -25,22 +26,28 @@ fn options(case: &Case, form: &Form) -> Options {
     options
 }
 
-/// What is wrong with one form, if anything.
-fn problem(case: &Case, form: &Form) -> Option<String> {
+/// What is wrong with one form as a file of this operator set with these weights, if anything.
+fn problem(case: &Case, form: &Form, opset: i64, weights_type: WeightsType) -> Option<String> {
     let mut open = OpenOptions::default();
     open.weights = form.weights.clone();
     let model = match Model::open_with(&form.model, &open) {
         Ok(model) => model,
         Err(error) => return Some(error.to_string()),
     };
-    let report = match verify(&model, &options(case, form)) {
+    let mut options = options(case, form);
+    (options.opset, options.weights_type) = (opset, weights_type);
+    let report = match verify(&model, &options) {
         Ok(report) => report,
         Err(error) => return Some(error.to_string()),
     };
     let has_tract = cfg!(feature = "tract");
+    // Rounded weights compute something else than Keras did.
+    let rounded = weights_type != WeightsType::F32;
     let complete = report.outputs.iter().all(|row| {
-        row.cpu_keras.is_some() && row.reference_keras.is_some() && row.tract_keras.is_some() == has_tract
+        let keras = [row.cpu_keras.is_some(), row.reference_keras.is_some(), row.tract_keras.is_some()];
+        keras == [!rounded, !rounded, has_tract && !rounded] && row.tract.is_some() == has_tract
     });
+    let complete = complete && report.rounding.len() == if rounded { report.outputs.len() } else { 0 };
     let compared = report.layers.iter().filter(|row| row.cpu != Finding::Folded).count();
     let with_tract = report.layers.iter().all(|row| row.tract.is_some() == has_tract);
     match (report.passed(), complete && with_tract && (compared > 0 || report.layers.is_empty())) {
@@ -50,16 +57,59 @@ fn problem(case: &Case, form: &Form) -> Option<String> {
     }
 }
 
-#[test]
-fn everything_agrees_with_keras() {
+/// Every form at the default operator set, or the first form of every case at these operator sets and with these weights.
+#[track_caller]
+fn check(all_forms: bool, variants: &[(i64, WeightsType)]) {
     let mut problems = Vec::new();
     for case in cases() {
-        for form in case.forms() {
-            problems
-                .extend(problem(&case, &form).map(|what| format!("{} {}: {what}", case.name, form.label())));
+        let forms = case.forms();
+        let forms = if all_forms { forms.as_slice() } else { &forms[..1] };
+        for (form, &(opset, weights_type)) in forms.iter().flat_map(|f| variants.iter().map(move |v| (f, v)))
+        {
+            let what = problem(&case, form, opset, weights_type);
+            let named = |what| format!("{} {} opset {opset} {weights_type}: {what}", case.name, form.label());
+            problems.extend(what.map(named));
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+const F32: WeightsType = WeightsType::F32;
+
+#[test]
+fn everything_agrees_with_keras() {
+    check(true, &[(ExportOptions::default().opset, F32)]);
+}
+
+/// Only the exported file differs.
+#[cfg(feature = "tract")]
+#[test]
+fn every_operator_set_agrees_with_keras() {
+    check(false, &[13, 15, 18, 20, 21, 23, ExportOptions::MAX_OPSET].map(|opset| (opset, F32)));
+}
+
+#[test]
+fn weights_of_every_type_agree_with_the_reference() {
+    check(false, &[(17, WeightsType::F16), (17, WeightsType::BF16)]);
+}
+
+#[test]
+fn what_narrow_weights_change_is_said() {
+    let case = k2o_fixtures::case("narrow_advanced");
+    let model = Model::open(case.path("keras3.keras")).unwrap();
+    let change = |weights_type| {
+        let mut options = options(&case, &case.forms()[0]);
+        options.weights_type = weights_type;
+        verify(&model, &options).unwrap().rounding
+    };
+    assert!(change(F32).is_empty());
+    let [half, brain] = [WeightsType::F16, WeightsType::BF16].map(|weights| change(weights).remove(0));
+    // 3 bits fewer.
+    assert!(
+        half.worst > 0.0 && half.worst < brain.worst && brain.worst < 0.1 * brain.largest,
+        "{half:?} {brain:?}"
+    );
+    assert!((half.keras.unwrap() - half.worst).abs() <= 1e-5);
 }
 
 #[test]
