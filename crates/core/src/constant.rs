@@ -50,7 +50,8 @@ impl Constant {
 
     /// The elements in single precision: those of [`evaluate`](Self::evaluate), rounded.
     ///
-    /// What is stored as `float32` is passed on bit for bit, NaN payloads included; any other NaN is [`f32::NAN`].
+    /// What is stored as `float32` is passed on bit for bit, NaN payloads included. Where there is arithmetic in the
+    /// expression, every NaN is [`f32::NAN`].
     ///
     /// Floating-point numbers are computed some thousands at a time, so that memory is needed for what the expression
     /// reads, as it is stored, for the result, and for at most 16 MiB beside. Only what is computed and then
@@ -110,6 +111,24 @@ pub enum ExprKind {
     Rounded(ConstantExpr, DType),
 }
 
+impl ExprKind {
+    /// What it is computed from.
+    fn operands(&self) -> impl Iterator<Item = &ConstantExpr> {
+        let (first, second, more): (_, _, &[ConstantExpr]) = match self {
+            ExprKind::Stored(_) | ExprKind::Literal(_) => (None, None, &[]),
+            ExprKind::Permute(a, _)
+            | ExprKind::Reshape(a)
+            | ExprKind::Sqrt(a)
+            | ExprKind::Sum(a, _)
+            | ExprKind::Slice(a, _, _)
+            | ExprKind::Rounded(a, _) => (Some(a), None, &[]),
+            ExprKind::Arithmetic(_, a, b) => (Some(a), Some(b), &[]),
+            ExprKind::Concat(parts, _) => (None, None, parts),
+        };
+        first.into_iter().chain(second).chain(more)
+    }
+}
+
 /// An operation on two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arithmetic {
@@ -143,18 +162,8 @@ impl Arithmetic {
 
 impl ConstantExpr {
     fn new(shape: Vec<usize>, kind: ExprKind) -> ConstantExpr {
-        let operands = match &kind {
-            ExprKind::Stored(_) | ExprKind::Literal(_) => 0,
-            ExprKind::Permute(a, _)
-            | ExprKind::Reshape(a)
-            | ExprKind::Sqrt(a)
-            | ExprKind::Sum(a, _)
-            | ExprKind::Slice(a, _, _)
-            | ExprKind::Rounded(a, _) => a.depth(),
-            ExprKind::Arithmetic(_, a, b) => a.depth().max(b.depth()),
-            ExprKind::Concat(parts, _) => parts.iter().map(ConstantExpr::depth).max().unwrap_or(0),
-        };
-        ConstantExpr(Arc::new(Inner { shape, kind, depth: operands + 1 }))
+        let depth = 1 + kind.operands().map(ConstantExpr::depth).max().unwrap_or(0);
+        ConstantExpr(Arc::new(Inner { shape, kind, depth }))
     }
 
     /// The elements in `stored`.
@@ -292,15 +301,7 @@ impl ConstantExpr {
     pub fn is_bound(&self) -> bool {
         match self.kind() {
             ExprKind::Stored(stored) => stored.is_bound(),
-            ExprKind::Literal(_) => true,
-            ExprKind::Permute(a, _)
-            | ExprKind::Reshape(a)
-            | ExprKind::Sqrt(a)
-            | ExprKind::Sum(a, _)
-            | ExprKind::Slice(a, _, _)
-            | ExprKind::Rounded(a, _) => a.is_bound(),
-            ExprKind::Arithmetic(_, a, b) => a.is_bound() && b.is_bound(),
-            ExprKind::Concat(parts, _) => parts.iter().all(ConstantExpr::is_bound),
+            kind => kind.operands().all(ConstantExpr::is_bound),
         }
     }
 
@@ -309,14 +310,15 @@ impl ConstantExpr {
         match self.kind() {
             ExprKind::Stored(stored) => stored.dtype().is_float(),
             ExprKind::Literal(tensor) => tensor.as_f64().is_ok(),
-            ExprKind::Permute(a, _)
-            | ExprKind::Reshape(a)
-            | ExprKind::Sqrt(a)
-            | ExprKind::Sum(a, _)
-            | ExprKind::Slice(a, _, _)
-            | ExprKind::Rounded(a, _) => a.is_float(),
-            ExprKind::Arithmetic(_, a, b) => a.is_float() && b.is_float(),
-            ExprKind::Concat(parts, _) => parts.iter().all(ConstantExpr::is_float),
+            kind => kind.operands().all(ConstantExpr::is_float),
+        }
+    }
+
+    /// Whether its elements are what is read for it, in some order.
+    fn is_moved_only(&self) -> bool {
+        match self.kind() {
+            ExprKind::Sqrt(_) | ExprKind::Arithmetic(..) | ExprKind::Sum(..) | ExprKind::Rounded(..) => false,
+            kind => kind.operands().all(ConstantExpr::is_moved_only),
         }
     }
 
@@ -375,7 +377,7 @@ impl ConstantExpr {
             ExprKind::Rounded(a, narrow) => {
                 let mut data = a.evaluate()?.as_f64()?.to_vec();
                 for x in &mut data {
-                    *x = rounded(*x, *narrow)?;
+                    *x = nearest(*x, *narrow)?;
                 }
                 Tensor::f64(self.shape(), data)
             }
@@ -384,17 +386,17 @@ impl ConstantExpr {
 }
 
 /// `x`, as the single-precision number it is, rounded to the nearest of the type `narrow`.
-fn rounded(x: f64, narrow: DType) -> Result<f64> {
+fn nearest(x: f64, narrow: DType) -> Result<f64> {
     let single = x as f32;
-    let (nearest, max) = match narrow {
+    let (rounded, max) = match narrow {
         DType::F16 => (f16::from_f32(single).to_f32(), f16::MAX.to_f32()),
         _ => (bf16::from_f32(single).to_f32(), bf16::MAX.to_f32()),
     };
-    if single.is_finite() && !nearest.is_finite() {
+    if single.is_finite() && !rounded.is_finite() {
         let text = format!("a weight is {single:e}; the largest {narrow} is {max:e}");
         return Err(Error::new(ErrorKind::Limit, text));
     }
-    Ok(nearest.into())
+    Ok(rounded.into())
 }
 
 fn read_checked(stored: &dyn StoredTensor) -> Result<Vec<u8>> {

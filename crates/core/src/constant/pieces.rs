@@ -7,7 +7,7 @@
 
 use super::elements::{Elements, Loaded};
 use super::order::Order;
-use super::{Arithmetic, ConstantExpr, ExprKind, broadcast_strides, rounded};
+use super::{Arithmetic, ConstantExpr, ExprKind, broadcast_strides, nearest};
 use crate::tensor::element_count;
 use crate::{DType, Error, Result};
 use std::borrow::Cow;
@@ -22,20 +22,25 @@ struct Sizes {
 /// A block for each of 64 nested operations and everything kept take 8 MiB each.
 const SIZES: Sizes = Sizes { block: 1 << 14, kept: 1 << 20 };
 
-/// The elements of an expression of floating-point numbers in single precision; each NaN is [`f32::NAN`].
+/// The elements of an expression of floating-point numbers in single precision.
 pub(super) fn to_f32(expr: &ConstantExpr) -> Result<Vec<f32>> {
-    computed(expr, SIZES, round)
+    rounded(expr, SIZES)
 }
 
-/// Which of two NaNs an operation passes on, and with which sign, is not the same on every machine.
-fn round(x: f64) -> f32 {
-    if x.is_nan() { f32::NAN } else { x as f32 }
-}
-
-fn computed<T>(expr: &ConstantExpr, sizes: Sizes, convert: impl Fn(f64) -> T) -> Result<Vec<T>> {
+fn rounded(expr: &ConstantExpr, sizes: Sizes) -> Result<Vec<f32>> {
     let mut builder = Builder { loaded: Loaded::default(), sizes };
     let piece = builder.piece(expr)?;
-    collect(&piece, element_count(expr.shape())?, sizes.block, convert)
+    let count = element_count(expr.shape())?;
+    match expr.is_moved_only() {
+        true => collect(&piece, count, sizes.block, |x| x as f32),
+        false => collect(&piece, count, sizes.block, round),
+    }
+}
+
+/// Which of two NaNs an operation passes on, and with which sign, is not the same on every machine: here it is
+/// [`f32::NAN`].
+fn round(x: f64) -> f32 {
+    if x.is_nan() { f32::NAN } else { x as f32 }
 }
 
 /// All `count` elements of `piece`.
@@ -204,8 +209,8 @@ impl<'a> Piece<'a> {
             Piece::Rounded(of, narrow) => {
                 of.read(start, out, buffers);
                 for x in out {
-                    match rounded(*x, *narrow) {
-                        Ok(nearest) => *x = nearest,
+                    match nearest(*x, *narrow) {
+                        Ok(rounded) => *x = rounded,
                         Err(error) => drop(buffers.error.get_or_insert(error)),
                     }
                 }
