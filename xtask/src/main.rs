@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod big;
 mod fuzz;
 mod golden;
 mod readme;
@@ -30,6 +31,9 @@ chores:
   fuzz-models N [--seed S]
                    run N random networks in real Keras and here, and compare; needs Python 3.11 and, the first time,
                    the network; what differs is kept in target/fuzz-models
+  big-model [--gib N] [--folder DIR] [--external-data]
+                   convert a model of N GiB (5 by default) and check the memory that this takes, and the result in
+                   onnxruntime; needs Python 3.11 and, the first time, the network; for a while, twice as much disk
 ";
 
 fn main() -> ExitCode {
@@ -48,6 +52,10 @@ fn main() -> ExitCode {
         },
         "fuzz-models" => match fuzz::arguments(&args) {
             Ok((count, seed)) => status(fuzz::command(&root(), count, seed)),
+            Err(error) => report(Err(error)),
+        },
+        "big-model" => match big::arguments(&args).and_then(|arguments| big::command(&root(), &arguments)) {
+            Ok(command) => status(command),
             Err(error) => report(Err(error)),
         },
         "help" | "--help" | "-h" => {
