@@ -198,7 +198,9 @@ fn convert(error: ZipError) -> Error {
 mod tests {
     use super::*;
     use crate::ErrorKind;
+    use crate::archive::source::ReadAt;
     use std::io::{Cursor, Write};
+    use std::sync::Arc;
     use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
 
@@ -249,6 +251,69 @@ mod tests {
         assert_eq!(members.source("b", 1000).unwrap().unwrap().prefix(2000).unwrap(), [7; 1000]);
         check_error(members.source("b", 999), ErrorKind::Limit, "larger than the 999 bytes");
         check_error(members.read("a", 5), ErrorKind::Limit, "a: the member is larger");
+    }
+
+    /// The headers of an archive and zeros between them, that nobody may read.
+    struct Sparse {
+        start: Vec<u8>,
+        zeros: u64,
+        end: Vec<u8>,
+    }
+
+    impl ReadAt for Sparse {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.start.len() as u64 + self.zeros + self.end.len() as u64)
+        }
+
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+            let end = self.start.len() as u64 + self.zeros;
+            if offset >= end {
+                return self.end.read_at(offset - end, buf);
+            }
+            // The directory is looked for in so many bytes.
+            if buf.len() as u64 > TAIL {
+                return Err(io::Error::other("much of the member is read"));
+            }
+            for (i, byte) in buf.iter_mut().enumerate() {
+                let at = offset + i as u64;
+                let after = at.checked_sub(end).and_then(|at| self.end.get(at as usize));
+                *byte = *self.start.get(at as usize).or(after).unwrap_or(&0);
+            }
+            Ok(())
+        }
+    }
+
+    /// An archive of one stored member `w` of so many zeros, in the format zip64.
+    fn zip64(size: u64) -> Sparse {
+        let long = |numbers: &[u64]| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
+        // Version 4.5, no flags, stored, no time, no checksum; the sizes are in the extra field.
+        let common = |from: &[u8]| {
+            let extra = [&[1, 0, 16, 0][..], &long(&[size, size])].concat();
+            let head =
+                [from, &[45, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[0xff; 8], &[1, 0, 20, 0]].concat();
+            (head, [b"w".as_slice(), &extra].concat())
+        };
+        let (head, tail) = common(b"PK\x03\x04");
+        let start = [head, tail].concat();
+        let (head, tail) = common(b"PK\x01\x02\x2d\0");
+        let directory = [head, vec![0; 14], tail].concat();
+        let (at, len) = (start.len() as u64 + size, directory.len() as u64);
+        let record =
+            [&b"PK\x06\x06"[..], &long(&[44]), &[45, 0, 45, 0], &[0; 8], &long(&[1, 1, len, at])].concat();
+        let locator = [ZIP64_LOCATOR, &[0; 4], &long(&[at + len]), &[1, 0, 0, 0]].concat();
+        let last = [END_OF_DIRECTORY, &[0; 4], &[0xff; 12], &[0; 2]].concat();
+        Sparse { start, zeros: size, end: [directory, record, locator, last].concat() }
+    }
+
+    #[test]
+    fn a_stored_member_past_four_gibibytes_stays_in_place() {
+        let size = (5 << 30) + 3;
+        let archive = Source::new("test.zip", Arc::new(zip64(size)));
+        let mut members = Members::open(&archive).unwrap();
+        let member = members.source("w", 0).unwrap().unwrap();
+        assert_eq!(member.len().unwrap(), size);
+        assert_eq!(member.read(size - 2, 2).unwrap(), [0, 0]);
+        assert!(member.read(size - 2, 3).is_err());
     }
 
     #[test]

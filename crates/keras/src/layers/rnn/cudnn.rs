@@ -11,7 +11,7 @@ use crate::layers::size;
 use crate::weights::{Weight, WeightSpec};
 use crate::{Error, Fields, Result};
 use k2o_core::ops::Unary;
-use k2o_core::{ConstantExpr, DType, StoredTensor};
+use k2o_core::{Constant, ConstantExpr, DType, StoredTensor};
 use std::sync::Arc;
 
 /// How the weights of a cell are laid out.
@@ -102,25 +102,38 @@ pub(crate) fn in_layout_of_the_class(specs: &[WeightSpec], weights: &mut [(usize
     let of_kernel = if from_cudnn { kernel_of_keras } else { kernel_of_cudnn };
     let of_bias = if from_cudnn { bias_of_keras(&stored[2], &bias.shape) } else { bias_of_cudnn(&stored[2]) };
     if let (Ok(x), Ok(y), Ok(z)) = (of_kernel(&stored[0], units), of_kernel(&stored[1], units), of_bias) {
-        (*a, *b, *c) = (Arc::new(Computed(x)), Arc::new(Computed(y)), Arc::new(Computed(z)));
+        // The elements of kernels are moved only; biases are added and halved.
+        let of =
+            |stored: &dyn StoredTensor| if stored.dtype() == DType::F32 { DType::F32 } else { DType::F64 };
+        let (of_a, of_b) = (of(a.as_ref()), of(b.as_ref()));
+        *a = Arc::new(Computed { expr: x, dtype: of_a });
+        *b = Arc::new(Computed { expr: y, dtype: of_b });
+        *c = Arc::new(Computed { expr: z, dtype: DType::F64 });
     }
 }
 
-/// A weight that is computed from what the file holds.
+/// A weight that is computed from what the file holds, and of which `dtype` holds every element.
 #[derive(Debug)]
-struct Computed(ConstantExpr);
+struct Computed {
+    expr: ConstantExpr,
+    dtype: DType,
+}
 
 impl StoredTensor for Computed {
     fn shape(&self) -> &[usize] {
-        self.0.shape()
+        self.expr.shape()
     }
 
     fn dtype(&self) -> DType {
-        DType::F64
+        self.dtype
     }
 
     fn read(&self) -> k2o_core::Result<Vec<u8>> {
-        let elements = self.0.evaluate()?;
+        if self.dtype == DType::F32 {
+            let constant = Constant { name: String::new(), dtype: self.dtype, expr: self.expr.clone() };
+            return Ok(constant.to_f32()?.into_iter().flat_map(f32::to_le_bytes).collect());
+        }
+        let elements = self.expr.evaluate()?;
         Ok(elements.as_f64()?.iter().flat_map(|x| x.to_le_bytes()).collect())
     }
 }
