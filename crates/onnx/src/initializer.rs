@@ -164,19 +164,10 @@ impl Source {
             let error = Error::from(error);
             Error::new(error.kind(), format!("weight {:?}: {}", constant.name, error.message()))
         };
+        let to_f32 = || constant.to_f32().map_err(named);
         match storage {
-            DType::F16 => write_view(
-                view,
-                &constant.to_f32().map_err(named)?,
-                |x| f16::from_f32(x).to_le_bytes(),
-                writer,
-            ),
-            DType::BF16 => write_view(
-                view,
-                &constant.to_f32().map_err(named)?,
-                |x| bf16::from_f32(x).to_le_bytes(),
-                writer,
-            ),
+            DType::F16 => write_view(view, &to_f32()?, |x| f16::from_f32(x).to_le_bytes(), writer),
+            DType::BF16 => write_view(view, &to_f32()?, |x| bf16::from_f32(x).to_le_bytes(), writer),
             DType::F32 => match constant.expr.kind() {
                 // Passed on as they are, NaN payloads included, and never in memory twice.
                 ExprKind::Stored(stored) if stored.dtype() == DType::F32 => {
@@ -189,7 +180,7 @@ impl Source {
                     }
                     write_view(view, chunks, |bytes| bytes, writer)
                 }
-                _ => write_view(view, &constant.to_f32()?, |x| x.to_le_bytes(), writer),
+                _ => write_view(view, &to_f32()?, |x| x.to_le_bytes(), writer),
             },
             DType::I32 => {
                 let wide = constant.evaluate()?;
@@ -219,17 +210,29 @@ fn write_view<T: Copy, const N: usize>(
         let (expected, given) = (view.len(), elements.len());
         return Err(Error::shape(format!("{given} elements of a weight where its shape says {expected}")));
     }
-    let mut buffer: Vec<u8> = Vec::with_capacity(CHUNK + N);
+    let mut buffer = vec![0; CHUNK];
+    let mut used = 0;
     view.for_each_run(|start, step, n| {
-        for element in elements[start..].iter().step_by(step).take(n) {
-            buffer.extend(to_bytes(*element));
-            if buffer.len() >= CHUNK {
-                writer.write_all(&buffer)?;
-                buffer.clear();
+        let (mut at, mut left) = (start, n);
+        while left > 0 {
+            if used + N > CHUNK {
+                writer.write_all(&buffer[..used])?;
+                used = 0;
             }
+            let now = left.min((CHUNK - used) / N);
+            let (out, _) = buffer[used..used + now * N].as_chunks_mut::<N>();
+            // The same either way, but known to be next to each other.
+            if step == 1 {
+                out.iter_mut().zip(&elements[at..]).for_each(|(out, &x)| *out = to_bytes(x));
+            } else {
+                out.iter_mut()
+                    .zip(elements[at..].iter().step_by(step))
+                    .for_each(|(out, &x)| *out = to_bytes(x));
+            }
+            (used, at, left) = (used + now * N, at + now * step, left - now);
         }
         Ok::<(), Error>(())
     })?;
-    writer.write_all(&buffer)?;
+    writer.write_all(&buffer[..used])?;
     Ok(())
 }
