@@ -4,6 +4,8 @@ mod elements;
 mod order;
 mod pieces;
 
+pub use pieces::Ranges;
+
 use crate::ops::{Concat, Operator, Slice};
 use crate::tensor::{dot, element_count, for_each_index, strides};
 use crate::{DType, Error, ErrorKind, Result, Tensor};
@@ -71,6 +73,18 @@ impl Constant {
             return pieces::to_f32(&self.expr);
         }
         Ok(self.evaluate()?.to_f32())
+    }
+}
+
+impl Constant {
+    /// The elements in single precision, to be read in ranges; the same as those of [`to_f32`](Self::to_f32), where these
+    /// are computed from floating-point numbers. `None` where they are not, or are read from storage as they are.
+    pub fn ranges(&self) -> Result<Option<Ranges<'_>>> {
+        match self.expr.kind() {
+            ExprKind::Stored(_) => Ok(None),
+            _ if self.expr.is_float() => Ranges::new(&self.expr).map(Some),
+            _ => Ok(None),
+        }
     }
 }
 

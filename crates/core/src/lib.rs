@@ -31,7 +31,7 @@ mod shape;
 mod tensor;
 mod window;
 
-pub use constant::{Constant, ConstantExpr, ExprKind, StoredTensor};
+pub use constant::{Constant, ConstantExpr, ExprKind, Ranges, StoredTensor};
 pub use constraint::{Constraint, Relation};
 pub use cost::Cost;
 pub use dim::{Atom, Bindings, Dim, Monomial};

@@ -160,14 +160,19 @@ impl Source {
             Source::Bytes(bytes) => return Ok(writer.write_all(bytes)?),
             Source::Constant { constant, view, storage, .. } => (constant, view, *storage),
         };
-        let named = |error: k2o_core::Error| {
-            let error = Error::from(error);
-            Error::new(error.kind(), format!("weight {:?}: {}", constant.name, error.message()))
+        let named = |error: Error| match error.kind() {
+            ErrorKind::Limit => {
+                Error::new(error.kind(), format!("weight {:?}: {}", constant.name, error.message()))
+            }
+            _ => error,
         };
-        let to_f32 = || constant.to_f32().map_err(named);
         match storage {
-            DType::F16 => write_view(view, &to_f32()?, |x| f16::from_f32(x).to_le_bytes(), writer),
-            DType::BF16 => write_view(view, &to_f32()?, |x| bf16::from_f32(x).to_le_bytes(), writer),
+            DType::F16 => {
+                write_floats(constant, view, |x| f16::from_f32(x).to_le_bytes(), writer).map_err(named)
+            }
+            DType::BF16 => {
+                write_floats(constant, view, |x| bf16::from_f32(x).to_le_bytes(), writer).map_err(named)
+            }
             DType::F32 => match constant.expr.kind() {
                 // Passed on as they are, NaN payloads included, and never in memory twice.
                 ExprKind::Stored(stored) if stored.dtype() == DType::F32 => {
@@ -180,7 +185,7 @@ impl Source {
                     }
                     write_view(view, chunks, |bytes| bytes, writer)
                 }
-                _ => write_view(view, &to_f32()?, |x| x.to_le_bytes(), writer),
+                _ => write_floats(constant, view, f32::to_le_bytes, writer).map_err(named),
             },
             DType::I32 => {
                 let wide = constant.evaluate()?;
@@ -197,6 +202,38 @@ impl Source {
             },
         }
     }
+}
+
+/// Runs of fewer elements are not worth computing one at a time.
+const MIN_RUN: usize = 1 << 6;
+
+/// Writes a computed weight in the view's order: run by run where runs lie in one piece, so that it is not in memory as a
+/// whole.
+fn write_floats<const N: usize>(
+    constant: &Constant,
+    view: &View,
+    to_bytes: impl Fn(f32) -> [u8; N],
+    writer: &mut impl Write,
+) -> Result<()> {
+    let ranges = if view.run_len().is_some_and(|len| len >= MIN_RUN) { constant.ranges()? } else { None };
+    let Some(mut ranges) = ranges else {
+        return write_view(view, &constant.to_f32()?, to_bytes, writer);
+    };
+    let mut numbers = vec![0.0; CHUNK / N];
+    let mut bytes = Vec::with_capacity(CHUNK);
+    view.for_each_run(|start, _, n| {
+        for at in (start..start + n).step_by(numbers.len()) {
+            let numbers = &mut numbers[..(start + n - at).min(CHUNK / N)];
+            ranges.read(at, numbers)?;
+            if bytes.len() + numbers.len() * N > CHUNK {
+                writer.write_all(&bytes)?;
+                bytes.clear();
+            }
+            bytes.extend(numbers.iter().flat_map(|&x| to_bytes(x)));
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok(writer.write_all(&bytes)?)
 }
 
 /// Writes `elements` in the view's order.

@@ -58,6 +58,15 @@ impl View {
         self.dims.iter().product()
     }
 
+    /// How many elements each run has, if those of a run lie next to each other.
+    pub fn run_len(&self) -> Option<usize> {
+        match self.order.last() {
+            Some(&last) if last + 1 == self.sizes.len() => Some(self.sizes[last]),
+            Some(_) => None,
+            None => Some(1),
+        }
+    }
+
     /// Calls `visit` with where each run of elements starts, how far its elements are apart, and how many they are.
     pub fn for_each_run<E>(
         &self,
@@ -117,6 +126,14 @@ mod tests {
         let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
         for (shape, order) in shapes.iter().flat_map(|shape| orders.map(|order| (*shape, order))) {
             let n: usize = shape.iter().product();
+            let runs = std::cell::Cell::new(true);
+            let run_len = View::permuted(shape, &order).run_len();
+            let visit = |_, step, n| {
+                runs.set(runs.get() && (step == 1 && run_len == Some(n) || step != 1 && run_len.is_none()));
+                Ok::<(), ()>(())
+            };
+            View::permuted(shape, &order).for_each_run(visit).unwrap();
+            assert!(runs.get(), "{shape:?} {order:?}");
             let numbers = k2o_core::Tensor::f64(shape, (0..n).map(|i| i as f64).collect()).unwrap();
             let expected = numbers.permute(&order).unwrap();
             let view = View::permuted(shape, &order);

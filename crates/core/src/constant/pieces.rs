@@ -28,12 +28,66 @@ pub(super) fn to_f32(expr: &ConstantExpr) -> Result<Vec<f32>> {
 }
 
 fn rounded(expr: &ConstantExpr, sizes: Sizes) -> Result<Vec<f32>> {
-    let mut builder = Builder { loaded: Loaded::default(), sizes };
-    let piece = builder.piece(expr)?;
     let count = element_count(expr.shape())?;
-    match expr.is_moved_only() {
-        true => collect(&piece, count, sizes.block, |x| x as f32),
-        false => collect(&piece, count, sizes.block, round),
+    let mut numbers = Vec::new();
+    let error = |_| Error::limit(format!("{count} numbers do not fit memory"));
+    numbers.try_reserve_exact(count).map_err(error)?;
+    let mut ranges = Ranges::of(expr, sizes)?;
+    for start in (0..count).step_by(sizes.block) {
+        // Grown by what the cache holds, which is then written to at once.
+        numbers.resize(count.min(start + sizes.block), 0.0);
+        ranges.read(start, &mut numbers[start..])?;
+    }
+    Ok(numbers)
+}
+
+/// The elements of an expression of floating-point numbers in single precision, any range of them at a time.
+///
+/// What is read from storage stays in memory; of what is computed there are some thousands at a time.
+pub struct Ranges<'a> {
+    piece: Piece<'a>,
+    count: usize,
+    has_one_nan: bool,
+    buffers: Buffers,
+}
+
+impl<'a> Ranges<'a> {
+    pub(super) fn new(expr: &'a ConstantExpr) -> Result<Ranges<'a>> {
+        Ranges::of(expr, SIZES)
+    }
+
+    fn of(expr: &'a ConstantExpr, sizes: Sizes) -> Result<Ranges<'a>> {
+        let mut builder = Builder { loaded: Loaded::default(), sizes };
+        let piece = builder.piece(expr)?;
+        let count = element_count(expr.shape())?;
+        let buffers = Buffers { block: sizes.block, free: Vec::new(), error: None };
+        Ok(Ranges { piece, count, has_one_nan: !expr.is_moved_only(), buffers })
+    }
+
+    /// Fills `out` with the elements from `start` on, in row-major order.
+    ///
+    /// # Errors
+    /// [`Shape`](crate::ErrorKind::Shape) where there are not as many, [`Limit`](crate::ErrorKind::Limit) where one is past
+    /// the type that it is [rounded](ConstantExpr::rounded) to.
+    pub fn read(&mut self, start: usize, out: &mut [f32]) -> Result<()> {
+        if start.checked_add(out.len()).is_none_or(|end| end > self.count) {
+            let (len, count) = (out.len(), self.count);
+            return Err(Error::shape(format!("{len} elements from {start} on, of {count}")));
+        }
+        let mut at = start;
+        for out in out.chunks_mut(self.buffers.block) {
+            let mut numbers = self.buffers.take(out.len());
+            self.piece.read(at, &mut numbers, &mut self.buffers);
+            let pairs = out.iter_mut().zip(&numbers);
+            match self.has_one_nan {
+                true => pairs.for_each(|(out, &x)| *out = round(x)),
+                false => pairs.for_each(|(out, &x)| *out = x as f32),
+            }
+            at += out.len();
+            self.buffers.give(numbers);
+            self.buffers.error.take().map_or(Ok(()), Err)?;
+        }
+        Ok(())
     }
 }
 
@@ -44,19 +98,15 @@ fn round(x: f64) -> f32 {
 }
 
 /// All `count` elements of `piece`.
-fn collect<T>(piece: &Piece<'_>, count: usize, block: usize, convert: impl Fn(f64) -> T) -> Result<Vec<T>> {
+fn collect(piece: &Piece<'_>, count: usize, block: usize) -> Result<Vec<f64>> {
     let mut elements = Vec::new();
     let error = |_| Error::limit(format!("{count} numbers do not fit memory"));
     elements.try_reserve_exact(count).map_err(error)?;
     let mut buffers = Buffers { block, free: Vec::new(), error: None };
-    let mut out = buffers.take(block.min(count));
     for start in (0..count).step_by(block) {
-        let out = &mut out[..block.min(count - start)];
-        piece.read(start, out, &mut buffers);
-        elements.extend(out.iter().map(|&x| convert(x)));
-        if let Some(error) = buffers.error.take() {
-            return Err(error);
-        }
+        elements.resize(count.min(start + block), 0.0);
+        piece.read(start, &mut elements[start..], &mut buffers);
+        buffers.error.take().map_or(Ok(()), Err)?;
     }
     Ok(elements)
 }
@@ -174,7 +224,7 @@ impl Builder {
     }
 
     fn kept(&self, piece: &Piece<'_>, count: usize) -> Result<Gather<'static>> {
-        let numbers = collect(piece, count, self.sizes.block, |x| x)?;
+        let numbers = collect(piece, count, self.sizes.block)?;
         Ok(Gather { elements: Elements::Numbers(Cow::Owned(numbers)), orders: Vec::new() })
     }
 }
