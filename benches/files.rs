@@ -37,7 +37,7 @@ fn export(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("export");
     for name in ["basic", "advanced"] {
         let model = Model::open(k2o_benches::path(name)).unwrap();
-        let size = model.to_onnx(&ExportOptions::default()).unwrap().len();
+        let size = model.to_onnx(&ExportOptions::default()).unwrap().len().unwrap();
         group.throughput(Throughput::Bytes(size));
         group.bench_function(name, |bencher| {
             bencher.iter(|| model.to_onnx(&ExportOptions::default()).unwrap().to_bytes().unwrap());

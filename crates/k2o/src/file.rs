@@ -3,15 +3,30 @@
 use crate::{Error, ErrorKind, Result};
 use k2o_keras::{ReadAt, Source};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// A file that is read at positions.
 #[derive(Debug)]
 struct PositionedFile {
-    file: Mutex<File>,
+    file: Positioned,
     len: u64,
+}
+
+/// Reads by several threads do not wait for each other where the system has positioned reads.
+#[cfg(unix)]
+type Positioned = File;
+#[cfg(unix)]
+fn positioned(file: File) -> Positioned {
+    file
+}
+
+#[cfg(not(unix))]
+type Positioned = std::sync::Mutex<File>;
+#[cfg(not(unix))]
+fn positioned(file: File) -> Positioned {
+    file.into()
 }
 
 impl ReadAt for PositionedFile {
@@ -19,8 +34,15 @@ impl ReadAt for PositionedFile {
         Ok(self.len)
     }
 
+    #[cfg(unix)]
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        std::os::unix::fs::FileExt::read_exact_at(&self.file, buf, offset)
+    }
+
+    #[cfg(not(unix))]
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        use std::io::{Read, Seek, SeekFrom};
+        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         file.seek(SeekFrom::Start(offset))?;
         file.read_exact(buf)
     }
@@ -35,7 +57,7 @@ pub(crate) fn open(path: &Path) -> Result<Source> {
         return Err(Error::new(ErrorKind::Io, format!("{}: not a regular file", path.display())));
     }
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Ok(Source::new(name, Arc::new(PositionedFile { file: Mutex::new(file), len: metadata.len() })))
+    Ok(Source::new(name, Arc::new(PositionedFile { file: positioned(file), len: metadata.len() })))
 }
 
 /// The names of the files in a folder.

@@ -1,12 +1,13 @@
 //! An opened model.
 
-use crate::sha256::sha256;
+use crate::sha256::begin_sha256;
 use crate::{Array, Error, ErrorKind, Result, Summary, batches, file, layer};
 use k2o_core::{Graph, Outline};
 use k2o_cpu::{DataView, Plan, PlanOptions, Session, StreamPlan, TensorView};
 use k2o_keras::{Archive, ImportOptions, Importer, KerasVersion, Limits, Source};
 use k2o_onnx::{Export, ExportOptions};
 use ndarray::{ArrayD, IxDyn};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -289,7 +290,7 @@ impl Model {
 
     /// The model as ONNX, with where it came from among its metadata, unless `options` have these keys: `keras_version`,
     /// `source_format`, `source_sha256` (of the file, or of the config that stands alone) and `weights_sha256` (of
-    /// weights in a file of their own). The hash takes one reading of the file.
+    /// weights in a file of their own). The file is hashed by a thread of its own while the export is used.
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) where the opset lacks an operator, [`Input`](ErrorKind::Input) where the
@@ -308,25 +309,27 @@ impl Model {
             let message = "the model was opened without weights, which the exported file needs";
             return Err(Error::new(ErrorKind::Input, message));
         }
-        let mut options = options.clone();
-        for (key, value) in self.record()? {
-            if !options.metadata.iter().any(|(given, _)| given == key) {
-                options = options.with_metadata(key, value);
-            }
-        }
-        k2o_onnx::export(&self.0.rewritten, &self.0.outline, &options)
+        k2o_onnx::export(&self.0.rewritten, &self.0.outline, &self.with_record(options))
             .map_err(|error| self.onnx_error(&error))
     }
 
-    /// Where the model came from, as an exported file has it.
-    fn record(&self) -> Result<Vec<(&'static str, String)>> {
+    /// The options with where the model came from among the metadata.
+    fn with_record(&self, options: &ExportOptions) -> ExportOptions {
+        let mut options = options.clone();
+        let late = options.late_metadata.iter().map(|(key, _)| key);
+        let given: BTreeSet<String> =
+            options.metadata.iter().map(|(key, _)| key).chain(late).cloned().collect();
         let Provenance { format, keras_version, .. } = &self.0.provenance;
-        let mut record = vec![("source_format", format.clone())];
-        record.extend(keras_version.clone().map(|version| ("keras_version", version)));
-        for (key, source) in &self.0.sources {
-            record.push((key, sha256(source)?));
+        let known = [("source_format", Some(format)), ("keras_version", keras_version.as_ref())];
+        for (key, value) in known.into_iter().filter(|(key, _)| !given.contains(*key)) {
+            if let Some(value) = value {
+                options = options.with_metadata(key, value);
+            }
         }
-        Ok(record)
+        for (key, source) in self.0.sources.iter().filter(|(key, _)| !given.contains(*key)) {
+            options = options.with_late_metadata(*key, begin_sha256(source.clone()));
+        }
+        options
     }
 
     /// Names and types of the inputs, in the model's order.

@@ -66,6 +66,7 @@ pub fn export(graph: &Graph, outline: &Outline, options: &ExportOptions) -> Resu
         initializers,
         graph_tail: ports(graph, &assigned, &names, options)?.encode_to_vec(),
         model_tail: model_tail.encode_to_vec(),
+        late_metadata: options.late_metadata.clone(),
     };
     let port_names = |tensors: &[TensorId]| {
         tensors.iter().map(|tensor| names.tensors[tensor.0].clone()).collect::<Vec<String>>()

@@ -3,8 +3,9 @@
 
 use crate::choice::Choice;
 use crate::initializer::Tensor;
-use crate::messages::{MODEL_GRAPH, encode_length};
-use crate::{Error, ErrorKind, ExportOptions, LayerName, Result};
+use crate::messages::{MODEL_GRAPH, ModelProto, StringStringEntryProto, encode_length};
+use crate::{Error, ErrorKind, ExportOptions, LateText, LayerName, Result};
+use prost::Message;
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 
@@ -56,8 +57,9 @@ pub(crate) struct Encoded {
     pub initializers: Vec<Tensor>,
     /// The rest of the graph.
     pub graph_tail: Vec<u8>,
-    /// The rest of the model.
+    /// The rest of the model, but for the last of its metadata.
     pub model_tail: Vec<u8>,
+    pub late_metadata: Vec<(String, LateText)>,
 }
 
 impl Encoded {
@@ -73,26 +75,44 @@ impl Encoded {
         head
     }
 
-    fn len(&self, location: &str) -> u64 {
-        let ends = (self.head(location).len() + self.model_tail.len()) as u64;
-        self.graph_len(location).saturating_add(ends)
+    /// What stands behind the graph.
+    fn tail(&self) -> Result<Vec<u8>> {
+        let mut tail = self.model_tail.clone();
+        for (key, value) in &self.late_metadata {
+            let value = value.get().map_err(|error| {
+                let text = format!("the metadata {key:?} could not be had: {error}");
+                Error::new(ErrorKind::Io, text)
+            })?;
+            let entry = StringStringEntryProto { key: key.clone(), value };
+            let rest = ModelProto { metadata_props: vec![entry], ..ModelProto::default() };
+            tail.extend(rest.encode_to_vec());
+        }
+        Ok(tail)
     }
 
-    fn write_to(&self, location: &str, writer: &mut impl Write) -> Result<()> {
+    /// The length of the model but for what stands behind the graph.
+    fn len_without_tail(&self, location: &str) -> u64 {
+        self.graph_len(location).saturating_add(self.head(location).len() as u64)
+    }
+
+    /// Writes the model and returns its length.
+    fn write_to(&self, location: &str, writer: &mut impl Write) -> Result<u64> {
         writer.write_all(&self.head(location))?;
         writer.write_all(&self.graph_head)?;
         for tensor in &self.initializers {
             tensor.write_to(location, writer)?;
         }
         writer.write_all(&self.graph_tail)?;
-        writer.write_all(&self.model_tail)?;
-        Ok(writer.flush()?)
+        let tail = self.tail()?;
+        writer.write_all(&tail)?;
+        writer.flush()?;
+        Ok(self.len_without_tail(location).saturating_add(tail.len() as u64))
     }
 }
 
 impl Export {
     pub(crate) fn new(mut encoded: Encoded, external_data: bool, contents: Contents) -> Export {
-        let external = external_data || encoded.len("") > ExportOptions::MAX_MODEL_BYTES;
+        let external = external_data || encoded.len_without_tail("") > ExportOptions::MAX_MODEL_BYTES;
         let data_len = external
             .then(|| encoded.initializers.iter_mut().fold(0, |end, tensor| tensor.place(end)))
             .filter(|&len| len > 0);
@@ -103,6 +123,11 @@ impl Export {
     /// large for one file. A model without large weights has none either way.
     pub fn has_external_data(&self) -> bool {
         self.data_len.is_some()
+    }
+
+    /// The length of the [file of weights](Export::has_external_data) in bytes; 0 where there is none.
+    pub fn external_data_len(&self) -> u64 {
+        self.data_len.unwrap_or(0)
     }
 
     /// Writes the file, one weight at a time, and returns its length in bytes.
@@ -147,8 +172,7 @@ impl Export {
     /// # Errors
     /// As [`write_to`](Export::write_to).
     pub fn write_model_to(&self, location: &str, writer: &mut impl Write) -> Result<u64> {
-        self.encoded.write_to(location, writer)?;
-        Ok(self.encoded.len(location))
+        self.encoded.write_to(location, writer)
     }
 
     /// The file in memory.
@@ -156,7 +180,7 @@ impl Export {
     /// # Errors
     /// As [`write_to`](Self::write_to), and [`Limit`](ErrorKind::Limit) where it does not fit memory.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let len = self.len();
+        let len = self.len()?;
         let mut bytes = Vec::new();
         let reserved = usize::try_from(len).ok().and_then(|len| bytes.try_reserve_exact(len).ok());
         if reserved.is_none() {
@@ -167,13 +191,18 @@ impl Export {
     }
 
     /// The length of the file in bytes; where weights lie in a file of their own, of both together.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) where late metadata cannot be had.
     // An ONNX file is never empty.
     #[allow(clippy::len_without_is_empty)]
-    pub fn len(&self) -> u64 {
-        match self.data_len {
-            None => self.encoded.len(""),
-            Some(data_len) => self.encoded.len(&data_name(&[0; 32])).saturating_add(data_len),
-        }
+    pub fn len(&self) -> Result<u64> {
+        let (location, data_len) = match self.data_len {
+            None => (String::new(), 0),
+            Some(data_len) => (data_name(&[0; 32]), data_len),
+        };
+        let model_len = self.encoded.len_without_tail(&location) + self.encoded.tail()?.len() as u64;
+        Ok(model_len.saturating_add(data_len))
     }
 
     /// Where each layer's outputs are in the file, in the order of the graph's taps.

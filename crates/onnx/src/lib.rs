@@ -37,7 +37,7 @@ pub use encode::export;
 pub use error::{Error, ErrorKind, Result};
 pub use export::Export;
 pub use io_layout::IoLayout;
-pub use options::ExportOptions;
+pub use options::{ExportOptions, LateText};
 pub use target::Target;
 pub use weights_type::WeightsType;
 

@@ -2,6 +2,8 @@
 
 use crate::{Error, IoLayout, Result, Target, WeightsType};
 use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
 
 /// What the file says besides the graph, and how it says what the graph does. The flags of `k2o convert` are these
 /// fields.
@@ -47,7 +49,40 @@ pub struct ExportOptions {
     /// a JSON array of the Keras layers with `name`, `class`, and, where its output is a tensor of the file, `tensor`
     /// and, where that has its axes in another order, `permutation`.
     pub metadata: Vec<(String, String)>,
+    /// Further pairs for the model's `metadata_props`, whose values are asked for when the file is written up to them.
+    pub late_metadata: Vec<(String, LateText)>,
 }
+
+/// A text that is known later, such as one that another thread computes; cheap to clone.
+#[derive(Clone)]
+pub struct LateText(Arc<dyn Fn() -> std::io::Result<String> + Send + Sync>);
+
+impl LateText {
+    /// The text that `get` returns, each time that it is called.
+    pub fn new(get: impl Fn() -> std::io::Result<String> + Send + Sync + 'static) -> LateText {
+        LateText(Arc::new(get))
+    }
+
+    /// The text.
+    pub(crate) fn get(&self) -> std::io::Result<String> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for LateText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LateText")
+    }
+}
+
+/// The same if they are clones of each other.
+impl PartialEq for LateText {
+    fn eq(&self, other: &LateText) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for LateText {}
 
 /// The key of the metadata that the exporter adds.
 pub(crate) const LAYERS: &str = "layers";
@@ -68,6 +103,7 @@ impl Default for ExportOptions {
             model_name: None,
             doc_string: String::new(),
             metadata: Vec::new(),
+            late_metadata: Vec::new(),
         }
     }
 }
@@ -151,6 +187,12 @@ impl ExportOptions {
         self
     }
 
+    /// Adds a pair to [`late_metadata`](Self::late_metadata).
+    pub fn with_late_metadata(mut self, key: impl Into<String>, value: LateText) -> Self {
+        self.late_metadata.push((key.into(), value));
+        self
+    }
+
     /// Refuses what no file can say.
     pub(crate) fn check(&self) -> Result<()> {
         let (min, max, opset) = (Self::MIN_OPSET, Self::MAX_OPSET, self.opset);
@@ -158,8 +200,12 @@ impl ExportOptions {
             return Err(Error::input(format!("opset {opset} cannot be written; {min} to {max} can")));
         }
         let mut keys = BTreeSet::from([LAYERS]);
-        match self.metadata.iter().find(|(key, _)| !keys.insert(key.as_str())) {
-            Some((key, _)) => Err(Error::input(format!("the metadata key {key:?} is given twice"))),
+        let given = self.metadata.iter().map(|(key, _)| key);
+        match given
+            .chain(self.late_metadata.iter().map(|(key, _)| key))
+            .find(|key| !keys.insert(key.as_str()))
+        {
+            Some(key) => Err(Error::input(format!("the metadata key {key:?} is given twice"))),
             None => Ok(()),
         }
     }

@@ -147,8 +147,7 @@ fn write(export: &Export, model: &Model, target: &Path, inputs: &[PathBuf]) -> R
         export.write_model_to(name, writer).map_err(failed)
     };
     let model_len = write_with_data(target, inputs, write_data, write_model)?;
-    let data_len = export.len().saturating_sub(model_len);
-    Ok(format!("{} + {} in {data_name}", bytes(model_len), bytes(data_len)))
+    Ok(format!("{} + {} in {data_name}", bytes(model_len), bytes(export.external_data_len())))
 }
 
 #[cfg(test)]

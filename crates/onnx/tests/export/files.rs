@@ -25,7 +25,7 @@ fn every_graph_at_every_opset_is_a_sound_file() {
         assert!(case.graph.bind(&sizes).is_ok(), "{what}");
         let exported = export(&case.graph, &case.outline, &at(opset)).unwrap();
         let bytes = exported.to_bytes().unwrap();
-        assert_eq!(bytes.len() as u64, exported.len(), "{what}");
+        assert_eq!(bytes.len() as u64, exported.len().unwrap(), "{what}");
         let again = export(&case.graph, &case.outline, &at(opset)).unwrap().to_bytes().unwrap();
         assert!(bytes == again, "{what}: other bytes");
         let model = ModelProto::parse_from_bytes(&bytes).unwrap();
@@ -166,7 +166,7 @@ fn weights_are_read_once_per_file_and_bit_for_bit() {
     let exported = export(&case.graph, &case.outline, &at(17)).unwrap();
     assert_eq!(stored.reads.load(Ordering::Relaxed), 0);
     let mut file = Vec::new();
-    assert_eq!(exported.write_to(&mut file).unwrap(), exported.len());
+    assert_eq!(exported.write_to(&mut file).unwrap(), exported.len().unwrap());
     assert_eq!(stored.reads.load(Ordering::Relaxed), 1);
     let model = ModelProto::parse_from_bytes(&file).unwrap();
     assert_eq!(model.graph.initializer[0].raw_data, bytes);

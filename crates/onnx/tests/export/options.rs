@@ -5,10 +5,12 @@ use crate::decode::{at, decode, op_types, port};
 use crate::net::{Case, Net, VALID, window};
 use crate::recurrent;
 use k2o_core::ops::Unary;
-use k2o_onnx::{ErrorKind, ExportOptions, IoLayout, Place, WeightsType, export};
+use k2o_onnx::{ErrorKind, ExportOptions, IoLayout, LateText, Place, WeightsType, export};
 use onnx_protobuf::tensor_proto::DataLocation;
 use onnx_protobuf::{Message, ModelProto, TensorProto};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn nodes(model: &ModelProto) -> String {
     model.graph.node.iter().map(|node| node.op_type.as_str()).collect::<Vec<_>>().join(" ")
@@ -186,7 +188,7 @@ fn external_data_holds_what_the_model_would() {
     let name = exported.write_data_to(&mut data).unwrap();
     let len = exported.write_model_to(&name, &mut model).unwrap();
     assert_eq!(len, model.len() as u64);
-    assert_eq!(exported.len(), (data.len() + model.len()) as u64);
+    assert_eq!(exported.len().unwrap(), (data.len() + model.len()) as u64);
     let model = ModelProto::parse_from_bytes(&model).unwrap();
     assert_eq!(model.graph.node, inline.graph.node);
     let mut end = 0;
@@ -232,6 +234,32 @@ fn a_model_of_small_weights_is_one_file() {
     assert_eq!(exported.write_data_to(&mut Vec::new()).unwrap_err().kind(), ErrorKind::Input);
     let plain = export(&case.graph, &case.outline, &at(17)).unwrap().to_bytes().unwrap();
     assert_eq!(exported.to_bytes().unwrap(), plain);
+}
+
+#[test]
+fn late_metadata_is_asked_for_when_the_file_is_written() {
+    let case = convolution();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    let text = LateText::new(move || match counter.fetch_add(1, Ordering::Relaxed) {
+        0..3 => Ok("later".into()),
+        _ => Err(std::io::Error::other("gone")),
+    });
+    let options = at(17).with_metadata("early", "1").with_late_metadata("late", text.clone());
+    let exported = export(&case.graph, &case.outline, &options).unwrap();
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+    let bytes = exported.to_bytes().unwrap();
+    let model = ModelProto::parse_from_bytes(&bytes).unwrap();
+    let metadata: Vec<(&str, &str)> =
+        model.metadata_props.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
+    assert_eq!((metadata[0], metadata[2]), (("early", "1"), ("late", "later")));
+    assert_eq!((metadata[1].0, metadata.len()), ("layers", 3));
+    assert_eq!(exported.len().unwrap(), bytes.len() as u64);
+    let error = exported.write_to(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert_eq!(error.message(), "the metadata \"late\" could not be had: gone");
+    let twice = at(17).with_metadata("late", "1").with_late_metadata("late", text);
+    assert_eq!(export(&case.graph, &case.outline, &twice).unwrap_err().kind(), ErrorKind::Input);
 }
 
 #[test]
