@@ -30,7 +30,7 @@ fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 fn a_file_names_its_source() {
     let case = k2o_fixtures::case("conv_only");
     for (name, format, version) in
-        [("keras3.keras", ".keras archive", "3.15.1"), ("keras2.h5", ".h5 model", "2.15.0")]
+        [("keras3.keras", ".keras archive", "3.15.1"), ("keras2.h5", "HDF5 model", "2.15.0")]
     {
         let path = case.path(name);
         let expected = pairs(&[
