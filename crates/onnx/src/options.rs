@@ -199,6 +199,10 @@ impl ExportOptions {
         if !(min..=max).contains(&opset) {
             return Err(Error::input(format!("opset {opset} cannot be written; {min} to {max} can")));
         }
+        if (self.target, self.weights_type) == (Some(Target::Tract), WeightsType::BF16) {
+            // Of 0.23.9.
+            return Err(Error::unsupported("tract reads no bf16 weights; f16 it does"));
+        }
         let mut keys = BTreeSet::from([LAYERS]);
         let given = self.metadata.iter().map(|(key, _)| key);
         match given
@@ -246,6 +250,14 @@ mod tests {
         let version = |opset| ExportOptions::default().with_opset(opset).ir_version();
         assert_eq!([13, 14, 15, 18, 19, 20, 21, 22, 23].map(version), [7, 7, 8, 8, 9, 9, 10, 10, 11]);
         assert_eq!([24, 25, 26, 27, 28].map(version), [12, 13, 13, 13, 14]);
+    }
+
+    #[test]
+    fn what_a_target_cannot_read_is_refused() {
+        let options =
+            |weights| ExportOptions::default().with_target(Target::Tract).with_weights_type(weights);
+        assert_eq!(options(WeightsType::BF16).check().unwrap_err().kind(), ErrorKind::Unsupported);
+        assert!(options(WeightsType::F16).check().is_ok());
     }
 
     #[test]

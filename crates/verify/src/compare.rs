@@ -151,7 +151,11 @@ pub fn verify(model: &Model, options: &Options) -> Result<Report> {
     let reference = Reference::run(model, rounded.as_ref().unwrap_or(model.graph()), &inputs)?;
     let cpu = Cpu::run(model, rounded.as_ref().unwrap_or(model.rewritten()), &inputs)?;
     #[cfg(feature = "tract")]
-    let tract = Some(crate::tract::tapped(model, options.opset, options.weights_type, &inputs)?);
+    let tract = match options.weights_type {
+        // tract does not read them.
+        WeightsType::BF16 => None,
+        weights_type => Some(crate::tract::tapped(model, options.opset, weights_type, &inputs)?),
+    };
     #[cfg(not(feature = "tract"))]
     let tract: Option<TractRun> = None;
     let precise = if is_rounded { Some(Reference::run(model, model.graph(), &inputs)?) } else { None };
