@@ -14,6 +14,7 @@ mod conv_transpose;
 mod dense;
 mod full;
 mod gather;
+pub(crate) mod group_normalization;
 mod gru;
 mod identity;
 mod lstm;
