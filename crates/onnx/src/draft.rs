@@ -4,6 +4,7 @@ use crate::messages::{AttributeProto, AttributeType, data_type};
 use crate::view::View;
 use crate::{ExportOptions, Target};
 use k2o_core::{CallId, Constant, ConstantExpr, ConstantId, DType, ExprKind, Graph, Outline};
+use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that a node computes, or an input of the model.
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct TensorId(pub usize);
 
 /// What a node reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Arg {
     /// Something computed.
     Tensor(TensorId),
@@ -140,7 +141,12 @@ pub(crate) struct Draft {
     /// The layer calls with an output of their own.
     tapped: BTreeSet<CallId>,
     known: BTreeMap<(DType, Vec<usize>, Content), usize>,
+    /// The outputs of nodes in `nodes`, by what they compute.
+    computed: BTreeMap<Computation, Vec<TensorId>>,
 }
+
+/// What a node computes: its type, what it reads, and its encoded attributes.
+type Computation = (&'static str, Vec<Arg>, Vec<Vec<u8>>);
 
 impl Draft {
     pub fn new(options: &ExportOptions, graph: &Graph, outline: &Outline) -> Draft {
@@ -155,6 +161,7 @@ impl Draft {
             parents: outline.calls.iter().map(|call| call.parent).collect(),
             tapped: graph.taps().iter().map(|tap| tap.call).collect(),
             known: BTreeMap::new(),
+            computed: BTreeMap::new(),
         }
     }
 
@@ -182,17 +189,40 @@ impl Draft {
         TensorId(self.tensors - 1)
     }
 
-    /// Adds a node and returns its output.
+    /// Adds a node, unless there is one that computes the same, and returns its output.
     pub fn node(&mut self, spec: NodeSpec, origin: Option<CallId>) -> TensorId {
         let [output] = self.node_of(spec, origin);
         output
     }
 
-    /// Adds a node of so many outputs and returns them.
+    /// Adds a node of so many outputs, unless there is one that computes the same, and returns them.
     pub fn node_of<const N: usize>(&mut self, spec: NodeSpec, origin: Option<CallId>) -> [TensorId; N] {
+        let attributes = spec.attributes.iter().map(Message::encode_to_vec).collect();
+        let key = (spec.op_type, spec.inputs.clone(), attributes);
+        if let Some(outputs) = self.computed.get(&key).and_then(|outputs| outputs.as_slice().try_into().ok())
+        {
+            return outputs;
+        }
         let outputs = [(); N].map(|()| self.tensor());
+        self.computed.insert(key, outputs.to_vec());
         self.push(spec, outputs.map(Some).to_vec(), origin, None);
         outputs
+    }
+
+    /// Adds a node, whether there is one that computes the same or not, and returns its output.
+    pub fn another_node(&mut self, spec: NodeSpec, origin: Option<CallId>) -> TensorId {
+        let output = self.tensor();
+        self.push(spec, vec![Some(output)], origin, None);
+        output
+    }
+
+    /// Adds the nodes that `add` adds to a list of their own, which is returned with what `add` returns.
+    pub fn apart<T>(&mut self, add: impl FnOnce(&mut Draft) -> T) -> (Vec<DraftNode>, T) {
+        let nodes = std::mem::take(&mut self.nodes);
+        let computed = std::mem::take(&mut self.computed);
+        let result = add(self);
+        self.computed = computed;
+        (std::mem::replace(&mut self.nodes, nodes), result)
     }
 
     /// Adds a node of those outputs that are used, and returns them.

@@ -178,22 +178,23 @@ pub(crate) fn assign_body(
     origin: Option<CallId>,
     draft: &mut Draft,
 ) -> Result<Body> {
-    let around = std::mem::take(&mut draft.nodes);
     let tensors: Vec<TensorId> = inputs.iter().map(|&(tensor, _)| tensor).collect();
-    let mut walk = Walk::new(graph, &tensors, IoLayout::ChannelsLast, origin, draft);
-    walk.nodes()?;
     let ports: Vec<&Port> =
         graph.outputs().iter().enumerate().filter(|(at, _)| has_output(*at)).map(|(_, port)| port).collect();
-    let outputs = walk.outputs(ports.iter().copied(), &tensors)?;
+    let (nodes, outputs) = draft.apart(|draft| {
+        let mut walk = Walk::new(graph, &tensors, IoLayout::ChannelsLast, origin, draft);
+        walk.nodes()?;
+        walk.outputs(ports.iter().copied(), &tensors)
+    });
     let port = |port: &Port, tensor: TensorId| {
         let dtype = graph.value(port.value).r#type.dtype;
         BodyPort { tensor, name: port.name.clone(), dtype }
     };
     let own = graph.inputs().iter().zip(inputs).filter(|(_, (_, captured))| !captured);
     Ok(Body {
-        nodes: std::mem::replace(&mut draft.nodes, around),
+        nodes,
         inputs: own.map(|(input, &(tensor, _))| port(input, tensor)).collect(),
-        outputs: ports.iter().zip(outputs).map(|(output, tensor)| port(output, tensor)).collect(),
+        outputs: ports.iter().zip(outputs?).map(|(output, tensor)| port(output, tensor)).collect(),
     })
 }
 
@@ -328,7 +329,7 @@ impl<'a> Walk<'a> {
             let layout = Layout::of_port(self.io_layout, value.r#type.shape.rank());
             let mut tensor = self.read(port.value, &layout, origin)?;
             if inputs.contains(&tensor) || outputs.contains(&tensor) {
-                tensor = self.draft.node(NodeSpec::new("Identity", [Arg::Tensor(tensor)]), origin);
+                tensor = self.draft.another_node(NodeSpec::new("Identity", [Arg::Tensor(tensor)]), origin);
             }
             outputs.push(tensor);
         }

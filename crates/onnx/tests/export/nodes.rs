@@ -283,3 +283,30 @@ fn a_shape_is_read_in_the_layout_that_its_tensor_has() {
     assert!(nodes.contains("Shape (conv) -> f/shape_1 start=2; "), "{nodes}");
     assert_eq!(nodes.matches("Transpose").count(), 1, "{nodes}");
 }
+
+#[test]
+fn what_is_a_part_of_two_functions_is_computed_once() {
+    let mut net = Net::new();
+    let x = net.input("x", "batch 4");
+    for (name, function) in
+        [("softplus", Unary::Softplus), ("mish", Unary::Mish), ("shrink", Unary::TanhShrink)]
+    {
+        let y = net.op(name, "Activation", function, [x]);
+        net.output(name, y);
+    }
+    let y = net.op("tanh", "Activation", Unary::Tanh, [x]);
+    net.output("tanh", y);
+    let case = net.done("shared", &[&[2, 4]]);
+    assert_eq!(op_types(&case, 17), "Softplus Tanh Mul Tanh Sub");
+    assert_eq!(op_types(&case, 18), "Softplus Mish Tanh Sub");
+}
+
+#[test]
+fn outputs_that_are_the_same_are_tensors_of_their_own() {
+    let mut net = Net::new();
+    let x = net.input("x", "batch 4");
+    for name in ["a", "b", "c"] {
+        net.output(name, x);
+    }
+    assert_eq!(op_types(&net.done("same", &[&[2, 4]]), 17), "Identity Identity Identity");
+}

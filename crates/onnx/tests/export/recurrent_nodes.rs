@@ -320,7 +320,7 @@ fn nothing_is_written_as_a_loop() {
 
 #[test]
 fn comparisons_choices_and_values_are_nodes_of_onnx() {
-    let expected = "Equal Where Equal Not Where Less Where LessOrEqual Where Greater Where GreaterOrEqual Where \
+    let expected = "Equal Where Not Where Less Where LessOrEqual Where Greater Where GreaterOrEqual Where \
                     And Or Cast Cast Less Slice Slice Shape Shape Concat Expand Expand";
     assert_eq!(op_types(&recurrent::choices(), 17), expected);
     let reversed = nodes(&recurrent::choices(), &at(17), &["Slice"]).remove(0);
