@@ -69,6 +69,7 @@ const LAYERS: &[&str] = &[
     "embedding_mask_lstm",
     "embedding_mask_mean",
     "flatten_first_dense",
+    "group_normalization_between_convs",
     "gru_activations",
     "gru_reset_before_sequences",
     "gru_sequences",
