@@ -16,15 +16,17 @@ use std::io::{self, Write};
 /// Weights may go to a file of their own, next to the model ([`has_external_data`](Export::has_external_data)):
 ///
 /// ```
-/// # fn write(export: &k2o_onnx::Export) -> Result<(), Box<dyn std::error::Error>> {
-/// use std::fs::File;
-///
+/// # fn write(
+/// #     export: &k2o_onnx::Export,
+/// #     mut create: impl FnMut(&str) -> Vec<u8>,
+/// #     mut rename: impl FnMut(&str, &str),
+/// # ) -> Result<(), k2o_onnx::Error> {
 /// if export.has_external_data() {
-///     let name = export.write_data_to(&mut File::create("weights.part")?)?;
-///     std::fs::rename("weights.part", &name)?;
-///     export.write_model_to(&name, &mut File::create("model.onnx")?)?;
+///     let name = export.write_data_to(&mut create("weights.part"))?;
+///     rename("weights.part", &name);
+///     export.write_model_to(&name, &mut create("model.onnx"))?;
 /// } else {
-///     export.write_to(&mut File::create("model.onnx")?)?;
+///     export.write_to(&mut create("model.onnx"))?;
 /// }
 /// # Ok(())
 /// # }

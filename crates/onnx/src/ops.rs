@@ -14,7 +14,7 @@ mod conv_transpose;
 mod dense;
 mod full;
 mod gather;
-pub(crate) mod group_normalization;
+pub(crate) mod group_norm;
 mod gru;
 mod identity;
 mod lstm;

@@ -5,7 +5,7 @@ use super::Layout;
 use super::hints::Hints;
 use crate::draft::{Arg, Body, BodyPort, Draft, NodeSpec, TensorId};
 use crate::ops::bidirectional::{self, Merge, Pair, Pairs, Role};
-use crate::ops::group_normalization::{self, GroupNormalization, GroupNormalizations};
+use crate::ops::group_norm::{self, GroupNorm, GroupNorms};
 use crate::ops::{self, Emit, Layouts};
 use crate::{Error, IoLayout, Result};
 use k2o_core::{CallId, Graph, Node, Operand, Port, TensorType, ValueId};
@@ -227,15 +227,15 @@ impl<'a> Walk<'a> {
     fn nodes(&mut self) -> Result<()> {
         let hints = Hints::new(self.graph);
         let pairs = Pairs::new(self.graph, self.draft);
-        let groups = GroupNormalizations::new(self.graph, &hints);
+        let groups = GroupNorms::new(self.graph, &hints);
         let mut results = vec![Vec::new(); pairs.pairs.len()];
         for (at, node) in self.graph.nodes().iter().enumerate() {
             let origin = self.draft.layer(node.origin).or(self.origin);
             match pairs.role(at) {
                 None => match groups.role(at) {
                     None => self.node(node, origin, &hints),
-                    Some(group_normalization::Role::Part) => Ok(()),
-                    Some(group_normalization::Role::Last(group)) => self.group(group, node, origin, &hints),
+                    Some(group_norm::Role::Part) => Ok(()),
+                    Some(group_norm::Role::Last(group)) => self.group(group, node, origin, &hints),
                 },
                 Some(Role::First(pair)) => self.pair(&pairs, pair, node, &hints).map(|of| results[pair] = of),
                 Some(Role::Second) => Ok(()),
@@ -250,13 +250,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A group normalization, whose last node is `node`.
-    fn group(
-        &mut self,
-        group: &GroupNormalization,
-        node: &Node,
-        origin: Option<CallId>,
-        hints: &Hints,
-    ) -> Result<()> {
+    fn group(&mut self, group: &GroupNorm, node: &Node, origin: Option<CallId>, hints: &Hints) -> Result<()> {
         let Some(&id) = node.outputs.first() else { return Ok(()) };
         let x = self.read(group.x, &group.layout(), origin)?;
         let layouts = Layouts { inputs: vec![group.layout()], output: group.layout() };

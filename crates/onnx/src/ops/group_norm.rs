@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A group normalization, without scale and shift.
 #[derive(Clone, Debug)]
-pub(crate) struct GroupNormalization {
+pub(crate) struct GroupNorm {
     /// What is normalized, `[batch, .., channels]`.
     pub x: ValueId,
     rank: usize,
@@ -31,19 +31,19 @@ pub(crate) enum Role<'a> {
     /// A part of one.
     Part,
     /// The last part of this one.
-    Last(&'a GroupNormalization),
+    Last(&'a GroupNorm),
 }
 
 /// The group normalizations of a graph that are between channels-first tensors.
 #[derive(Debug, Default)]
-pub(crate) struct GroupNormalizations {
+pub(crate) struct GroupNorms {
     parts: BTreeSet<usize>,
-    last: BTreeMap<usize, GroupNormalization>,
+    last: BTreeMap<usize, GroupNorm>,
 }
 
-impl GroupNormalizations {
-    pub fn new(graph: &Graph, hints: &Hints) -> GroupNormalizations {
-        let mut found = GroupNormalizations::default();
+impl GroupNorms {
+    pub fn new(graph: &Graph, hints: &Hints) -> GroupNorms {
+        let mut found = GroupNorms::default();
         for (at, node) in graph.nodes().iter().enumerate() {
             let Op::Normalize(normalize) = &node.op else { continue };
             if let Some((parts, group)) = parts_of(graph, hints, at, node, normalize) {
@@ -69,7 +69,7 @@ fn parts_of(
     at: usize,
     node: &Node,
     normalize: &Normalize,
-) -> Option<([usize; 2], GroupNormalization)> {
+) -> Option<([usize; 2], GroupNorm)> {
     let &[Operand::Value(grouped)] = node.inputs.as_slice() else { return None };
     let split = graph.value(grouped).producer?;
     let normal = *node.outputs.first()?;
@@ -99,10 +99,10 @@ fn parts_of(
     }
     let (groups, epsilon) = (inner[rank - 1].as_fixed()?, normalize.epsilon);
     let parts = [split, join].map(|id| id.0 as usize);
-    Some((parts, GroupNormalization { x, rank, groups, epsilon, sizes }))
+    Some((parts, GroupNorm { x, rank, groups, epsilon, sizes }))
 }
 
-impl GroupNormalization {
+impl GroupNorm {
     /// The layout in which `x` is read and the result is left.
     pub fn layout(&self) -> Layout {
         Layout::channels_first(self.rank)
