@@ -275,6 +275,14 @@ impl Draft {
     /// Stores weights that are rounded to a narrower type in that, each with a `Cast` before all other nodes, which is
     /// what the nodes read then.
     pub fn cast_narrow_weights(&mut self, graph: &Graph) {
+        let mut origins = vec![None; self.initializers.len()];
+        for node in self.all_nodes().into_iter().rev() {
+            for input in &node.spec.inputs {
+                if let Arg::Initializer(at) = *input {
+                    origins[at] = node.origin;
+                }
+            }
+        }
         let mut casts = Vec::new();
         let mut cast = vec![None; self.initializers.len()];
         for at in 0..self.initializers.len() {
@@ -288,11 +296,9 @@ impl Draft {
             let Some(ExprKind::Rounded(_, narrow)) = expr.map(ConstantExpr::kind) else { continue };
             self.initializers[at].storage = *narrow;
             let to = i64::from(data_type(self.initializers[at].dtype));
-            let reads = |node: &&DraftNode| node.spec.inputs.contains(&Arg::Initializer(at));
-            let origin = self.all_nodes().into_iter().find(reads).and_then(|node| node.origin);
             let output = self.tensor();
             let spec = NodeSpec::new("Cast", [Arg::Initializer(at)]).int("to", to);
-            casts.push(DraftNode { spec, outputs: vec![Some(output)], origin, body: None });
+            casts.push(DraftNode { spec, outputs: vec![Some(output)], origin: origins[at], body: None });
             cast[at] = Some(output);
         }
         redirect(&mut self.nodes, &cast);

@@ -43,6 +43,9 @@ pub(crate) enum Merge {
 pub(crate) struct Pairs {
     pub pairs: Vec<Pair>,
     roles: BTreeMap<usize, Role>,
+    /// How often the outputs of pairs are read by nodes that merge them.
+    merged: BTreeMap<ValueId, usize>,
+    uses: Vec<usize>,
 }
 
 impl Pairs {
@@ -65,6 +68,7 @@ impl Pairs {
         if backward.is_empty() {
             return pairs;
         }
+        pairs.uses = graph.uses();
         let merges = merges(graph);
         for (back, x) in backward {
             let candidates = forward.entry(x).or_default();
@@ -87,6 +91,9 @@ impl Pairs {
         for (output, (&ahead, &back)) in ahead.iter().zip(back).enumerate() {
             for &(at, how) in merges.get(&(ahead, back)).into_iter().flatten() {
                 self.roles.insert(at, Role::Merge { pair, output, how });
+                for id in [ahead, back] {
+                    *self.merged.entry(id).or_default() += 1;
+                }
             }
         }
         self.pairs.push(Pair { nodes });
@@ -94,6 +101,11 @@ impl Pairs {
 
     pub fn role(&self, node: usize) -> Option<Role> {
         self.roles.get(&node).copied()
+    }
+
+    /// Whether anything but a merge reads an output of a pair.
+    fn is_read_alone(&self, id: ValueId) -> bool {
+        self.uses[id.0 as usize] > self.merged.get(&id).copied().unwrap_or(0)
     }
 }
 
@@ -171,21 +183,11 @@ impl Pair {
         pairs: &Pairs,
         results: &[Option<TensorId>],
     ) -> Result<Vec<(ValueId, TensorId, Layout)>> {
-        let mut merged: BTreeMap<ValueId, usize> = BTreeMap::new();
-        for (&at, role) in &pairs.roles {
-            if matches!(role, Role::Merge { .. }) {
-                for id in emit.graph.nodes()[at].inputs.iter().filter_map(|operand| operand.value()) {
-                    *merged.entry(id).or_default() += 1;
-                }
-            }
-        }
-        let uses = emit.graph.uses();
         let mut separate = Vec::new();
         for (direction, at) in self.nodes.into_iter().enumerate() {
             let outputs = &emit.graph.nodes()[at].outputs;
             for (output, (&id, result)) in outputs.iter().zip(results).enumerate() {
-                let alone = uses[id.0 as usize] > merged.get(&id).copied().unwrap_or(0);
-                let Some(result) = result.filter(|_| alone) else { continue };
+                let Some(result) = result.filter(|_| pairs.is_read_alone(id)) else { continue };
                 let index = emit.scalar("direction", DType::I64, direction as f64)?;
                 let axis = i64::from(output == 0);
                 let node = NodeSpec::new("Gather", [Arg::Tensor(result), index]);
