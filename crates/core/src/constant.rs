@@ -26,6 +26,13 @@ pub trait StoredTensor: Send + Sync + fmt::Debug {
     }
     /// The elements in row-major order, little-endian: `product(shape) * dtype.size()` bytes.
     fn read(&self) -> Result<Vec<u8>>;
+
+    /// Fills `out` with the bytes from `start` on of those that [`read`](Self::read) gives, and returns `true`; `false` where
+    /// they can only be read as a whole, which is the same for every range.
+    fn read_range(&self, start: usize, out: &mut [u8]) -> Result<bool> {
+        let _ = (start, out);
+        Ok(false)
+    }
 }
 
 /// A named weight of a graph.

@@ -73,6 +73,12 @@ impl LateBound {
     pub fn new(shape: Vec<usize>) -> LateBound {
         LateBound { shape, stored: OnceLock::new() }
     }
+
+    fn bound(&self) -> k2o_core::Result<&dyn StoredTensor> {
+        let unbound =
+            || k2o_core::Error::new(k2o_core::ErrorKind::Input, "the model was opened without weights");
+        self.stored.get().map(Arc::as_ref).ok_or_else(unbound)
+    }
 }
 
 impl StoredTensor for LateBound {
@@ -89,12 +95,11 @@ impl StoredTensor for LateBound {
     }
 
     fn read(&self) -> k2o_core::Result<Vec<u8>> {
-        match self.stored.get() {
-            Some(stored) => stored.read(),
-            None => {
-                Err(k2o_core::Error::new(k2o_core::ErrorKind::Input, "the model was opened without weights"))
-            }
-        }
+        self.bound()?.read()
+    }
+
+    fn read_range(&self, start: usize, out: &mut [u8]) -> k2o_core::Result<bool> {
+        self.bound()?.read_range(start, out)
     }
 }
 

@@ -25,11 +25,9 @@ use std::borrow::Cow;
 /// The graph is best [rewritten](k2o_core::rewrite) before, or it has nodes that the rewrite would fold away.
 ///
 /// # Errors
-/// [`Input`](ErrorKind::Input) where an option is out of range or does not fit the graph's inputs, or the model was
-/// opened without weights, [`Shape`](ErrorKind::Shape) where the graph cannot be for inputs of the options' sizes,
-/// [`Unsupported`](ErrorKind::Unsupported) where the operator set has no way to say what the graph does.
-///
-/// [`ErrorKind::Input`]: crate::ErrorKind::Input
+/// [`Input`](crate::ErrorKind::Input) where an option is out of range or does not fit the graph's inputs, or the model was
+/// opened without weights, [`Shape`](crate::ErrorKind::Shape) where the graph cannot be for inputs of the options' sizes,
+/// [`Unsupported`](crate::ErrorKind::Unsupported) where the operator set has no way to say what the graph does.
 pub fn export(graph: &Graph, outline: &Outline, options: &ExportOptions) -> Result<Export> {
     options.check()?;
     let graph = prepare(graph, options)?;

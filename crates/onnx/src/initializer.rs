@@ -11,7 +11,7 @@ use crate::messages::{
 use crate::view::View;
 use crate::{Error, ErrorKind, Result};
 use half::{bf16, f16};
-use k2o_core::{Constant, DType, Data, ExprKind, Graph};
+use k2o_core::{Constant, DType, Data, ExprKind, Graph, StoredTensor};
 use prost::Message;
 use std::io::Write;
 
@@ -176,6 +176,9 @@ impl Source {
             DType::F32 => match constant.expr.kind() {
                 // Passed on as they are, NaN payloads included, and never in memory twice.
                 ExprKind::Stored(stored) if stored.dtype() == DType::F32 => {
+                    if write_ranges(stored.as_ref(), view, writer)? {
+                        return Ok(());
+                    }
                     let bytes = stored.read()?;
                     let (chunks, rest) = bytes.as_chunks::<4>();
                     if chunks.len() != view.len() || !rest.is_empty() {
@@ -204,8 +207,29 @@ impl Source {
     }
 }
 
-/// Runs of fewer elements are not worth computing one at a time.
-const MIN_RUN: usize = 1 << 6;
+/// Runs of fewer elements are not worth reading and computing one at a time.
+const MIN_RUN: usize = 1 << 8;
+
+/// Writes single-precision elements in storage in the view's order, run by run, so that they are not in memory as a whole;
+/// `false` and nothing where runs are too short or storage cannot be read in ranges.
+fn write_ranges(stored: &dyn StoredTensor, view: &View, writer: &mut impl Write) -> Result<bool> {
+    let has_runs = view.run_len().is_some_and(|len| len >= MIN_RUN);
+    let is_whole = stored.shape().iter().product::<usize>() == view.len();
+    if !has_runs || !is_whole || !stored.read_range(0, &mut [])? {
+        return Ok(false);
+    }
+    let mut bytes = vec![0; CHUNK];
+    view.for_each_run(|start, _, n| {
+        let end = (start + n) * 4;
+        for at in (start * 4..end).step_by(CHUNK) {
+            let bytes = &mut bytes[..(end - at).min(CHUNK)];
+            stored.read_range(at, bytes)?;
+            writer.write_all(bytes)?;
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok(true)
+}
 
 /// Writes a computed weight in the view's order: run by run where runs lie in one piece, so that it is not in memory as a
 /// whole.

@@ -21,18 +21,57 @@ impl Elements<'_> {
     pub fn read(&self, start: usize, step: usize, out: &mut [f64]) {
         match self {
             Elements::Numbers(numbers) => copy(numbers, start, step, out, |&x| x),
-            Elements::Stored(dtype, bytes) => match dtype {
-                DType::F16 => {
-                    copy(bytes.as_chunks().0, start, step, out, |c| f16::from_le_bytes(*c).to_f64())
-                }
-                DType::BF16 => {
-                    copy(bytes.as_chunks().0, start, step, out, |c| bf16::from_le_bytes(*c).to_f64())
-                }
-                DType::F32 => copy(bytes.as_chunks().0, start, step, out, |c| f32::from_le_bytes(*c).into()),
-                // The only other one that `Loaded` lets in.
-                _ => copy(bytes.as_chunks().0, start, step, out, |c| f64::from_le_bytes(*c)),
-            },
+            Elements::Stored(dtype, bytes) => widen(*dtype, bytes, start, step, out),
         }
+    }
+}
+
+/// Fills `out` with the elements in `bytes`, of the floating-point type `dtype`, from `start` on that are `step` apart.
+fn widen(dtype: DType, bytes: &[u8], start: usize, step: usize, out: &mut [f64]) {
+    match dtype {
+        DType::F16 => copy(bytes.as_chunks().0, start, step, out, |c| f16::from_le_bytes(*c).to_f64()),
+        DType::BF16 => copy(bytes.as_chunks().0, start, step, out, |c| bf16::from_le_bytes(*c).to_f64()),
+        DType::F32 => copy(bytes.as_chunks().0, start, step, out, |c| f32::from_le_bytes(*c).into()),
+        // The only other one that is let in.
+        _ => copy(bytes.as_chunks().0, start, step, out, |c| f64::from_le_bytes(*c)),
+    }
+}
+
+/// A tensor in storage of which ranges can be read, and never more than one is in memory.
+pub(super) struct Stream {
+    stored: Arc<dyn StoredTensor>,
+    dtype: DType,
+}
+
+impl Stream {
+    /// The elements of `stored`, if ranges of them can be read.
+    pub fn of(stored: &Arc<dyn StoredTensor>) -> Result<Option<Stream>> {
+        let dtype = float_type(stored.as_ref())?;
+        let has_ranges = stored.read_range(0, &mut [])?;
+        Ok(has_ranges.then(|| Stream { stored: stored.clone(), dtype }))
+    }
+
+    /// The tensor that is read.
+    pub fn stored(&self) -> &Arc<dyn StoredTensor> {
+        &self.stored
+    }
+
+    /// Fills `out` with the elements from `start` on, by way of `bytes`.
+    pub fn read(&self, start: usize, out: &mut [f64], bytes: &mut Vec<u8>) -> Result<()> {
+        let size = self.dtype.size();
+        bytes.resize(out.len() * size, 0);
+        if !self.stored.read_range(start * size, bytes)? {
+            return Err(Error::shape("a stored tensor that has ranges, and has not"));
+        }
+        widen(self.dtype, bytes, 0, 1, out);
+        Ok(())
+    }
+}
+
+fn float_type(stored: &dyn StoredTensor) -> Result<DType> {
+    match stored.dtype() {
+        dtype if dtype.is_float() => Ok(dtype),
+        _ => Err(Error::shape("floating-point numbers were expected")),
     }
 }
 
@@ -57,10 +96,7 @@ struct Tensor {
 impl Loaded {
     /// The elements of `stored`, which are read the first time that they are asked for.
     pub fn get(&mut self, stored: &Arc<dyn StoredTensor>) -> Result<Elements<'static>> {
-        let dtype = stored.dtype();
-        if !dtype.is_float() {
-            return Err(Error::shape("floating-point numbers were expected"));
-        }
+        let dtype = float_type(stored.as_ref())?;
         let is_same = |tensor: &&Tensor| ptr::addr_eq(Arc::as_ptr(&tensor.stored), Arc::as_ptr(stored));
         if let Some(tensor) = self.0.iter().find(is_same) {
             return Ok(Elements::Stored(dtype, tensor.bytes.clone()));

@@ -1,11 +1,11 @@
 //! Evaluates an expression some thousands of elements at a time.
 //!
-//! What is stored is read once each and kept as it is stored. Every operation then gives any range of its elements in
-//! row-major order, from ranges of its operands': a reshape changes nothing, slices and concatenations shift ranges, and
-//! what is permuted or repeated is gathered from memory. The operations and their order are those of
+//! Every operation gives any range of its elements in row-major order, from ranges of its operands': a reshape changes
+//! nothing, slices and concatenations shift ranges, and what is permuted or repeated is gathered from memory. What is stored
+//! is read range by range where it is wanted in its order and storage can do that; else once, and kept as it is stored. The operations and their order are those of
 //! [`ConstantExpr::evaluate`], so that the results are the same.
 
-use super::elements::{Elements, Loaded};
+use super::elements::{Elements, Loaded, Stream};
 use super::order::Order;
 use super::{Arithmetic, ConstantExpr, ExprKind, broadcast_strides, nearest};
 use crate::tensor::element_count;
@@ -60,7 +60,7 @@ impl<'a> Ranges<'a> {
         let mut builder = Builder { loaded: Loaded::default(), sizes };
         let piece = builder.piece(expr)?;
         let count = element_count(expr.shape())?;
-        let buffers = Buffers { block: sizes.block, free: Vec::new(), error: None };
+        let buffers = Buffers { block: sizes.block, free: Vec::new(), bytes: Vec::new(), error: None };
         Ok(Ranges { piece, count, has_one_nan: !expr.is_moved_only(), buffers })
     }
 
@@ -102,7 +102,7 @@ fn collect(piece: &Piece<'_>, count: usize, block: usize) -> Result<Vec<f64>> {
     let mut elements = Vec::new();
     let error = |_| Error::limit(format!("{count} numbers do not fit memory"));
     elements.try_reserve_exact(count).map_err(error)?;
-    let mut buffers = Buffers { block, free: Vec::new(), error: None };
+    let mut buffers = Buffers { block, free: Vec::new(), bytes: Vec::new(), error: None };
     for start in (0..count).step_by(block) {
         elements.resize(count.min(start + block), 0.0);
         piece.read(start, &mut elements[start..], &mut buffers);
@@ -113,6 +113,7 @@ fn collect(piece: &Piece<'_>, count: usize, block: usize) -> Result<Vec<f64>> {
 
 /// An expression that can be read in ranges.
 enum Piece<'a> {
+    Stream(Stream),
     Gather(Gather<'a>),
     /// Another one's elements, repeated: one that is too large to keep.
     Repeat(Box<Piece<'a>>, Order),
@@ -159,13 +160,17 @@ impl Builder {
         let shape = expr.shape();
         element_count(shape)?;
         Ok(match expr.kind() {
-            ExprKind::Stored(stored) => Piece::of(self.loaded.get(stored)?),
+            ExprKind::Stored(stored) => match Stream::of(stored)? {
+                Some(stream) => Piece::Stream(stream),
+                None => Piece::of(self.loaded.get(stored)?),
+            },
             ExprKind::Literal(tensor) => Piece::of(Elements::Numbers(Cow::Borrowed(tensor.as_f64()?))),
             ExprKind::Reshape(a) => self.piece(a)?,
             ExprKind::Permute(a, permutation) => {
                 let piece = self.piece(a)?;
                 match Order::permuted(a.shape(), permutation).filter(|order| !order.is_identity()) {
                     Some(order) => {
+                        let piece = self.loaded(piece)?;
                         Piece::Gather(self.in_memory(piece, element_count(shape)?)?.in_order(order))
                     }
                     None => piece,
@@ -183,17 +188,30 @@ impl Builder {
                 Piece::Sum { of, extent, inner }
             }
             ExprKind::Slice(a, axis, start) => {
-                let of = Box::new(self.piece(a)?);
+                let of = Box::new(self.loaded_piece(a)?);
                 let inner: usize = shape[axis + 1..].iter().product();
                 let (whole, start, len) = (a.shape()[*axis] * inner, start * inner, shape[*axis] * inner);
                 Piece::Slice { of, whole, start, len }
             }
             ExprKind::Concat(parts, axis) => {
                 let len = |shape: &[usize]| shape[*axis..].iter().product::<usize>();
-                let part = |part: &'a ConstantExpr| Ok((self.piece(part)?, len(part.shape())));
+                let part = |part: &'a ConstantExpr| Ok((self.loaded_piece(part)?, len(part.shape())));
                 Piece::Concat { parts: parts.iter().map(part).collect::<Result<_>>()?, whole: len(shape) }
             }
         })
+    }
+
+    /// What is wanted in ranges that may be short, so that a stored tensor is better in memory.
+    fn loaded_piece<'a>(&mut self, expr: &'a ConstantExpr) -> Result<Piece<'a>> {
+        let piece = self.piece(expr)?;
+        self.loaded(piece)
+    }
+
+    fn loaded<'a>(&mut self, piece: Piece<'a>) -> Result<Piece<'a>> {
+        match piece {
+            Piece::Stream(stream) => Ok(Piece::of(self.loaded.get(stream.stored())?)),
+            piece => Ok(piece),
+        }
     }
 
     /// An operand of something of the shape `target`, repeated to its size.
@@ -204,6 +222,7 @@ impl Builder {
             Some(order) if count != element_count(target)? => order,
             _ => return Ok(piece),
         };
+        let piece = self.loaded(piece)?;
         let is_cheap = matches!(&piece, Piece::Gather(gather) if gather.orders.is_empty());
         if !is_cheap && count > self.sizes.kept {
             return Ok(Piece::Repeat(Box::new(piece), order));
@@ -240,6 +259,11 @@ impl<'a> Piece<'a> {
             return;
         }
         match self {
+            Piece::Stream(stream) => {
+                if let Err(error) = stream.read(start, out, &mut buffers.bytes) {
+                    buffers.error.get_or_insert(error);
+                }
+            }
             Piece::Gather(gather) => gather.read(start, out),
             Piece::Repeat(of, order) => order.for_each_run(start, out.len(), |run| {
                 let out = &mut out[run.at..run.at + run.len];
@@ -362,6 +386,7 @@ fn sum(of: &Piece<'_>, extent: usize, inner: usize, start: usize, out: &mut [f64
 struct Buffers {
     block: usize,
     free: Vec<Vec<f64>>,
+    bytes: Vec<u8>,
     error: Option<Error>,
 }
 

@@ -77,13 +77,19 @@ impl StoredWeight {
         })))
     }
 
-    fn read_bytes(&self) -> Result<Vec<u8>> {
-        let Inner { shape, dtype, order, size, max_read, elements, .. } = &*self.0;
-        if size > max_read {
-            return Err(Error::limit(format!(
+    fn check_limit(&self) -> Result<()> {
+        let Inner { shape, dtype, size, max_read, .. } = &*self.0;
+        match size > max_read {
+            true => Err(Error::limit(format!(
                 "{dtype} {shape:?} takes {size} bytes; {max_read} bytes of memory are allowed"
-            )));
+            ))),
+            false => Ok(()),
         }
+    }
+
+    fn read_bytes(&self) -> Result<Vec<u8>> {
+        self.check_limit()?;
+        let Inner { dtype, order, size, elements, .. } = &*self.0;
         let mut bytes = match elements {
             Elements::Empty => Vec::new(),
             Elements::Compact(bytes) => bytes.clone(),
@@ -99,6 +105,34 @@ impl StoredWeight {
         }
         Ok(bytes)
     }
+
+    /// Reads a range of what lies in the file as it is wanted; `false` for anything else.
+    fn read_part(&self, start: usize, out: &mut [u8]) -> Result<bool> {
+        let Inner { dtype, order, size, elements, .. } = &*self.0;
+        let Elements::Contiguous(source, offset) = elements else { return Ok(false) };
+        if *order == ByteOrder::BigEndian && dtype.size() > 1 {
+            return Ok(false);
+        }
+        self.check_limit()?;
+        let (start, len) = (start as u64, out.len() as u64);
+        if start.checked_add(len).is_none_or(|end| end > *size) {
+            return Err(Error::malformed(format!("{len} bytes from {start} on, of {size}")));
+        }
+        source.read_at(offset + start, out)?;
+        Ok(true)
+    }
+
+    /// The error for the importer's user, with the place.
+    fn placed(&self, error: Error) -> k2o_core::Error {
+        let kind = match error.kind() {
+            ErrorKind::Unsupported => k2o_core::ErrorKind::Unsupported,
+            ErrorKind::Limit => k2o_core::ErrorKind::Limit,
+            ErrorKind::Io => k2o_core::ErrorKind::Io,
+            _ => k2o_core::ErrorKind::Malformed,
+        };
+        let place = format!("{}: {}", self.0.file, shown(&self.0.path));
+        k2o_core::Error::new(kind, error.within(place).to_string())
+    }
 }
 
 impl StoredTensor for StoredWeight {
@@ -111,16 +145,11 @@ impl StoredTensor for StoredWeight {
     }
 
     fn read(&self) -> k2o_core::Result<Vec<u8>> {
-        self.read_bytes().map_err(|error| {
-            let kind = match error.kind() {
-                ErrorKind::Unsupported => k2o_core::ErrorKind::Unsupported,
-                ErrorKind::Limit => k2o_core::ErrorKind::Limit,
-                ErrorKind::Io => k2o_core::ErrorKind::Io,
-                _ => k2o_core::ErrorKind::Malformed,
-            };
-            let place = format!("{}: {}", self.0.file, shown(&self.0.path));
-            k2o_core::Error::new(kind, error.within(place).to_string())
-        })
+        self.read_bytes().map_err(|error| self.placed(error))
+    }
+
+    fn read_range(&self, start: usize, out: &mut [u8]) -> k2o_core::Result<bool> {
+        self.read_part(start, out).map_err(|error| self.placed(error))
     }
 }
 
@@ -241,6 +270,30 @@ mod tests {
         check(hdf5_writer::Dataset::new(integer(16), &[2], &[1, 2, 3, 4]), DType::I16, &[1, 2, 3, 4]);
         check(hdf5_writer::Dataset::f32(&[], &[1.0]), DType::F32, &1f32.to_le_bytes());
         check(hdf5_writer::Dataset::f32(&[0, 7], &[]), DType::F32, &[]);
+    }
+
+    #[test]
+    fn a_range_holds_what_the_whole_does() {
+        let numbers: Vec<f32> = (0..6).map(|i| i as f32).collect();
+        let weight = stored(hdf5_writer::Dataset::f32(&[2, 3], &numbers), &Limits::default()).unwrap();
+        let whole = weight.read().unwrap();
+        for (start, len) in [(0, 24), (4, 8), (24, 0), (0, 0), (23, 1)] {
+            let mut out = vec![0; len];
+            assert!(weight.read_range(start, &mut out).unwrap());
+            assert_eq!(out, whole[start..start + len]);
+        }
+        for (start, len) in [(0, 25), (24, 1), (usize::MAX, 1)] {
+            let error = weight.read_range(start, &mut vec![0; len]).unwrap_err();
+            assert_eq!(error.kind(), k2o_core::ErrorKind::Malformed);
+        }
+        // Swapped, or in pieces, they can only be had as a whole.
+        let mut big = float32();
+        big[1] |= 1;
+        let big = hdf5_writer::Dataset::new(big, &[2], &[1, 2, 3, 4, 5, 6, 7, 8]);
+        for dataset in [big, chunked(2)] {
+            let weight = stored(dataset, &Limits::default()).unwrap();
+            assert!(!weight.read_range(0, &mut []).unwrap());
+        }
     }
 
     #[test]
