@@ -70,6 +70,7 @@ pub(crate) struct Site<'a> {
     pub node: &'a Node,
     /// The version of the operator set.
     pub opset: i64,
+    io_layout: IoLayout,
     seats: &'a Seats,
     hints: &'a Hints,
 }
@@ -138,9 +139,18 @@ impl Site<'_> {
         self.node.outputs.first().is_some_and(|&id| self.hints.flat(id))
     }
 
-    /// The first of the layouts that costs the fewest transpositions if all of `operands` are read in it.
+    /// The layout that costs the fewest transpositions if all of `operands` are read in it. Of equal ones the first, but
+    /// where several are computed and the output is one of the model, that of the model's outputs: what is transposed for
+    /// it can be of use to others.
     pub fn cheapest(&self, candidates: Vec<Layout>, operands: &[usize]) -> Option<Layout> {
-        let cost = |layout: &Layout| operands.iter().filter(|&&operand| !self.has(operand, layout)).count();
+        let port = self.node.outputs.first().filter(|&&id| self.hints.is_output(id));
+        let port = port.map(|&id| Layout::of_port(self.io_layout, self.graph.value(id).r#type.shape.rank()));
+        let several = operands.iter().filter(|&&operand| !self.is_constant(operand)).count() > 1;
+        let cost = |layout: &Layout| {
+            let moved = operands.iter().filter(|&&operand| !self.has(operand, layout)).count();
+            let is_other = port.as_ref().is_some_and(|port| port != layout);
+            (moved + usize::from(is_other), is_other && several)
+        };
         candidates.into_iter().min_by_key(cost)
     }
 }
@@ -331,7 +341,8 @@ impl<'a> Walk<'a> {
     }
 
     fn node(&mut self, node: &Node, origin: Option<CallId>, hints: &Hints) -> Result<()> {
-        let site = Site { graph: self.graph, node, opset: self.draft.opset, seats: &self.seats, hints };
+        let (graph, opset, io_layout) = (self.graph, self.draft.opset, self.io_layout);
+        let site = Site { graph, node, opset, io_layout, seats: &self.seats, hints };
         let layouts = ops::layouts(&node.op, &site)?;
         let Layouts { inputs, output } = &layouts;
         if inputs.len() != node.inputs.len() {

@@ -2,6 +2,7 @@
 
 use crate::ops::{self, TakesFlat, Tie};
 use k2o_core::{Graph, NodeId, ValueId};
+use std::collections::BTreeSet;
 
 /// Per value, what its readers would like.
 #[derive(Debug)]
@@ -12,6 +13,7 @@ pub(crate) struct Hints {
     flat: Vec<bool>,
     sole_readers: Vec<Option<NodeId>>,
     used: Vec<bool>,
+    outputs: BTreeSet<ValueId>,
 }
 
 impl Hints {
@@ -22,6 +24,7 @@ impl Hints {
             feeds_recurrent: feeds_recurrent(graph),
             flat: flat(graph),
             sole_readers: sole_readers(graph),
+            outputs: graph.outputs().iter().map(|port| port.value).collect(),
             used: graph.uses().into_iter().map(|uses| uses > 0).collect(),
         }
     }
@@ -49,6 +52,11 @@ impl Hints {
     /// Whether a node reads the value, or it is an output of the model.
     pub fn used(&self, id: ValueId) -> bool {
         self.used[id.0 as usize]
+    }
+
+    /// Whether the value is an output of the model.
+    pub fn is_output(&self, id: ValueId) -> bool {
+        self.outputs.contains(&id)
     }
 
     /// Whether every reader can do with the value flattened in another order of axes.

@@ -177,8 +177,28 @@ fn a_normalization_is_one_node_from_the_opset_that_has_it() {
     let both = net.done("both", &[]);
     assert_eq!(op_types(&both, 17), "Transpose Conv Transpose LayerNormalization");
     let block = "Conv Transpose LayerNormalization MatMul Add Gelu MatMul Add Transpose Add";
-    let expected = format!("Transpose Conv {block} {block} Transpose");
+    let expected = format!("Transpose Conv {block} {block}");
     assert_eq!(op_types(&formulas::normalized_between_convs(), 20), expected);
+}
+
+#[test]
+fn outputs_of_several_merges_share_what_is_transposed_for_them() {
+    let mut net = Net::new();
+    let x = net.input("x", "batch 5 3");
+    let y = net.conv("conv", x, 3, &[window(1, 1, 1, VALID)], None);
+    for (name, kind) in [("sum", BinaryKind::Add), ("product", BinaryKind::Mul), ("largest", BinaryKind::Max)]
+    {
+        let z = net.binary(name, kind, y, x);
+        net.output(name, z);
+    }
+    assert_eq!(op_types(&net.done("merges", &[]), 17), "Transpose Conv Transpose Add Mul Max");
+    let mut net = Net::new();
+    let x = net.input("x", "batch 5 3");
+    let y = net.conv("conv", x, 3, &[window(1, 1, 1, VALID)], None);
+    let slope = net.weight("slope", &[3]);
+    let y = net.binary("prelu", BinaryKind::Prelu, y, slope);
+    net.output("prelu", y);
+    assert_eq!(op_types(&net.done("one", &[]), 17), "Transpose Conv PRelu Transpose");
 }
 
 #[test]
