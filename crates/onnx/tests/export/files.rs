@@ -127,6 +127,7 @@ struct Counted {
     bytes: Vec<u8>,
     reads: AtomicUsize,
     bound: bool,
+    has_ranges: bool,
 }
 
 impl StoredTensor for Counted {
@@ -140,6 +141,12 @@ impl StoredTensor for Counted {
         self.reads.fetch_add(1, Ordering::Relaxed);
         Ok(self.bytes.clone())
     }
+    fn read_range(&self, start: usize, out: &mut [u8]) -> k2o_core::Result<bool> {
+        if self.has_ranges {
+            out.copy_from_slice(&self.bytes[start..start + out.len()]);
+        }
+        Ok(self.has_ranges)
+    }
     fn is_bound(&self) -> bool {
         self.bound
     }
@@ -147,7 +154,8 @@ impl StoredTensor for Counted {
 
 /// `x` and one stored weight, one above the other.
 fn stored(bytes: Vec<u8>, bound: bool) -> (Case, Arc<Counted>) {
-    let stored = Arc::new(Counted { shape: vec![2, 2], bytes, reads: AtomicUsize::new(0), bound });
+    let reads = AtomicUsize::new(0);
+    let stored = Arc::new(Counted { shape: vec![2, 2], bytes, reads, bound, has_ranges: false });
     let mut net = Net::new();
     let x = net.input("x", "batch 2");
     let expr = ConstantExpr::stored(stored.clone());
@@ -170,6 +178,46 @@ fn weights_are_read_once_per_file_and_bit_for_bit() {
     assert_eq!(stored.reads.load(Ordering::Relaxed), 1);
     let model = ModelProto::parse_from_bytes(&file).unwrap();
     assert_eq!(model.graph.initializer[0].raw_data, bytes);
+}
+
+/// A weight `[24, 20_000]` behind a flattened convolution, so that its rows are written in another order; scaled by column,
+/// if it is to be computed. What it is in the graph comes with it.
+fn long_rows(is_computed: bool, has_ranges: bool) -> (Case, Vec<f32>, Arc<Counted>) {
+    let (rows, columns) = (24, 20_000);
+    let numbers: Vec<f32> = (0..rows * columns).map(|i| ((i as f32) * 0.731).sin()).collect();
+    let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let (shape, reads) = (vec![rows, columns], AtomicUsize::new(0));
+    let stored = Arc::new(Counted { shape, bytes, reads, bound: true, has_ranges });
+    let mut net = Net::new();
+    let x = net.input("x", "batch 6 3");
+    let x = net.conv("conv", x, 4, &[window(1, 1, 1, VALID)], None);
+    let x = net.flatten("flatten", x);
+    let mut expr = ConstantExpr::stored(stored.clone());
+    if is_computed {
+        let scale = (0..columns).map(|i| 1.0 + (i % 7) as f64).collect();
+        expr = expr.mul(&ConstantExpr::literal(Tensor::f64([columns], scale).unwrap())).unwrap();
+    }
+    let constant = Constant { name: "dense/kernel".into(), dtype: DType::F32, expr };
+    let numbers = constant.to_f32().unwrap();
+    stored.reads.store(0, Ordering::Relaxed);
+    let kernel = net.builder.constant(constant).unwrap();
+    let y = net.op("dense", "Dense", k2o_core::ops::Dense, [x.into(), Operand::from(kernel)]);
+    net.output("y", y);
+    (net.done("long_rows", &[]), numbers, stored)
+}
+
+#[test]
+fn long_rows_are_written_in_their_new_order_whichever_way_they_are_read() {
+    for (is_computed, has_ranges) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (case, numbers, stored) = long_rows(is_computed, has_ranges);
+        let found = floats(&decode(&case, &at(17)), "dense/kernel");
+        // Rows of [steps, channels] as rows of [channels, steps].
+        let rows = (0..4).flat_map(|channel| (0..6).map(move |step| step * 4 + channel));
+        let expected: Vec<f32> =
+            rows.flat_map(|row| numbers[row * 20_000..(row + 1) * 20_000].iter().copied()).collect();
+        assert!(found == expected, "{is_computed} {has_ranges}");
+        assert_eq!(stored.reads.load(Ordering::Relaxed), usize::from(!has_ranges));
+    }
 }
 
 #[test]
