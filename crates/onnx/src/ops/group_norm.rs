@@ -111,12 +111,19 @@ impl GroupNorm {
     /// Emits the nodes for `x` in that layout.
     pub fn emit(&self, emit: &mut Emit<'_>, x: TensorId) -> Result<TensorId> {
         let groups = usize::try_from(self.groups).map_err(|_| Error::shape("groups of no channels"))?;
-        let split = emit.ints("groups", &[0, self.groups, -1]);
-        let grouped = emit.call("Reshape", [Arg::Tensor(x), split]);
+        let is_each_channel = self.sizes[1] == self.groups;
+        let mut x = Arg::Tensor(x);
+        if !is_each_channel {
+            let split = emit.ints("groups", &[0, self.groups, -1]);
+            x = emit.call("Reshape", [x, split]);
+        }
         let (ones, zeros) = (emit.filled("ones", vec![groups], 1.0), emit.filled("zeros", vec![groups], 0.0));
-        let node = NodeSpec::new("InstanceNormalization", [grouped, ones, zeros]);
-        let normal = emit.call_with(super::unary::with_float(node, "epsilon", self.epsilon, 1e-5));
+        let node = NodeSpec::new("InstanceNormalization", [x, ones, zeros]);
+        let normal = emit.node(super::unary::with_float(node, "epsilon", self.epsilon, 1e-5));
+        if is_each_channel {
+            return Ok(normal);
+        }
         let sizes = emit.ints("shape", &self.sizes);
-        Ok(emit.node(NodeSpec::new("Reshape", [normal, sizes])))
+        Ok(emit.node(NodeSpec::new("Reshape", [Arg::Tensor(normal), sizes])))
     }
 }

@@ -8,6 +8,7 @@ mod decode;
 mod files;
 mod formulas;
 mod graphs;
+mod group_norms;
 mod moving;
 mod net;
 mod nodes;
