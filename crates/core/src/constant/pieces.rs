@@ -2,8 +2,8 @@
 //!
 //! Every operation gives any range of its elements in row-major order, from ranges of its operands': a reshape changes
 //! nothing, slices and concatenations shift ranges, and what is permuted or repeated is gathered from memory. What is stored
-//! is read range by range where it is wanted in its order and storage can do that; else once, and kept as it is stored. The operations and their order are those of
-//! [`ConstantExpr::evaluate`], so that the results are the same.
+//! is read range by range where it is wanted in its order and storage can do that; else once, and kept as it is stored. The
+//! operations and their order are those of [`ConstantExpr::evaluate`], so that the results are the same.
 
 use super::elements::{Elements, Loaded, Stream};
 use super::order::Order;
@@ -28,22 +28,13 @@ pub(super) fn to_f32(expr: &ConstantExpr) -> Result<Vec<f32>> {
 }
 
 fn rounded(expr: &ConstantExpr, sizes: Sizes) -> Result<Vec<f32>> {
-    let count = element_count(expr.shape())?;
-    let mut numbers = Vec::new();
-    let error = |_| Error::limit(format!("{count} numbers do not fit memory"));
-    numbers.try_reserve_exact(count).map_err(error)?;
     let mut ranges = Ranges::of(expr, sizes)?;
-    for start in (0..count).step_by(sizes.block) {
-        // Grown by what the cache holds, which is then written to at once.
-        numbers.resize(count.min(start + sizes.block), 0.0);
-        ranges.read(start, &mut numbers[start..])?;
-    }
-    Ok(numbers)
+    collect(ranges.count, sizes.block, |start, out| ranges.read(start, out))
 }
 
 /// The elements of an expression of floating-point numbers in single precision, any range of them at a time.
 ///
-/// What is read from storage stays in memory; of what is computed there are some thousands at a time.
+/// What storage cannot give in ranges stays in memory; of what is computed there are some thousands at a time.
 pub struct Ranges<'a> {
     piece: Piece<'a>,
     count: usize,
@@ -60,7 +51,7 @@ impl<'a> Ranges<'a> {
         let mut builder = Builder { loaded: Loaded::default(), sizes };
         let piece = builder.piece(expr)?;
         let count = element_count(expr.shape())?;
-        let buffers = Buffers { block: sizes.block, free: Vec::new(), bytes: Vec::new(), error: None };
+        let buffers = Buffers::new(sizes.block);
         Ok(Ranges { piece, count, has_one_nan: !expr.is_moved_only(), buffers })
     }
 
@@ -85,7 +76,7 @@ impl<'a> Ranges<'a> {
             }
             at += out.len();
             self.buffers.give(numbers);
-            self.buffers.error.take().map_or(Ok(()), Err)?;
+            self.buffers.check()?;
         }
         Ok(())
     }
@@ -97,18 +88,21 @@ fn round(x: f64) -> f32 {
     if x.is_nan() { f32::NAN } else { x as f32 }
 }
 
-/// All `count` elements of `piece`.
-fn collect(piece: &Piece<'_>, count: usize, block: usize) -> Result<Vec<f64>> {
-    let mut elements = Vec::new();
+/// All `count` numbers that `read` gives from a position on, a block at a time.
+fn collect<T: Clone + Default>(
+    count: usize,
+    block: usize,
+    mut read: impl FnMut(usize, &mut [T]) -> Result<()>,
+) -> Result<Vec<T>> {
+    let mut numbers = Vec::new();
     let error = |_| Error::limit(format!("{count} numbers do not fit memory"));
-    elements.try_reserve_exact(count).map_err(error)?;
-    let mut buffers = Buffers { block, free: Vec::new(), bytes: Vec::new(), error: None };
+    numbers.try_reserve_exact(count).map_err(error)?;
     for start in (0..count).step_by(block) {
-        elements.resize(count.min(start + block), 0.0);
-        piece.read(start, &mut elements[start..], &mut buffers);
-        buffers.error.take().map_or(Ok(()), Err)?;
+        // Grown by what the cache holds, which is then written to at once.
+        numbers.resize(count.min(start + block), T::default());
+        read(start, &mut numbers[start..])?;
     }
-    Ok(elements)
+    Ok(numbers)
 }
 
 /// An expression that can be read in ranges.
@@ -170,7 +164,6 @@ impl Builder {
                 let piece = self.piece(a)?;
                 match Order::permuted(a.shape(), permutation).filter(|order| !order.is_identity()) {
                     Some(order) => {
-                        let piece = self.loaded(piece)?;
                         Piece::Gather(self.in_memory(piece, element_count(shape)?)?.in_order(order))
                     }
                     None => piece,
@@ -235,15 +228,19 @@ impl Builder {
     }
 
     /// What can be gathered as it is, or its elements.
-    fn in_memory<'a>(&self, piece: Piece<'a>, count: usize) -> Result<Gather<'a>> {
-        match piece {
+    fn in_memory<'a>(&mut self, piece: Piece<'a>, count: usize) -> Result<Gather<'a>> {
+        match self.loaded(piece)? {
             Piece::Gather(gather) => Ok(gather),
             piece => self.kept(&piece, count),
         }
     }
 
     fn kept(&self, piece: &Piece<'_>, count: usize) -> Result<Gather<'static>> {
-        let numbers = collect(piece, count, self.sizes.block)?;
+        let mut buffers = Buffers::new(self.sizes.block);
+        let numbers = collect(count, self.sizes.block, |start, out| {
+            piece.read(start, out, &mut buffers);
+            buffers.check()
+        })?;
         Ok(Gather { elements: Elements::Numbers(Cow::Owned(numbers)), orders: Vec::new() })
     }
 }
@@ -391,6 +388,15 @@ struct Buffers {
 }
 
 impl Buffers {
+    fn new(block: usize) -> Buffers {
+        Buffers { block, free: Vec::new(), bytes: Vec::new(), error: None }
+    }
+
+    /// Fails if something went wrong.
+    fn check(&mut self) -> Result<()> {
+        self.error.take().map_or(Ok(()), Err)
+    }
+
     /// So many numbers of any value.
     fn take(&mut self, len: usize) -> Vec<f64> {
         let mut buffer = self.free.pop().unwrap_or_else(|| Vec::with_capacity(self.block));
