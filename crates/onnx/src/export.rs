@@ -70,10 +70,10 @@ impl Encoded {
         self.initializers.iter().fold(ends, |sum, tensor| sum.saturating_add(tensor.len(location)))
     }
 
-    /// What stands before the graph, its length included.
-    fn head(&self, location: &str) -> Vec<u8> {
+    /// What stands before a graph of this length, the length included.
+    fn head(&self, graph_len: u64) -> Vec<u8> {
         let mut head = self.model_head.clone();
-        encode_length(MODEL_GRAPH, self.graph_len(location), &mut head);
+        encode_length(MODEL_GRAPH, graph_len, &mut head);
         head
     }
 
@@ -94,12 +94,15 @@ impl Encoded {
 
     /// The length of the model but for what stands behind the graph.
     fn len_without_tail(&self, location: &str) -> u64 {
-        self.graph_len(location).saturating_add(self.head(location).len() as u64)
+        let graph_len = self.graph_len(location);
+        graph_len.saturating_add(self.head(graph_len).len() as u64)
     }
 
     /// Writes the model and returns its length.
     fn write_to(&self, location: &str, writer: &mut impl Write) -> Result<u64> {
-        writer.write_all(&self.head(location))?;
+        let graph_len = self.graph_len(location);
+        let head = self.head(graph_len);
+        writer.write_all(&head)?;
         writer.write_all(&self.graph_head)?;
         for tensor in &self.initializers {
             tensor.write_to(location, writer)?;
@@ -108,7 +111,7 @@ impl Encoded {
         let tail = self.tail()?;
         writer.write_all(&tail)?;
         writer.flush()?;
-        Ok(self.len_without_tail(location).saturating_add(tail.len() as u64))
+        Ok(graph_len.saturating_add((head.len() + tail.len()) as u64))
     }
 }
 

@@ -218,16 +218,11 @@ fn write_ranges(stored: &dyn StoredTensor, view: &View, writer: &mut impl Write)
     if !has_runs || !is_whole || !stored.read_range(0, &mut [])? {
         return Ok(false);
     }
-    let mut bytes = vec![0; CHUNK];
-    view.for_each_run(|start, _, n| {
-        let end = (start + n) * 4;
-        for at in (start * 4..end).step_by(CHUNK) {
-            let bytes = &mut bytes[..(end - at).min(CHUNK)];
-            stored.read_range(at, bytes)?;
-            writer.write_all(bytes)?;
-        }
-        Ok::<(), Error>(())
-    })?;
+    let read = |start: usize, _, out: &mut [[u8; 4]]| {
+        stored.read_range(start * 4, out.as_flattened_mut())?;
+        Ok(())
+    };
+    write_runs(view, read, writer)?;
     Ok(true)
 }
 
@@ -244,20 +239,13 @@ fn write_floats<const N: usize>(
         return write_view(view, &constant.to_f32()?, to_bytes, writer);
     };
     let mut numbers = vec![0.0; CHUNK / N];
-    let mut bytes = Vec::with_capacity(CHUNK);
-    view.for_each_run(|start, _, n| {
-        for at in (start..start + n).step_by(numbers.len()) {
-            let numbers = &mut numbers[..(start + n - at).min(CHUNK / N)];
-            ranges.read(at, numbers)?;
-            if bytes.len() + numbers.len() * N > CHUNK {
-                writer.write_all(&bytes)?;
-                bytes.clear();
-            }
-            bytes.extend(numbers.iter().flat_map(|&x| to_bytes(x)));
-        }
-        Ok::<(), Error>(())
-    })?;
-    Ok(writer.write_all(&bytes)?)
+    let read = |start, _, out: &mut [[u8; N]]| {
+        let numbers = &mut numbers[..out.len()];
+        ranges.read(start, numbers)?;
+        out.iter_mut().zip(numbers).for_each(|(out, x)| *out = to_bytes(*x));
+        Ok(())
+    };
+    write_runs(view, read, writer)
 }
 
 /// Writes `elements` in the view's order.
@@ -271,29 +259,40 @@ fn write_view<T: Copy, const N: usize>(
         let (expected, given) = (view.len(), elements.len());
         return Err(Error::shape(format!("{given} elements of a weight where its shape says {expected}")));
     }
-    let mut buffer = vec![0; CHUNK];
+    let read = |start: usize, step, out: &mut [[u8; N]]| {
+        // The same either way, but known to be next to each other.
+        if step == 1 {
+            out.iter_mut().zip(&elements[start..]).for_each(|(out, &x)| *out = to_bytes(x));
+        } else {
+            let elements = elements[start..].iter().step_by(step);
+            out.iter_mut().zip(elements).for_each(|(out, &x)| *out = to_bytes(x));
+        }
+        Ok(())
+    };
+    write_runs(view, read, writer)
+}
+
+/// Writes elements of `N` bytes in the view's order, gathered before they are written. `read` is given the place of an
+/// element and how far others are behind it, and fills a slice with them.
+fn write_runs<const N: usize>(
+    view: &View,
+    mut read: impl FnMut(usize, usize, &mut [[u8; N]]) -> Result<()>,
+    writer: &mut impl Write,
+) -> Result<()> {
+    let mut buffer = vec![[0; N]; CHUNK / N];
     let mut used = 0;
     view.for_each_run(|start, step, n| {
         let (mut at, mut left) = (start, n);
         while left > 0 {
-            if used + N > CHUNK {
-                writer.write_all(&buffer[..used])?;
+            if used == buffer.len() {
+                writer.write_all(buffer.as_flattened())?;
                 used = 0;
             }
-            let now = left.min((CHUNK - used) / N);
-            let (out, _) = buffer[used..used + now * N].as_chunks_mut::<N>();
-            // The same either way, but known to be next to each other.
-            if step == 1 {
-                out.iter_mut().zip(&elements[at..]).for_each(|(out, &x)| *out = to_bytes(x));
-            } else {
-                out.iter_mut()
-                    .zip(elements[at..].iter().step_by(step))
-                    .for_each(|(out, &x)| *out = to_bytes(x));
-            }
-            (used, at, left) = (used + now * N, at + now * step, left - now);
+            let now = left.min(buffer.len() - used);
+            read(at, step, &mut buffer[used..used + now])?;
+            (used, at, left) = (used + now, at + now * step, left - now);
         }
         Ok::<(), Error>(())
     })?;
-    writer.write_all(&buffer[..used])?;
-    Ok(())
+    Ok(writer.write_all(buffer[..used].as_flattened())?)
 }

@@ -192,16 +192,20 @@ fn derived(
     make: impl FnOnce(&[&ConstantExpr]) -> k2o_core::Result<ConstantExpr>,
 ) -> Result<Constant> {
     let first = sources.first().ok_or_else(|| Error::shape("a weight made of nothing"))?;
-    let precise = |source: &&'_ Constant| match source.expr.kind() {
-        ExprKind::Rounded(precise, narrow) => (precise.clone(), Some(*narrow)),
-        _ => (source.expr.clone(), None),
+    let rounded = |source: &&Constant| match source.expr.kind() {
+        ExprKind::Rounded(_, narrow) => Some(*narrow),
+        _ => None,
     };
-    let (exprs, narrow): (Vec<ConstantExpr>, Vec<Option<DType>>) = sources.iter().map(precise).unzip();
-    let expr = match narrow[0] {
-        Some(narrow_type) if narrow.iter().all(|other| *other == Some(narrow_type)) => {
-            make(&exprs.iter().collect::<Vec<_>>())?.rounded(narrow_type)?
-        }
-        _ => make(&sources.iter().map(|source| &source.expr).collect::<Vec<_>>())?,
+    let narrow =
+        rounded(first).filter(|narrow| sources.iter().all(|source| rounded(source) == Some(*narrow)));
+    let exprs = sources.iter().map(|source| match source.expr.kind() {
+        ExprKind::Rounded(precise, _) if narrow.is_some() => precise,
+        _ => &source.expr,
+    });
+    let made = make(&exprs.collect::<Vec<_>>())?;
+    let expr = match narrow {
+        Some(narrow) => made.rounded(narrow)?,
+        None => made,
     };
     Ok(Constant { expr, ..(*first).clone() })
 }

@@ -241,15 +241,14 @@ impl<'a> Walk<'a> {
         let mut results = vec![Vec::new(); pairs.pairs.len()];
         for (at, node) in self.graph.nodes().iter().enumerate() {
             let origin = self.draft.layer(node.origin).or(self.origin);
-            match pairs.role(at) {
-                None => match groups.role(at) {
-                    None => self.node(node, origin, &hints),
-                    Some(group_norm::Role::Part) => Ok(()),
-                    Some(group_norm::Role::Last(group)) => self.group(group, node, origin, &hints),
-                },
-                Some(Role::First(pair)) => self.pair(&pairs, pair, node, &hints).map(|of| results[pair] = of),
-                Some(Role::Second) => Ok(()),
-                Some(Role::Merge { pair, output, how }) => match results[pair].get(output) {
+            match (pairs.role(at), groups.role(at)) {
+                (None, None) => self.node(node, origin, &hints),
+                (None, Some(group_norm::Role::Last(group))) => self.group(group, node, origin, &hints),
+                (Some(Role::Second), _) | (None, Some(group_norm::Role::Part)) => Ok(()),
+                (Some(Role::First(pair)), _) => {
+                    self.pair(&pairs, pair, node, &hints).map(|of| results[pair] = of)
+                }
+                (Some(Role::Merge { pair, output, how }), _) => match results[pair].get(output) {
                     Some(&Some(result)) => self.merge(node, origin, &hints, how, output, result),
                     _ => Err(Error::shape("a direction is read before it is computed")),
                 },
@@ -307,9 +306,7 @@ impl<'a> Walk<'a> {
         let wanted = match self.graph.value(id).r#type.shape.rank() {
             3 if hints.feeds_recurrent(id) => Pair::layout(),
             rank if hints.feeds_channels_first(id) => Layout::channels_first(rank),
-            rank if self.graph.outputs().iter().any(|port| port.value == id) => {
-                Layout::of_port(self.io_layout, rank)
-            }
+            rank if hints.is_output(id) => Layout::of_port(self.io_layout, rank),
             rank => Layout::keras(rank),
         };
         let layouts = Layouts { inputs: Vec::new(), output: wanted.clone() };
