@@ -13,7 +13,7 @@ pub(crate) fn predict(model: &Model, inputs: &[Array], batch_size: NonZeroUsize)
     let graph = model.graph();
     check(model)?;
     let sizes: Vec<&[usize]> = inputs.iter().map(Array::shape).collect();
-    graph.bind(&sizes).map_err(|error| Error::core(&error, model.outline()))?;
+    graph.bind(&sizes).map_err(|error| model.core_error(&error))?;
     let rows = sizes.first().and_then(|sizes| sizes.first()).copied().unwrap_or(0);
     let mut session = Session::new(model.plan()?);
     let mut whole: Vec<(Vec<usize>, Vec<f32>)> = Vec::new();

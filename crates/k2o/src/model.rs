@@ -182,8 +182,8 @@ impl Model {
     /// ```
     pub fn until(&self, layer: &str) -> Result<Model> {
         let call = layer::find(&self.0.outline, layer)?;
-        let (graph, outline) = k2o_core::until(&self.0.graph, &self.0.outline, call)
-            .map_err(|error| Error::core(&error, &self.0.outline))?;
+        let (graph, outline) =
+            k2o_core::until(&self.0.graph, &self.0.outline, call).map_err(|error| self.core_error(&error))?;
         // The optimizer is of no part of the model.
         Model::new(graph, outline, self.0.provenance.clone(), self.0.sources.clone(), 0)
     }
@@ -368,6 +368,11 @@ impl Model {
     /// The layer calls that the graph came from.
     pub fn outline(&self) -> &Outline {
         &self.0.outline
+    }
+
+    /// An error of a shape rule, a rewrite or the reference, with the layer it is about named.
+    pub fn core_error(&self, error: &k2o_core::Error) -> Error {
+        Error::core(error, &self.0.outline)
     }
 
     /// An error of the runtime, with the layer it is about named.

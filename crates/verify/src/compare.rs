@@ -144,7 +144,9 @@ pub fn verify(model: &Model, options: &Options) -> Result<Report> {
         None => random_inputs(model, options.batch, options.seed)?,
     };
     let rounded = match options.weights_type.narrow() {
-        Some(narrow) => Some(round_weights(model.rewritten(), narrow).map_err(core_error)?),
+        Some(narrow) => {
+            Some(round_weights(model.rewritten(), narrow).map_err(|error| model.core_error(&error))?)
+        }
         None => None,
     };
     let is_rounded = rounded.is_some();
@@ -254,20 +256,10 @@ impl Reference {
         let taps: Vec<&Tap> = graph.taps().iter().filter(is_layer).collect();
         let keep: Vec<ValueId> = taps.iter().filter_map(|tap| tap.value).collect();
         let tensors = inputs.iter().map(tensor).collect::<Result<Vec<_>>>()?;
-        let run = run_reference(graph, &tensors, &keep).map_err(core_error)?;
+        let run = run_reference(graph, &tensors, &keep).map_err(|error| model.core_error(&error))?;
         let layer = |tap: &&Tap| Some(((tap.call, tap.output), run.kept.get(&tap.value?)?.clone()));
         Ok(Reference { layers: taps.iter().filter_map(layer).collect(), outputs: run.outputs })
     }
-}
-
-fn core_error(error: k2o::core::Error) -> Error {
-    let kind = match error.kind() {
-        k2o::core::ErrorKind::Limit => ErrorKind::Limit,
-        k2o::core::ErrorKind::Io => ErrorKind::Io,
-        k2o::core::ErrorKind::Malformed => ErrorKind::Malformed,
-        _ => ErrorKind::Input,
-    };
-    Error::new(kind, error.to_string())
 }
 
 fn tensor(array: &Array) -> Result<Tensor> {
