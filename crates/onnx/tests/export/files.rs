@@ -221,6 +221,21 @@ fn long_rows_are_written_in_their_new_order_whichever_way_they_are_read() {
 }
 
 #[test]
+fn a_weight_larger_than_what_is_gathered_at_a_time_is_transposed_as_a_whole() {
+    let (rows, columns) = (300, 200);
+    let mut net = Net::new();
+    let x = net.input("x", "batch 6 3");
+    let x = net.conv("conv", x, rows, &[window(1, 1, 1, VALID)], None);
+    let kernel = counted(&mut net, "dense/kernel", &[rows, columns]);
+    let x = net.op("dense", "Dense", k2o_core::ops::Dense, [x.into(), Operand::from(kernel)]);
+    let x = net.conv("conv_1", x, 2, &[window(1, 1, 1, VALID)], None);
+    net.output("y", x);
+    let found = floats(&decode(&net.done("transposed", &[]), &at(17)), "dense/kernel");
+    let places = (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column));
+    assert!(found == places.map(|place| place as f32).collect::<Vec<f32>>());
+}
+
+#[test]
 fn integers_keep_their_type() {
     let mut builder = GraphBuilder::new();
     let numbers = Data::I64(vec![1, -2, i64::from(i32::MIN)]);
