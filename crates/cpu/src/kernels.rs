@@ -40,6 +40,7 @@ pub(crate) mod weights;
 pub(crate) mod windows;
 
 use crate::arena::{Arena, Element, Slot};
+use crate::simd::Isa;
 use crate::{Result, TensorView};
 use std::sync::Arc;
 
@@ -86,6 +87,7 @@ pub(crate) struct Memory<'a> {
     pub inputs: &'a [TensorView<'a>],
     pub constants: &'a Arena,
     pub arena: &'a Arena,
+    pub isa: Isa,
 }
 
 impl<'a> Memory<'a> {
@@ -99,6 +101,20 @@ impl<'a> Memory<'a> {
     }
 }
 
+/// What all kernels of a run read, beside the session's memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub inputs: &'a [TensorView<'a>],
+    pub constants: &'a Arena,
+    pub isa: Isa,
+}
+
+impl<'a> Run<'a> {
+    pub fn memory(self, arena: &'a Arena) -> Memory<'a> {
+        Memory { inputs: self.inputs, constants: self.constants, arena, isa: self.isa }
+    }
+}
+
 /// What a kernel reads.
 pub(crate) struct Operands<'a> {
     sources: &'a [Source],
@@ -109,6 +125,11 @@ impl<'a> Operands<'a> {
     /// The elements of operand `index`.
     pub fn get<T: Element>(&self, index: usize) -> &'a [T] {
         self.memory.get(self.sources[index])
+    }
+
+    /// The instruction set that the plan was made for.
+    pub fn isa(&self) -> Isa {
+        self.memory.isa
     }
 }
 
@@ -126,8 +147,7 @@ pub(crate) trait Runner: Send + Sync {
     /// Reads `sources` and computes the values at `target`, or says which of the elements has no meaning.
     fn run(
         &mut self,
-        inputs: &[TensorView<'_>],
-        constants: &Arena,
+        run: Run<'_>,
         arena: &mut Arena,
         scratch: &mut [f32],
         sources: &[Source],
@@ -154,17 +174,16 @@ impl<K: Kernel> Runner for Ready<K> {
 
     fn run(
         &mut self,
-        inputs: &[TensorView<'_>],
-        constants: &Arena,
+        run: Run<'_>,
         arena: &mut Arena,
         scratch: &mut [f32],
         sources: &[Source],
         target: Slot,
     ) -> Result<()> {
-        let operands = Operands { sources, memory: Memory { inputs, constants, arena } };
+        let operands = Operands { sources, memory: run.memory(arena) };
         self.kernel.check(&self.bound, &operands)?;
         arena.with_slot(target, |arena, out| {
-            let operands = Operands { sources, memory: Memory { inputs, constants, arena } };
+            let operands = Operands { sources, memory: run.memory(arena) };
             self.kernel.run(&self.bound, &operands, scratch, out);
         });
         Ok(())

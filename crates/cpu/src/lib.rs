@@ -35,14 +35,13 @@
 //!
 //! This crate knows nothing of Keras, ONNX, files, threads, time or the environment.
 
-#![deny(unsafe_code)]
-
 mod arena;
 mod bound;
 mod error;
 mod kernels;
 mod plan;
 mod session;
+mod simd;
 mod stream;
 #[cfg(test)]
 mod testing;
@@ -52,5 +51,6 @@ pub use error::{Error, ErrorKind, Result};
 pub use kernels::products::BLOCK;
 pub use plan::{Plan, PlanOptions, StepInfo};
 pub use session::{Outputs, Session};
+pub use simd::InstructionSet;
 pub use stream::{StreamOutputs, StreamPlan, StreamSession};
 pub use view::{DataView, TensorView};

@@ -6,7 +6,8 @@ mod recurrent;
 
 use crate::arena::{Arena, Kind};
 use crate::kernels::AnyKernel;
-use crate::{Error, Result, Session};
+use crate::simd::Isa;
+use crate::{Error, InstructionSet, Result, Session};
 use build::Packed;
 use draft::Drafts;
 use k2o_core::{CallId, Graph, GraphBuilder, Operand, TensorType, ValueId};
@@ -23,11 +24,13 @@ pub struct PlanOptions {
     /// The most bytes that a session may take for values; a size that needs more is an error. What each scan computes
     /// in one step is under a limit of its own, which is as large.
     pub memory_limit: usize,
+    /// The instructions that kernels use; the widest that the processor has if `None`. Results differ by rounding.
+    pub instruction_set: Option<InstructionSet>,
 }
 
 impl Default for PlanOptions {
     fn default() -> PlanOptions {
-        PlanOptions { keep_taps: false, memory_limit: isize::MAX as usize }
+        PlanOptions { keep_taps: false, memory_limit: isize::MAX as usize, instruction_set: None }
     }
 }
 
@@ -58,6 +61,7 @@ pub(crate) struct Inner {
     pub outputs: Vec<Exit>,
     pub taps: BTreeMap<(CallId, usize), Exit>,
     pub memory_limit: usize,
+    pub isa: Isa,
 }
 
 /// One kernel at work.
@@ -116,17 +120,18 @@ impl Plan {
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for values that are neither `float32` nor integers nor `bool`; what the
-    /// storage of a constant says where it cannot be read.
+    /// storage of a constant says where it cannot be read; an instruction set that the processor lacks.
     pub fn new(graph: &Graph, options: &PlanOptions) -> Result<Plan> {
         Plan::with_packed(graph, options, &mut Packed::new())
     }
 
     /// The plan of a graph some of whose constants may be packed already.
     fn with_packed(graph: &Graph, options: &PlanOptions, packed: &mut Packed) -> Result<Plan> {
+        let isa = isa(options)?;
         let tapped = graph.taps().iter().filter_map(|tap| tap.value).filter(|_| options.keep_taps);
         let tapped: BTreeSet<ValueId> = tapped.collect();
         let drafts = Drafts::new(graph, &tapped);
-        let mut builder = build::Builder::new(graph, options, packed);
+        let mut builder = build::Builder::new(graph, (options, isa), packed);
         let mut built = Vec::with_capacity(drafts.drafts.len());
         for draft in &drafts.drafts {
             let origin = graph.nodes()[draft.node].origin;
@@ -184,6 +189,7 @@ impl Plan {
             outputs,
             taps,
             memory_limit,
+            isa,
         };
         Ok(Plan { inner: Arc::new(inner) })
     }
@@ -220,6 +226,12 @@ impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.steps().map(|step| step.name)).finish()
     }
+}
+
+/// The instruction set that a plan is made for.
+fn isa(options: &PlanOptions) -> Result<Isa> {
+    let Some(set) = options.instruction_set else { return Ok(Isa::detect()) };
+    Isa::new(set).ok_or_else(|| Error::unsupported(format!("{set}, which this processor does not have")))
 }
 
 /// A graph of the inputs and constraints only: enough to bind symbols.

@@ -2,7 +2,7 @@
 
 use crate::arena::{Arena, Buffer, Kind, Slot};
 use crate::bound::{Bound, BoundStep};
-use crate::kernels::Memory;
+use crate::kernels::{Memory, Run};
 use crate::plan::{Exit, Inner};
 use crate::{DataView, Error, ErrorKind, Plan, Result, TensorView};
 use k2o_core::{CallId, DType};
@@ -84,11 +84,11 @@ impl Session {
                 truths.iter_mut().for_each(|truth| *truth = i64::from(*truth != 0));
             }
         }
+        let run = Run { inputs, constants: &plan.constants, isa: plan.isa };
         for (step, bound) in plan.steps.iter().zip(&mut bound.steps) {
             let Some(BoundStep { runner, sources, target }) = bound else { continue };
             let (scratch, arena) = (&mut self.scratch, &mut self.arena);
-            let run = runner.run(inputs, &plan.constants, arena, scratch, sources, *target);
-            run.map_err(|error| error.at(step.origin))?;
+            runner.run(run, arena, scratch, sources, *target).map_err(|error| error.at(step.origin))?;
         }
         self.is_run = true;
         Ok(Outputs { session: self })
@@ -140,7 +140,7 @@ impl Session {
     /// What lies at `exit` after a run.
     fn view(&self, exit: &Exit) -> TensorView<'_> {
         let (plan, bound): (&Inner, &Bound) = (&self.plan.inner, &self.sizes[0]);
-        let memory = Memory { inputs: &[], constants: &plan.constants, arena: &self.arena };
+        let memory = Memory { inputs: &[], constants: &plan.constants, arena: &self.arena, isa: plan.isa };
         let source = bound.source(exit.storage);
         let data = match exit.kind {
             Kind::Float => DataView::F32(memory.get(source)),

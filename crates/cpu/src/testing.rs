@@ -1,12 +1,13 @@
 //! One operator on arrays, by its kernel and by its reference.
 
-use crate::{DataView, Plan, PlanOptions, Result, TensorView};
+use crate::{DataView, InstructionSet, Plan, PlanOptions, Result, TensorView};
 use k2o_core::ops::Operator;
 use k2o_core::{
     Constant, ConstantExpr, DType, Data, Graph, GraphBuilder, Op, Operand, Padding, Shape, Tensor,
     TensorType, ValueId,
 };
 use proptest::prelude::*;
+use std::cell::Cell;
 
 /// Sizes and elements.
 pub(crate) type Array = (Vec<usize>, Vec<f32>);
@@ -16,6 +17,21 @@ pub(crate) type Array = (Vec<usize>, Vec<f32>);
 pub(crate) struct Problem {
     op: Op,
     operands: Vec<Tensor>,
+}
+
+thread_local! {
+    /// The instruction set of the plans made by [`run`].
+    static SET: Cell<Option<InstructionSet>> = const { Cell::new(None) };
+}
+
+/// Runs `check` with plans for each instruction set that this processor has, and at last as usual.
+#[track_caller]
+pub(crate) fn on_every_set(mut check: impl FnMut()) {
+    for set in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
+        SET.set(Some(set));
+        check();
+    }
+    SET.set(None);
 }
 
 /// The unit of relative error of a single-precision operation.
@@ -135,7 +151,8 @@ impl Problem {
 
 /// The outputs of a graph by its plan.
 pub(crate) fn run(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-    let plan = Plan::new(graph, &PlanOptions::default())?;
+    let options = PlanOptions { instruction_set: SET.get(), ..PlanOptions::default() };
+    let plan = Plan::new(graph, &options)?;
     let mut session = plan.session();
     let floats: Vec<Vec<f32>> = inputs
         .iter()
@@ -192,23 +209,30 @@ pub(crate) fn kinds(x: &Array) -> [Tensor; 3] {
 #[track_caller]
 pub(crate) fn check_exact(problem: &Problem) {
     let expected = problem.reference();
-    for constants in 0..=problem.operands.len() {
-        assert_eq!(problem.run_with(constants).unwrap(), expected, "with {constants} constants");
-    }
+    on_every_set(|| {
+        for constants in 0..=problem.operands.len() {
+            assert_eq!(problem.run_with(constants).unwrap(), expected, "with {constants} constants");
+        }
+    });
 }
 
 /// Checks a sum of products: each element is off by at most `min(16, 2 sqrt(n)) + 1` units of the sum of the
 /// products' magnitudes, where `n` is the number of products in a sum.
 #[track_caller]
 pub(crate) fn check_products_of(problem: &Problem, n: usize) {
-    let (y, exact) = (problem.run(), problem.reference());
-    let magnitudes = problem.reference_of(f64::abs);
+    let (exact, magnitudes) = (problem.reference(), problem.reference_of(f64::abs));
     let units = (2.0 * (n as f64).sqrt()).min(16.0) + 1.0;
-    for (i, (y, exact)) in y.iter().zip(exact.as_f64().unwrap()).enumerate() {
-        let bound = units * UNIT * magnitudes.as_f64().unwrap()[i];
-        let error = (f64::from(*y) - exact).abs();
-        assert!(error <= bound, "element {i} is {y}, exactly {exact}: off by {error:e}, more than {bound:e}");
-    }
+    on_every_set(|| {
+        for (i, (y, exact)) in problem.run().iter().zip(exact.as_f64().unwrap()).enumerate() {
+            let bound = units * UNIT * magnitudes.as_f64().unwrap()[i];
+            let error = (f64::from(*y) - exact).abs();
+            let set = SET.get();
+            assert!(
+                error <= bound,
+                "{set:?}: element {i} is {y}, exactly {exact}: off by {error:e}, more than {bound:e}"
+            );
+        }
+    });
 }
 
 /// Checks sums of products with a kernel `[.., filters]`, whose other sizes say how many products are in a sum.
@@ -222,17 +246,19 @@ pub(crate) fn check_products(problem: &Problem) {
 /// operand's.
 #[track_caller]
 pub(crate) fn check_close(problem: &Problem, units: f64, magnitude: f64) {
-    let (y, exact) = (problem.run(), problem.reference());
+    let exact = problem.reference();
     let data = problem.operands.iter().flat_map(|operand| operand.as_f64().unwrap());
     let largest = data.fold(0.0, |max: f64, x| max.max(x.abs()));
-    for (i, (y, exact)) in y.iter().zip(exact.as_f64().unwrap()).enumerate() {
-        let (y, exact) = (f64::from(*y), *exact);
-        let bound = units * UNIT * (exact.abs() + magnitude * largest);
-        let same = y == exact || y.is_nan() && exact.is_nan();
-        let error = (y - exact).abs();
-        assert!(
-            same || error <= bound,
-            "element {i} is {y}, exactly {exact}: off by {error:e}, more than {bound:e}"
-        );
-    }
+    on_every_set(|| {
+        for (i, (y, exact)) in problem.run().iter().zip(exact.as_f64().unwrap()).enumerate() {
+            let (y, exact) = (f64::from(*y), *exact);
+            let bound = units * UNIT * (exact.abs() + magnitude * largest);
+            let same = y == exact || y.is_nan() && exact.is_nan();
+            let (error, set) = ((y - exact).abs(), SET.get());
+            assert!(
+                same || error <= bound,
+                "{set:?}: element {i} is {y}, exactly {exact}: off by {error:e}, more than {bound:e}"
+            );
+        }
+    });
 }

@@ -4,7 +4,7 @@
 mod tests;
 
 use super::grid::elements;
-use super::{AnyKernel, Memory, Operands, Runner, Source};
+use super::{AnyKernel, Operands, Run, Runner, Source};
 use crate::arena::{Arena, Element, Kind, Slot};
 use crate::{DataView, Error, Plan, Result, Session, TensorView};
 use std::sync::Arc;
@@ -196,8 +196,7 @@ impl Runner for ScanRunner {
 
     fn run(
         &mut self,
-        inputs: &[TensorView<'_>],
-        constants: &Arena,
+        run: Run<'_>,
         arena: &mut Arena,
         _: &mut [f32],
         sources: &[Source],
@@ -205,11 +204,11 @@ impl Runner for ScanRunner {
     ) -> Result<()> {
         match target.kind {
             Kind::Float => arena.with_slot(target, |arena, out: &mut [f32]| {
-                let operands = Operands { sources, memory: Memory { inputs, constants, arena } };
+                let operands = Operands { sources, memory: run.memory(arena) };
                 self.run_steps(&operands, out)
             }),
             Kind::Integer => arena.with_slot(target, |arena, out: &mut [i64]| {
-                let operands = Operands { sources, memory: Memory { inputs, constants, arena } };
+                let operands = Operands { sources, memory: run.memory(arena) };
                 self.run_steps(&operands, out)
             }),
         }

@@ -30,6 +30,7 @@ use crate::kernels::transpose::Transpose;
 use crate::kernels::unary::Function;
 use crate::kernels::weights::Weights;
 use crate::kernels::{AnyKernel, Kernel};
+use crate::simd::Isa;
 use crate::{Error, Result};
 use k2o_core::ops::{BinaryKind, Operator};
 use k2o_core::{CallId, ConstantId, DType, Data, Graph, Node, Op, Operand, ValueId};
@@ -43,6 +44,7 @@ pub(super) type Packed = BTreeMap<(ConstantId, Layout), Weights>;
 pub(super) struct Builder<'a> {
     pub graph: &'a Graph,
     pub options: &'a PlanOptions,
+    pub isa: Isa,
     constants: Arena,
     slots: BTreeMap<ConstantId, usize>,
     pub packed: &'a mut Packed,
@@ -64,9 +66,13 @@ impl Built {
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(graph: &'a Graph, options: &'a PlanOptions, packed: &'a mut Packed) -> Builder<'a> {
+    pub fn new(
+        graph: &'a Graph,
+        (options, isa): (&'a PlanOptions, Isa),
+        packed: &'a mut Packed,
+    ) -> Builder<'a> {
         let (constants, slots) = (Arena::default(), BTreeMap::new());
-        Builder { graph, options, constants, slots, packed }
+        Builder { graph, options, isa, constants, slots, packed }
     }
 
     /// The evaluated constants and their sizes.

@@ -1,0 +1,421 @@
+//! Vectors of single-precision numbers, and the instruction sets that compute with them.
+//!
+//! Code is written once over [`Simd`] and compiled for each [`Isa`]: a [`Task`] is run by [`Isa::run`], which enters
+//! a function that is compiled for the instruction set and into which the task is inlined. A value of a [`Simd`] type is
+//! the proof that the processor has the instructions, so that the operations between vectors are safe; loads and
+//! stores through pointers are not.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+use avx512::Avx512;
+use portable::Portable;
+use std::fmt;
+use std::str::FromStr;
+
+/// A family of instructions that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum InstructionSet {
+    /// What every processor of the target has.
+    Portable,
+    /// AVX2, FMA and F16C of x86-64.
+    Avx2,
+    /// The foundation, BW, DQ and VL parts of AVX-512, beside AVX2.
+    Avx512,
+}
+
+impl InstructionSet {
+    /// All of them, the widest last.
+    pub const ALL: [InstructionSet; 3] =
+        [InstructionSet::Portable, InstructionSet::Avx2, InstructionSet::Avx512];
+
+    /// The widest that this processor has.
+    pub fn detect() -> InstructionSet {
+        let available = InstructionSet::ALL.into_iter().filter(|set| set.is_available());
+        available.last().unwrap_or(InstructionSet::Portable)
+    }
+
+    /// Whether this processor has it.
+    pub fn is_available(self) -> bool {
+        Isa::new(self).is_some()
+    }
+
+    /// Its name in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            InstructionSet::Portable => "portable",
+            InstructionSet::Avx2 => "avx2",
+            InstructionSet::Avx512 => "avx512",
+        }
+    }
+}
+
+impl fmt::Display for InstructionSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for InstructionSet {
+    type Err = crate::Error;
+
+    fn from_str(name: &str) -> crate::Result<InstructionSet> {
+        InstructionSet::ALL.into_iter().find(|set| set.name() == name).ok_or_else(|| {
+            let names = InstructionSet::ALL.map(InstructionSet::name).join(", ");
+            crate::Error::unsupported(format!("an instruction set called {name:?}; there are {names}"))
+        })
+    }
+}
+
+/// An instruction set that this processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isa {
+    Portable(Portable),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+}
+
+impl Isa {
+    /// The instruction set, if this processor has it.
+    pub fn new(set: InstructionSet) -> Option<Isa> {
+        match set {
+            InstructionSet::Portable => Some(Isa::Portable(Portable)),
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => Avx2::new().map(Isa::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => Avx512::new().map(Isa::Avx512),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => None,
+        }
+    }
+
+    /// The widest that this processor has.
+    pub fn detect() -> Isa {
+        Isa::new(InstructionSet::detect()).unwrap_or(Isa::Portable(Portable))
+    }
+
+    /// Runs `task` compiled for this instruction set.
+    #[inline]
+    pub fn run<T: Task>(self, task: T) -> T::Output {
+        match self {
+            Isa::Portable(simd) => simd.run(task),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(simd) => simd.run(task),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(simd) => simd.run(task),
+        }
+    }
+
+    /// Numbers in a vector.
+    pub fn lanes(self) -> usize {
+        match self {
+            Isa::Portable(_) => Portable::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => Avx2::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => Avx512::LANES,
+        }
+    }
+
+    /// The most vectors of columns in a tile of a product.
+    pub fn panel_vectors(self) -> usize {
+        match self {
+            Isa::Portable(_) => Portable::PANEL_VECTORS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => Avx2::PANEL_VECTORS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => Avx512::PANEL_VECTORS,
+        }
+    }
+}
+
+/// Work that is written over any instruction set.
+pub(crate) trait Task {
+    /// What it gives.
+    type Output;
+
+    /// Does the work. Implementations and what they call in loops are `#[inline(always)]`, else they are compiled
+    /// without the instructions.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// Vectors of `LANES` numbers and what an instruction set computes with them.
+///
+/// Comparisons are false where an operand is NaN.
+pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
+    /// Single-precision numbers.
+    type F: Copy;
+    /// 32-bit integers.
+    type I: Copy;
+    /// Truth values.
+    type M: Copy;
+
+    /// Numbers in a vector.
+    const LANES: usize;
+    /// The most vectors of columns in a tile of a product.
+    const PANEL_VECTORS: usize;
+
+    /// Runs `task` compiled for this instruction set.
+    fn run<T: Task>(self, task: T) -> T::Output;
+
+    /// `x` in every lane.
+    fn splat(self, x: f32) -> Self::F;
+    /// The numbers at `from`.
+    ///
+    /// # Safety
+    /// `LANES` elements must be readable there.
+    unsafe fn load(self, from: *const f32) -> Self::F;
+    /// The first `count` numbers at `from`, then zeros.
+    ///
+    /// # Safety
+    /// `min(count, LANES)` elements must be readable there.
+    unsafe fn load_first(self, from: *const f32, count: usize) -> Self::F;
+    /// Writes the numbers to `to`.
+    ///
+    /// # Safety
+    /// `LANES` elements must be writable there.
+    unsafe fn store(self, to: *mut f32, x: Self::F);
+    /// Writes the first `count` numbers to `to`.
+    ///
+    /// # Safety
+    /// `min(count, LANES)` elements must be writable there.
+    unsafe fn store_first(self, to: *mut f32, x: Self::F, count: usize);
+    /// The half-precision numbers (IEEE 754 binary16) at `from`.
+    ///
+    /// # Safety
+    /// `LANES` elements must be readable there.
+    unsafe fn load_f16(self, from: *const u16) -> Self::F;
+    /// The `bfloat16` numbers at `from`.
+    ///
+    /// # Safety
+    /// `LANES` elements must be readable there.
+    unsafe fn load_bf16(self, from: *const u16) -> Self::F;
+
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b + c`, rounded once where the instruction set can.
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// The larger; `b` where one is NaN or both are zeros.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The smaller; `b` where one is NaN or both are zeros.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sqrt(self, a: Self::F) -> Self::F;
+
+    fn less(self, a: Self::F, b: Self::F) -> Self::M;
+    fn less_equal(self, a: Self::F, b: Self::F) -> Self::M;
+    fn is_nan(self, a: Self::F) -> Self::M;
+    /// `a` where `mask`, else `b`.
+    fn select(self, mask: Self::M, a: Self::F, b: Self::F) -> Self::F;
+
+    /// `x` in every lane.
+    fn splat_int(self, x: i32) -> Self::I;
+    /// The bits of the numbers.
+    fn bits(self, a: Self::F) -> Self::I;
+    /// The numbers with these bits.
+    fn from_bits(self, a: Self::I) -> Self::F;
+    /// The nearest integers, for numbers whose nearest integers fit; even ones where two are as near.
+    fn to_int(self, a: Self::F) -> Self::I;
+    /// The numbers nearest to integers.
+    fn from_int(self, a: Self::I) -> Self::F;
+    /// The sum, wrapping.
+    fn add_int(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The difference, wrapping.
+    fn sub_int(self, a: Self::I, b: Self::I) -> Self::I;
+    fn and(self, a: Self::I, b: Self::I) -> Self::I;
+    fn or(self, a: Self::I, b: Self::I) -> Self::I;
+    fn xor(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Shifted left, zeros coming in.
+    fn shift_left<const BITS: u32>(self, a: Self::I) -> Self::I;
+    /// Shifted right, copies of the sign coming in.
+    fn shift_right<const BITS: u32>(self, a: Self::I) -> Self::I;
+
+    /// The larger; NaN if either is.
+    #[inline(always)]
+    fn larger(self, a: Self::F, b: Self::F) -> Self::F {
+        self.select(self.is_nan(a), a, self.max(a, b))
+    }
+
+    /// Replaces every element by what `f` makes of it; `f` sees zeros past the end.
+    #[inline(always)]
+    fn map(self, values: &mut [f32], f: impl Fn(Self::F) -> Self::F) {
+        let (len, start) = (values.len(), values.as_mut_ptr());
+        let mut at = 0;
+        while at + Self::LANES <= len {
+            // SAFETY: elements `at..at + LANES` are in `values`.
+            unsafe { self.store(start.add(at), f(self.load(start.add(at)))) };
+            at += Self::LANES;
+        }
+        if at < len {
+            // SAFETY: elements `at..len` are in `values`.
+            unsafe { self.store_first(start.add(at), f(self.load_first(start.add(at), len - at)), len - at) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The instruction sets of this processor.
+    fn sets() -> impl Iterator<Item = Isa> {
+        InstructionSet::ALL.into_iter().filter_map(Isa::new)
+    }
+
+    #[test]
+    fn names_are_read_back_and_others_refused() {
+        for set in InstructionSet::ALL {
+            assert_eq!(set.name().parse::<InstructionSet>().unwrap(), set);
+        }
+        let text = "avx1".parse::<InstructionSet>().unwrap_err().to_string();
+        assert!(text.contains("avx1") && text.contains("portable, avx2, avx512"), "{text}");
+    }
+
+    #[test]
+    fn the_widest_available_set_is_detected() {
+        assert!(InstructionSet::Portable.is_available());
+        assert_eq!(Some(Isa::detect()), sets().last());
+    }
+
+    /// Every operation on `a` and `b`, one vector at a time, as bits.
+    struct Everything<'a>(&'a [f32], &'a [f32]);
+
+    impl Task for Everything<'_> {
+        type Output = Vec<Vec<u32>>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Vec<Vec<u32>> {
+            let mut results: Vec<Vec<u32>> = Vec::new();
+            for (a, b) in self.0.chunks(S::LANES).zip(self.1.chunks(S::LANES)) {
+                // SAFETY: as many elements are read as the slices have.
+                let [a, b] = [a, b].map(|x| unsafe { s.load_first(x.as_ptr(), x.len()) });
+                let one = s.splat(1.0);
+                let truth = |mask| s.select(mask, one, s.splat(0.0));
+                let small =
+                    s.to_int(s.select(s.less(s.max(a, s.sub(s.splat(0.0), a)), s.splat(1e6)), a, one));
+                let int = s.bits(a);
+                let all = [
+                    s.add(a, b),
+                    s.sub(a, b),
+                    s.mul(a, b),
+                    s.div(a, b),
+                    s.max(a, b),
+                    s.min(a, b),
+                    s.larger(a, b),
+                    s.sqrt(a),
+                    truth(s.less(a, b)),
+                    truth(s.less_equal(a, b)),
+                    truth(s.is_nan(a)),
+                    s.from_bits(small),
+                    s.from_int(small),
+                    s.from_bits(s.add_int(int, s.bits(b))),
+                    s.from_bits(s.sub_int(int, s.bits(b))),
+                    s.from_bits(s.and(int, s.bits(b))),
+                    s.from_bits(s.or(int, s.bits(b))),
+                    s.from_bits(s.xor(int, s.splat_int(-5))),
+                    s.from_bits(s.shift_left::<23>(small)),
+                    s.from_bits(s.shift_right::<23>(int)),
+                ];
+                results.resize(all.len(), Vec::new());
+                for (results, x) in results.iter_mut().zip(all) {
+                    let mut lanes = vec![0.0; S::LANES];
+                    // SAFETY: there are as many elements as lanes.
+                    unsafe { s.store(lanes.as_mut_ptr(), x) };
+                    results.extend(lanes.iter().map(|x| if x.is_nan() { f32::NAN } else { *x }.to_bits()));
+                }
+            }
+            results
+        }
+    }
+
+    #[test]
+    fn every_set_computes_the_same_bits() {
+        let some = [0.0, -0.0, 1.0, -1.0, 2.5, 3.5, -2.5, 1e-40, -3e38, 7.25, 1e9];
+        let some = some.into_iter().chain([f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+        let some: Vec<f32> = some.collect();
+        let pairs = some.iter().flat_map(|a| some.iter().map(move |b| (*a, *b)));
+        let (mut a, mut b): (Vec<f32>, Vec<f32>) = pairs.unzip();
+        a.resize(208, 0.5);
+        b.resize(208, 0.25);
+        let expected = Isa::Portable(Portable).run(Everything(&a, &b));
+        for isa in sets() {
+            for (at, (given, expected)) in isa.run(Everything(&a, &b)).iter().zip(&expected).enumerate() {
+                for (i, (given, expected)) in given.iter().zip(expected).enumerate() {
+                    let text = || format!("{isa:?}: operation {at} of {} and {}", a[i], b[i]);
+                    assert_eq!(given, expected, "{}", text());
+                }
+            }
+        }
+    }
+
+    struct Narrow<'a>(&'a [u16]);
+
+    impl Task for Narrow<'_> {
+        type Output = [Vec<f32>; 2];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> [Vec<f32>; 2] {
+            let mut both = [vec![0.0; self.0.len()], vec![0.0; self.0.len()]];
+            for at in (0..self.0.len()).step_by(S::LANES) {
+                // SAFETY: the number of elements is a multiple of the lanes.
+                unsafe {
+                    s.store(both[0][at..].as_mut_ptr(), s.load_f16(self.0[at..].as_ptr()));
+                    s.store(both[1][at..].as_mut_ptr(), s.load_bf16(self.0[at..].as_ptr()));
+                }
+            }
+            both
+        }
+    }
+
+    #[test]
+    fn narrow_numbers_become_what_they_are() {
+        let all: Vec<u16> = (0..=u16::MAX).collect();
+        for isa in sets() {
+            let [f16, bf16] = isa.run(Narrow(&all));
+            for (i, &bits) in all.iter().enumerate() {
+                let same = |given: f32, expected: f32| {
+                    given.to_bits() == expected.to_bits() || given.is_nan() && expected.is_nan()
+                };
+                assert!(same(f16[i], half::f16::from_bits(bits).to_f32()), "{isa:?}: binary16 {bits:#x}");
+                assert!(same(bf16[i], half::bf16::from_bits(bits).to_f32()), "{isa:?}: bfloat16 {bits:#x}");
+            }
+        }
+    }
+
+    struct Copies<'a>(&'a [f32], usize);
+
+    impl Task for Copies<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Vec<f32> {
+            let mut copy = vec![-1.0; S::LANES];
+            let count = self.1.min(S::LANES);
+            // SAFETY: as many elements are there.
+            unsafe { s.store_first(copy.as_mut_ptr(), s.load_first(self.0.as_ptr(), count), count) };
+            copy
+        }
+    }
+
+    #[test]
+    fn parts_of_vectors_leave_the_rest_alone() {
+        let numbers: Vec<f32> = (1..=16).map(|i| i as f32).collect();
+        for isa in sets() {
+            for count in 0..=isa.lanes() {
+                let copy = isa.run(Copies(&numbers[..count], count));
+                assert_eq!(copy[..count], numbers[..count]);
+                assert!(copy[count..].iter().all(|&x| x == -1.0), "{isa:?}: {count} elements");
+            }
+        }
+    }
+}

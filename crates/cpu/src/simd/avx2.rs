@@ -1,0 +1,213 @@
+//! Vectors of 8 numbers: AVX2 with FMA and F16C.
+
+use super::{Simd, Task};
+use std::arch::x86_64::*;
+
+/// Proof that the processor has the instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// The proof, if the processor has them.
+    pub fn new() -> Option<Avx2> {
+        let has = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        has.then_some(Avx2(()))
+    }
+}
+
+/// Runs a task in a function that is compiled with the instructions.
+///
+/// # Safety
+/// The processor must have them.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn run<T: Task>(simd: Avx2, task: T) -> T::Output {
+    task.run(simd)
+}
+
+/// All bits set in the lanes before `count`.
+#[inline(always)]
+fn first(_: Avx2, count: usize) -> __m256i {
+    // SAFETY: the argument proves that the processor has the instructions.
+    unsafe {
+        let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(count.min(8) as i32), lanes)
+    }
+}
+
+impl Simd for Avx2 {
+    type F = __m256;
+    type I = __m256i;
+    type M = __m256;
+
+    const LANES: usize = 8;
+    const PANEL_VECTORS: usize = 2;
+
+    #[inline(always)]
+    fn run<T: Task>(self, task: T) -> T::Output {
+        // SAFETY: `self` proves it.
+        unsafe { run(self, task) }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m256 {
+        // SAFETY: the caller's, and `self` proves that the processor has the instruction.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> __m256 {
+        // SAFETY: the caller's, and `self` proves that the processor has the instruction.
+        unsafe { _mm256_maskload_ps(from, first(self, count)) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, x: __m256) {
+        // SAFETY: the caller's, and `self` proves that the processor has the instruction.
+        unsafe { _mm256_storeu_ps(to, x) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, x: __m256, count: usize) {
+        // SAFETY: the caller's, and `self` proves that the processor has the instruction.
+        unsafe { _mm256_maskstore_ps(to, first(self, count), x) }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(self, from: *const u16) -> __m256 {
+        // SAFETY: the caller's, and `self` proves that the processor has the instruction.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(self, from: *const u16) -> __m256 {
+        // SAFETY: the caller's, and `self` proves that the processor has the instruction.
+        unsafe {
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()))))
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sqrt(self, a: __m256) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_sqrt_ps(a) }
+    }
+
+    #[inline(always)]
+    fn less(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn less_equal(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_cmp_ps::<_CMP_LE_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn is_nan(self, a: __m256) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a) }
+    }
+    #[inline(always)]
+    fn select(self, mask: __m256, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_blendv_ps(b, a, mask) }
+    }
+
+    #[inline(always)]
+    fn splat_int(self, x: i32) -> __m256i {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_set1_epi32(x) }
+    }
+    #[inline(always)]
+    fn bits(self, a: __m256) -> __m256i {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_castps_si256(a) }
+    }
+    #[inline(always)]
+    fn from_bits(self, a: __m256i) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_castsi256_ps(a) }
+    }
+    #[inline(always)]
+    fn to_int(self, a: __m256) -> __m256i {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_cvtps_epi32(a) }
+    }
+    #[inline(always)]
+    fn from_int(self, a: __m256i) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_cvtepi32_ps(a) }
+    }
+    #[inline(always)]
+    fn add_int(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn sub_int(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_sub_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn and(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_and_si256(a, b) }
+    }
+    #[inline(always)]
+    fn or(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_or_si256(a, b) }
+    }
+    #[inline(always)]
+    fn xor(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_xor_si256(a, b) }
+    }
+    #[inline(always)]
+    fn shift_left<const BITS: u32>(self, a: __m256i) -> __m256i {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_sll_epi32(a, _mm_cvtsi32_si128(BITS as i32)) }
+    }
+    #[inline(always)]
+    fn shift_right<const BITS: u32>(self, a: __m256i) -> __m256i {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_sra_epi32(a, _mm_cvtsi32_si128(BITS as i32)) }
+    }
+}

@@ -1,0 +1,173 @@
+//! What every processor has: small arrays, which the compiler turns into the vectors of the target.
+
+use super::{Simd, Task};
+
+const LANES: usize = 4;
+
+/// The instructions of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Portable;
+
+#[inline(always)]
+fn map<A: Copy, B>(a: [A; LANES], f: impl Fn(A) -> B) -> [B; LANES] {
+    a.map(f)
+}
+
+#[inline(always)]
+fn zip<A: Copy, B: Copy, C>(a: [A; LANES], b: [B; LANES], f: impl Fn(A, B) -> C) -> [C; LANES] {
+    std::array::from_fn(|lane| f(a[lane], b[lane]))
+}
+
+impl Simd for Portable {
+    type F = [f32; LANES];
+    type I = [i32; LANES];
+    type M = [bool; LANES];
+
+    const LANES: usize = LANES;
+    const PANEL_VECTORS: usize = 2;
+
+    #[inline(always)]
+    fn run<T: Task>(self, task: T) -> T::Output {
+        task.run(self)
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> [f32; LANES] {
+        [x; LANES]
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> [f32; LANES] {
+        // SAFETY: the caller's; arrays may be read unaligned this way.
+        unsafe { from.cast::<[f32; LANES]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> [f32; LANES] {
+        // SAFETY: the caller's; no lane past `count` is read.
+        std::array::from_fn(|lane| if lane < count { unsafe { *from.add(lane) } } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, x: [f32; LANES]) {
+        // SAFETY: the caller's; arrays may be written unaligned this way.
+        unsafe { to.cast::<[f32; LANES]>().write_unaligned(x) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, x: [f32; LANES], count: usize) {
+        for (lane, x) in x.into_iter().enumerate().take(count) {
+            // SAFETY: the caller's; no lane past `count` is written.
+            unsafe { *to.add(lane) = x };
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(self, from: *const u16) -> [f32; LANES] {
+        // SAFETY: the caller's.
+        std::array::from_fn(|lane| half::f16::from_bits(unsafe { *from.add(lane) }).to_f32_const())
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(self, from: *const u16) -> [f32; LANES] {
+        // SAFETY: the caller's.
+        std::array::from_fn(|lane| f32::from_bits(u32::from(unsafe { *from.add(lane) }) << 16))
+    }
+
+    #[inline(always)]
+    fn add(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        zip(a, b, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn sub(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        zip(a, b, |a, b| a - b)
+    }
+    #[inline(always)]
+    fn mul(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        zip(a, b, |a, b| a * b)
+    }
+    #[inline(always)]
+    fn div(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        zip(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
+    fn mul_add(self, a: [f32; LANES], b: [f32; LANES], c: [f32; LANES]) -> [f32; LANES] {
+        // Where there is no such instruction, a call of a function would be far slower.
+        match cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
+            true => std::array::from_fn(|lane| a[lane].mul_add(b[lane], c[lane])),
+            false => std::array::from_fn(|lane| a[lane] * b[lane] + c[lane]),
+        }
+    }
+    #[inline(always)]
+    fn max(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        zip(a, b, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    fn min(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        zip(a, b, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    fn sqrt(self, a: [f32; LANES]) -> [f32; LANES] {
+        map(a, f32::sqrt)
+    }
+
+    #[inline(always)]
+    fn less(self, a: [f32; LANES], b: [f32; LANES]) -> [bool; LANES] {
+        zip(a, b, |a, b| a < b)
+    }
+    #[inline(always)]
+    fn less_equal(self, a: [f32; LANES], b: [f32; LANES]) -> [bool; LANES] {
+        zip(a, b, |a, b| a <= b)
+    }
+    #[inline(always)]
+    fn is_nan(self, a: [f32; LANES]) -> [bool; LANES] {
+        map(a, f32::is_nan)
+    }
+    #[inline(always)]
+    fn select(self, mask: [bool; LANES], a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        std::array::from_fn(|lane| if mask[lane] { a[lane] } else { b[lane] })
+    }
+
+    #[inline(always)]
+    fn splat_int(self, x: i32) -> [i32; LANES] {
+        [x; LANES]
+    }
+    #[inline(always)]
+    fn bits(self, a: [f32; LANES]) -> [i32; LANES] {
+        map(a, |a| a.to_bits() as i32)
+    }
+    #[inline(always)]
+    fn from_bits(self, a: [i32; LANES]) -> [f32; LANES] {
+        map(a, |a| f32::from_bits(a as u32))
+    }
+    #[inline(always)]
+    fn to_int(self, a: [f32; LANES]) -> [i32; LANES] {
+        map(a, |a| a.round_ties_even() as i32)
+    }
+    #[inline(always)]
+    fn from_int(self, a: [i32; LANES]) -> [f32; LANES] {
+        map(a, |a| a as f32)
+    }
+    #[inline(always)]
+    fn add_int(self, a: [i32; LANES], b: [i32; LANES]) -> [i32; LANES] {
+        zip(a, b, i32::wrapping_add)
+    }
+    #[inline(always)]
+    fn sub_int(self, a: [i32; LANES], b: [i32; LANES]) -> [i32; LANES] {
+        zip(a, b, i32::wrapping_sub)
+    }
+    #[inline(always)]
+    fn and(self, a: [i32; LANES], b: [i32; LANES]) -> [i32; LANES] {
+        zip(a, b, |a, b| a & b)
+    }
+    #[inline(always)]
+    fn or(self, a: [i32; LANES], b: [i32; LANES]) -> [i32; LANES] {
+        zip(a, b, |a, b| a | b)
+    }
+    #[inline(always)]
+    fn xor(self, a: [i32; LANES], b: [i32; LANES]) -> [i32; LANES] {
+        zip(a, b, |a, b| a ^ b)
+    }
+    #[inline(always)]
+    fn shift_left<const BITS: u32>(self, a: [i32; LANES]) -> [i32; LANES] {
+        map(a, |a| a << BITS)
+    }
+    #[inline(always)]
+    fn shift_right<const BITS: u32>(self, a: [i32; LANES]) -> [i32; LANES] {
+        map(a, |a| a >> BITS)
+    }
+}
