@@ -68,14 +68,20 @@ impl Kind {
 const ALIGNMENT: usize = 64;
 
 /// Elements that begin at a cache line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Buffer<T> {
     data: Vec<T>,
     start: usize,
     len: usize,
 }
 
-impl<T: Element> Buffer<T> {
+impl<T> Default for Buffer<T> {
+    fn default() -> Buffer<T> {
+        Buffer { data: Vec::new(), start: 0, len: 0 }
+    }
+}
+
+impl<T: Copy + Default> Buffer<T> {
     /// A buffer of `len` zeros.
     pub fn zeros(len: usize) -> Result<Buffer<T>> {
         let mut buffer = Buffer::default();

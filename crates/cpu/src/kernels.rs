@@ -14,7 +14,6 @@ pub(crate) mod concat;
 pub(crate) mod conv;
 pub(crate) mod conv_transpose;
 pub(crate) mod dense;
-pub(crate) mod depthwise;
 pub(crate) mod full;
 pub(crate) mod gather;
 pub(crate) mod grid;

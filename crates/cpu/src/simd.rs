@@ -266,11 +266,7 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The instruction sets of this processor.
-    fn sets() -> impl Iterator<Item = Isa> {
-        InstructionSet::ALL.into_iter().filter_map(Isa::new)
-    }
+    use crate::testing::sets;
 
     #[test]
     fn names_are_read_back_and_others_refused() {

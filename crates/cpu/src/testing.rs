@@ -1,5 +1,6 @@
 //! One operator on arrays, by its kernel and by its reference.
 
+use crate::simd::Isa;
 use crate::{DataView, InstructionSet, Plan, PlanOptions, Result, TensorView};
 use k2o_core::ops::Operator;
 use k2o_core::{
@@ -22,6 +23,11 @@ pub(crate) struct Problem {
 thread_local! {
     /// The instruction set of the plans made by [`run`].
     static SET: Cell<Option<InstructionSet>> = const { Cell::new(None) };
+}
+
+/// The instruction sets of this processor.
+pub(crate) fn sets() -> impl Iterator<Item = Isa> {
+    InstructionSet::ALL.into_iter().filter_map(Isa::new)
 }
 
 /// Runs `check` with plans for each instruction set that this processor has, and at last as usual.

@@ -25,7 +25,19 @@ impl Chain {
     /// Replaces each element of `values`: rows of `width` channels, of which the first is `channel`.
     #[inline]
     pub fn apply(&self, operands: &Operands<'_>, values: &mut [f32], width: usize, channel: usize) {
-        for link in &self.links {
+        self.apply_from(0, operands, values, width, channel);
+    }
+
+    /// As [`apply`](Chain::apply), without the first `skip` links.
+    pub fn apply_from(
+        &self,
+        skip: usize,
+        operands: &Operands<'_>,
+        values: &mut [f32],
+        width: usize,
+        channel: usize,
+    ) {
+        for link in &self.links[skip..] {
             match *link {
                 Pointwise::Function(function) => function.apply(values),
                 Pointwise::Affine { scale, shift } => {

@@ -4,27 +4,28 @@
 //! of elements, so in one dimension the convolution is a matrix product whose left rows overlap. Otherwise every tap
 //! is a run of its own. Padding is not copied: windows near the ends have fewer runs.
 
-use super::depthwise;
-use super::products::{Chunk, Finish, Layout, Row, Terms, multiply};
+use super::products::{Finish, Layout, Product, Rows, Terms};
 use super::weights::Weights;
-use super::windows::{Cell, Sliding};
+use super::windows::Sliding;
 use super::{Kernel, Operands};
 use crate::kernels::chain::Chain;
+use crate::simd::Isa;
 use crate::{Error, Result};
-use k2o_core::{Window, ops};
+use k2o_core::ops;
 
-/// The groups that the weights of a convolution of `groups` groups are packed in: as one group where every channel
-/// is a group of its own, because filters then share no input and can be neighbouring lanes.
-pub(crate) fn packed_groups(groups: usize, kernel: &[usize]) -> usize {
+/// The layout of the weights of a convolution of `groups` groups. They are packed as one group where every channel is a
+/// group of its own, because filters then share no input and can be neighbouring lanes.
+pub(crate) fn layout(isa: Isa, kernel: &[usize], groups: usize) -> Result<Layout> {
     match kernel {
-        [.., 1, _] => 1,
-        _ => groups,
+        [.., 1, _] => Layout::new(isa, kernel, 1),
+        _ => Layout::new(isa, kernel, groups),
     }
 }
 
 /// A convolution of operand 0 with what is joined to it.
 pub(crate) struct Conv {
     pub op: ops::Conv,
+    pub isa: Isa,
     pub weights: Weights,
     pub bias: Option<usize>,
     pub chain: Chain,
@@ -32,31 +33,17 @@ pub(crate) struct Conv {
 
 pub(crate) struct ConvBound {
     layout: Layout,
-    sliding: Sliding,
+    pieces: Vec<Piece>,
     /// Input channels of each group.
     per_group: usize,
     /// Filters of each channel, if every channel is a group of its own.
     multiplier: Option<usize>,
-    /// Whether taps next to each other along the last axis are one run of elements.
-    contiguous: bool,
 }
 
-/// The terms of a window that reads a cell's taps.
-struct Taps<'a> {
-    cell: Cell<'a>,
-    per_group: usize,
-    contiguous: bool,
-}
-
-impl Terms for Taps<'_> {
-    #[inline(always)]
-    fn visit(&self, mut visit: impl FnMut(usize, usize, usize)) {
-        let depth = self.per_group;
-        self.cell.tap_runs(&mut |offset, tap, count, step| match self.contiguous {
-            true => visit(offset, tap * depth, count * depth),
-            false => (0..count).for_each(|i| visit(offset + i * step, (tap + i) * depth, depth)),
-        });
-    }
+/// Windows that read the same taps.
+struct Piece {
+    terms: Terms,
+    rows: Rows,
 }
 
 impl Kernel for Conv {
@@ -67,17 +54,15 @@ impl Kernel for Conv {
         let groups = self.op.groups;
         let x = operands[0];
         let channels = x.last().copied().ok_or_else(|| Error::shape("a convolution of a single number"))?;
-        let layout =
-            self.weights.layout(operands, |kernel| Layout::new(kernel, packed_groups(groups, kernel)))?;
+        let layout = self.weights.layout(operands, |kernel| layout(self.isa, kernel, groups))?;
         let filters = layout.groups * layout.columns;
-        let last_dilation = self.op.windows.last().map_or(1, Window::dilation);
-        Ok(ConvBound {
-            layout,
-            sliding: Sliding::new(&self.op.windows, x, filters)?,
-            per_group: channels / groups,
-            multiplier: (layout.groups != groups).then(|| filters / groups),
-            contiguous: groups == 1 && last_dilation == 1,
-        })
+        let per_group = channels / groups;
+        let mut pieces = Vec::new();
+        Sliding::new(&self.op.windows, x, filters)?.cells(|cell| {
+            pieces.push(Piece { terms: cell.terms(per_group), rows: cell.row_runs() });
+        });
+        let multiplier = (layout.groups != groups).then(|| filters / groups);
+        Ok(ConvBound { layout, pieces, per_group, multiplier })
     }
 
     fn scratch(&self, bound: &ConvBound) -> usize {
@@ -85,33 +70,23 @@ impl Kernel for Conv {
     }
 
     fn run(&self, bound: &ConvBound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [f32]) {
-        let layout = &bound.layout;
-        let weights = self.weights.get(layout, operands, scratch);
+        let ConvBound { layout, per_group, .. } = bound;
+        let packed = self.weights.get(layout, operands, scratch);
         let finish = Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
-        let x = operands.get::<f32>(0);
-        bound.sliding.cells(|cell| {
-            let taps = Taps { cell, per_group: bound.per_group, contiguous: bound.contiguous };
-            let mut flush = |rows: &mut [Row]| {
-                if let Some(multiplier) = bound.multiplier {
-                    return depthwise::multiply(x, rows, &taps, multiplier, (layout, weights), &finish, out);
-                }
-                for group in 0..layout.groups {
-                    let panels = layout.group(weights, group);
-                    multiply(x, rows, &taps, (layout, panels), (&finish, group * layout.columns), out);
-                    for row in rows.iter_mut() {
-                        row.x += bound.per_group;
-                        row.y += layout.columns;
-                    }
-                }
-            };
-            let mut chunk = Chunk::default();
-            cell.rows(&mut |row| {
-                if let Some(rows) = chunk.push(row) {
-                    flush(rows);
-                }
-            });
-            flush(chunk.rest());
-        });
+        let product = Product { isa: self.isa, x: operands.get(0), layout, packed, finish };
+        for Piece { terms, rows } in &bound.pieces {
+            if let Some(multiplier) = bound.multiplier {
+                rows.visit(|rows| product.multiply_depthwise(multiplier, terms, rows, out));
+                continue;
+            }
+            for group in 0..layout.groups {
+                rows.visit(|mut rows| {
+                    rows.x += group * per_group;
+                    rows.y += group * layout.columns;
+                    product.multiply(group, terms, rows, out);
+                });
+            }
+        }
     }
 }
 

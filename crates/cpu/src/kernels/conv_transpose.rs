@@ -5,17 +5,19 @@
 //! product.
 
 use super::chain::Chain;
-use super::products::{Chunk, Finish, Layout, multiply};
-use super::spreads::{Cell, cells};
+use super::products::{Finish, Layout, Product, Rows, Terms};
+use super::spreads::cells;
 use super::weights::Weights;
 use super::{Kernel, Operands};
 use crate::Result;
+use crate::simd::Isa;
 use k2o_core::ops;
 
 /// A transposed convolution of operand 0 with what is joined to it. The weights' taps are packed from the last to
 /// the first.
 pub(crate) struct ConvTranspose {
     pub op: ops::ConvTranspose,
+    pub isa: Isa,
     pub weights: Weights,
     pub bias: Option<usize>,
     pub chain: Chain,
@@ -23,7 +25,7 @@ pub(crate) struct ConvTranspose {
 
 pub(crate) struct ConvTransposeBound {
     layout: Layout,
-    cells: Vec<Cell>,
+    pieces: Vec<(Terms, Rows)>,
 }
 
 impl Kernel for ConvTranspose {
@@ -31,8 +33,10 @@ impl Kernel for ConvTranspose {
     type Bound = ConvTransposeBound;
 
     fn bind(&self, operands: &[&[usize]], output: &[usize]) -> Result<ConvTransposeBound> {
-        let layout = self.weights.layout(operands, Layout::with_taps_reversed)?;
-        Ok(ConvTransposeBound { layout, cells: cells(&self.op.windows, operands[0], output)? })
+        let layout = self.weights.layout(operands, |kernel| Layout::with_taps_reversed(self.isa, kernel))?;
+        let cells = cells(&self.op.windows, operands[0], output)?;
+        let pieces = cells.iter().map(|cell| (cell.terms(), cell.rows())).collect();
+        Ok(ConvTransposeBound { layout, pieces })
     }
 
     fn scratch(&self, bound: &ConvTransposeBound) -> usize {
@@ -41,17 +45,11 @@ impl Kernel for ConvTranspose {
 
     fn run(&self, bound: &ConvTransposeBound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [f32]) {
         let layout = &bound.layout;
-        let weights = self.weights.get(layout, operands, scratch);
+        let packed = self.weights.get(layout, operands, scratch);
         let finish = Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
-        let x = operands.get::<f32>(0);
-        for cell in &bound.cells {
-            let mut chunk = Chunk::default();
-            cell.rows(|row| {
-                if let Some(rows) = chunk.push(row) {
-                    multiply(x, rows, cell, (layout, weights), (&finish, 0), out);
-                }
-            });
-            multiply(x, chunk.rest(), cell, (layout, weights), (&finish, 0), out);
+        let product = Product { isa: self.isa, x: operands.get(0), layout, packed, finish };
+        for (terms, rows) in &bound.pieces {
+            rows.visit(|rows| product.multiply(0, terms, rows, out));
         }
     }
 }

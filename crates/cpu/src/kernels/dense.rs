@@ -1,13 +1,15 @@
 //! Matrix product over the last axis.
 
-use super::products::{Finish, Layout, multiply_matrix};
+use super::products::{Finish, Layout, Product, RowRun, Terms};
 use super::weights::Weights;
 use super::{Kernel, Operands};
 use crate::Result;
 use crate::kernels::chain::Chain;
+use crate::simd::Isa;
 
 /// The product of operand 0 with weights, and what is joined to it.
 pub(crate) struct Dense {
+    pub isa: Isa,
     pub weights: Weights,
     pub bias: Option<usize>,
     pub chain: Chain,
@@ -15,7 +17,8 @@ pub(crate) struct Dense {
 
 pub(crate) struct DenseBound {
     layout: Layout,
-    rows: usize,
+    terms: Terms,
+    rows: RowRun,
 }
 
 impl Kernel for Dense {
@@ -23,9 +26,11 @@ impl Kernel for Dense {
     type Bound = DenseBound;
 
     fn bind(&self, operands: &[&[usize]], output: &[usize]) -> Result<DenseBound> {
-        let layout = self.weights.layout(operands, |kernel| Layout::new(kernel, 1))?;
+        let layout = self.weights.layout(operands, |kernel| Layout::new(self.isa, kernel, 1))?;
         let (_, rows) = output.split_last().unwrap_or((&1, &[]));
-        Ok(DenseBound { layout, rows: super::grid::elements(rows)? })
+        let count = super::grid::elements(rows)?;
+        let rows = RowRun { x: 0, y: 0, count, x_step: layout.depth, y_step: layout.columns };
+        Ok(DenseBound { layout, terms: Terms::contiguous(layout.depth), rows })
     }
 
     fn scratch(&self, bound: &DenseBound) -> usize {
@@ -34,10 +39,10 @@ impl Kernel for Dense {
 
     fn run(&self, bound: &DenseBound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [f32]) {
         let layout = &bound.layout;
-        let weights = self.weights.get(layout, operands, scratch);
+        let packed = self.weights.get(layout, operands, scratch);
         let finish = Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
-        let x = operands.get::<f32>(0);
-        multiply_matrix(x, bound.rows, (layout, weights), &finish, out);
+        let product = Product { isa: self.isa, x: operands.get(0), layout, packed, finish };
+        product.multiply(0, &bound.terms, bound.rows, out);
     }
 }
 

@@ -3,20 +3,23 @@
 use super::broadcast::broadcast;
 use super::chain::Chain;
 use super::grid::Grid;
-use super::products::{Finish, Layout, multiply_matrix};
+use super::products::{Finish, Layout, Packed, Product, RowRun, Terms};
 use super::{Kernel, Operands};
+use crate::simd::Isa;
 use crate::{Error, Result};
 
 /// The products of the matrices of operands 0 and 1, and what is joined to them.
 pub(crate) struct MatMul {
+    pub isa: Isa,
     pub chain: Chain,
 }
 
 pub(crate) struct MatMulBound {
     /// Where the left and the right matrix of each product start.
     matrices: Grid<2>,
-    /// Rows of each left matrix.
-    rows: usize,
+    /// Of each left matrix.
+    terms: Terms,
+    rows: RowRun,
     /// Each right matrix.
     layout: Layout,
 }
@@ -32,11 +35,12 @@ impl Kernel for MatMul {
         else {
             return Err(Error::shape("a product of vectors"));
         };
-        let layout = Layout::new(right, 1)?;
+        let layout = Layout::new(self.isa, right, 1)?;
         let (a, b) = (broadcast(outer_a, &output[..outer]), broadcast(outer_b, &output[..outer]));
         let steps = |axis: usize| [a[axis] * rows * depth, b[axis] * depth * layout.columns];
         let matrices = Grid::new((0..outer).map(|axis| (output[axis], steps(axis))));
-        Ok(MatMulBound { matrices, rows, layout })
+        let rows = RowRun { x: 0, y: 0, count: rows, x_step: depth, y_step: layout.columns };
+        Ok(MatMulBound { matrices, terms: Terms::contiguous(depth), rows, layout })
     }
 
     fn scratch(&self, bound: &MatMulBound) -> usize {
@@ -48,7 +52,7 @@ impl Kernel for MatMul {
         let packed = &mut scratch[..self.scratch(bound)];
         let finish = Finish { bias: None, chain: &self.chain, operands };
         let (a, b) = (operands.get::<f32>(0), operands.get::<f32>(1));
-        let mut products = out.chunks_exact_mut(bound.rows * layout.columns);
+        let mut products = out.chunks_exact_mut(bound.rows.count * layout.columns);
         let mut packed_from = None;
         bound.matrices.visit(|[at_a, at_b]| {
             let Some(out) = products.next() else { return };
@@ -56,7 +60,9 @@ impl Kernel for MatMul {
                 layout.pack(&b[at_b..], packed);
                 packed_from = Some(at_b);
             }
-            multiply_matrix(&a[at_a..], bound.rows, (layout, packed), &finish, out);
+            let packed = Packed::F32(packed);
+            let product = Product { isa: self.isa, x: &a[at_a..], layout, packed, finish };
+            product.multiply(0, &bound.terms, bound.rows, out);
         });
     }
 }

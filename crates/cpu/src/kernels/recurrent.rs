@@ -15,11 +15,15 @@ pub(crate) use lstm::Lstm;
 pub(crate) use rnn::Rnn;
 
 use super::chain::Chain;
-use super::products::{Finish, Layout, ROW_CHUNK, Row, multiply_rows};
+use super::products::{Finish, Layout, Packed, Product, RowRun, Terms};
 use super::unary::Function;
 use super::weights::Weights;
 use super::{Kernel, Operands};
+use crate::simd::Isa;
 use crate::{Error, Result};
+
+/// Rows of the batch, or of the batch and the steps, that are computed at once.
+const ROW_CHUNK: usize = 60;
 
 /// What a recurrent operator does in one step.
 pub(crate) trait Cell: Send + Sync + 'static {
@@ -49,6 +53,7 @@ pub(crate) trait Cell: Send + Sync + 'static {
 /// A recurrent operator. Operand 0 is the sequence; the others are where the fields say.
 pub(crate) struct Recurrence<C> {
     pub cell: C,
+    pub isa: Isa,
     pub reverse: bool,
     pub kernel: Weights,
     pub recurrent_kernel: Weights,
@@ -67,13 +72,17 @@ pub(crate) struct RecurrenceBound {
     units: usize,
     kernel: Layout,
     recurrent_kernel: Layout,
+    terms: Terms,
+    recurrent_terms: Terms,
 }
 
 /// The recurrent weights at work on one block of rows.
 pub(crate) struct Recurrent<'a> {
     layout: &'a Layout,
-    packed: &'a [f32],
+    packed: Packed<'a>,
     finish: Finish<'a>,
+    isa: Isa,
+    terms: &'a Terms,
     rows: usize,
     /// Units of a state.
     pub units: usize,
@@ -83,9 +92,9 @@ impl Recurrent<'_> {
     /// Product number `index` of rows that start every `steps[0]` elements of `x`, in rows that start every `steps[1]`
     /// elements of `y`.
     fn multiply(&self, index: usize, x: &[f32], steps: [usize; 2], y: &mut [f32]) {
-        let rows = (0..self.rows).map(|row| Row { x: row * steps[0], y: row * steps[1] });
-        let panels = self.layout.group(self.packed, index);
-        multiply_rows(x, rows, (self.layout, panels), (&self.finish, index * self.layout.columns), y);
+        let rows = RowRun { x: 0, y: 0, count: self.rows, x_step: steps[0], y_step: steps[1] };
+        let Recurrent { isa, layout, packed, finish, .. } = *self;
+        Product { isa, x, layout, packed, finish }.multiply(index, self.terms, rows, y);
     }
 }
 
@@ -161,12 +170,22 @@ impl<C: Cell> Kernel for Recurrence<C> {
         let &[batch, steps, channels] = operands[0] else {
             return Err(Error::shape("a recurrence over an array that is no sequence"));
         };
-        let kernel = self.kernel.layout(operands, |kernel| Layout::new(kernel, 1))?;
+        let kernel = self.kernel.layout(operands, |kernel| Layout::new(self.isa, kernel, 1))?;
         let products = self.cell.products();
         let recurrent_kernel =
-            self.recurrent_kernel.layout(operands, |kernel| Layout::new(kernel, products))?;
+            self.recurrent_kernel.layout(operands, |kernel| Layout::new(self.isa, kernel, products))?;
         let units = recurrent_kernel.depth;
-        Ok(RecurrenceBound { batch, steps, channels, units, kernel, recurrent_kernel })
+        let (terms, recurrent_terms) = (Terms::contiguous(kernel.depth), Terms::contiguous(units));
+        Ok(RecurrenceBound {
+            batch,
+            steps,
+            channels,
+            units,
+            kernel,
+            recurrent_kernel,
+            terms,
+            recurrent_terms,
+        })
     }
 
     fn scratch(&self, bound: &RecurrenceBound) -> usize {
@@ -193,17 +212,28 @@ impl<C: Cell> Kernel for Recurrence<C> {
             let states = &mut states[..rows * width];
             self.set_first_states(operands, (first, units), states);
             let finish = Finish { bias: inner, chain: &chain, operands };
-            let recurrent = Recurrent { layout: &bound.recurrent_kernel, packed, finish, rows, units };
+            let recurrent = Recurrent {
+                layout: &bound.recurrent_kernel,
+                packed,
+                finish,
+                isa: self.isa,
+                terms: &bound.recurrent_terms,
+                rows,
+                units,
+            };
             let at = |i: usize, row: usize| {
                 let step = if self.reverse { steps - 1 - i } else { i };
                 (first + row) * steps + step
             };
             for begin in (0..steps).step_by(steps_at_once) {
                 let end = steps.min(begin + steps_at_once);
-                let all = (begin..end).flat_map(|i| (0..rows).map(move |row| (i, row)));
-                let all =
-                    all.enumerate().map(|(to, (i, row))| Row { x: at(i, row) * channels, y: to * columns });
-                multiply_rows(x, all, (&bound.kernel, kernel), (&outer, 0), sums);
+                let product =
+                    Product { isa: self.isa, x, layout: &bound.kernel, packed: kernel, finish: outer };
+                for (to, i) in (begin..end).enumerate() {
+                    let (x, y) = (at(i, 0) * channels, to * rows * columns);
+                    let rows = RowRun { x, y, count: rows, x_step: steps * channels, y_step: columns };
+                    product.multiply(0, &bound.terms, rows, sums);
+                }
                 for (i, sums) in (begin..end).zip(sums.chunks_exact_mut(rows * columns)) {
                     self.cell.gates(&recurrent, states, sums, &mut products[..rows * columns]);
                     let gates = sums.chunks_exact(columns);

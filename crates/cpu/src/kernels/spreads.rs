@@ -6,7 +6,7 @@
 //! axis. Taps are numbered from the last to the first, so that steps increase with them.
 
 use super::grid::{Grid, elements, strides};
-use super::products::{Row, Terms};
+use super::products::{Row, Rows, Terms};
 use crate::{Error, Result};
 use k2o_core::ops::Spread;
 use std::collections::BTreeMap;
@@ -26,16 +26,16 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// Calls `visit` with the offsets of the elements that every position reads and of its result.
-    pub fn rows(&self, mut visit: impl FnMut(Row)) {
-        self.rows.visit(|[x, y]| visit(Row { x: self.first.x + x, y: self.first.y + y }));
+    /// The offsets of the elements that every position reads and of its result.
+    pub fn rows(&self) -> Rows {
+        Rows::new([self.first.x, self.first.y], self.rows.clone())
     }
-}
 
-impl Terms for Cell {
-    #[inline(always)]
-    fn visit(&self, mut visit: impl FnMut(usize, usize, usize)) {
-        self.taps.visit(|[x, tap]| visit(x, self.first_tap + tap, self.run));
+    /// The terms of every position.
+    pub fn terms(&self) -> Terms {
+        let mut terms = Terms::default();
+        self.taps.visit(|[x, tap]| terms.push(x, self.first_tap + tap, self.run));
+        terms
     }
 }
 

@@ -1,7 +1,7 @@
 //! The right sides of products: packed with the plan where they are constants, else at each run.
 
 use super::Operands;
-use super::products::Layout;
+use super::products::{Layout, Packed};
 use crate::Result;
 use crate::arena::Buffer;
 use std::sync::Arc;
@@ -10,9 +10,19 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(crate) enum Weights {
     /// A constant, packed when the plan was made.
-    Packed(Layout, Arc<Buffer<f32>>),
+    Packed(Layout, Arc<PackedBuffer>),
     /// An operand that is packed at each run.
     Computed(usize),
+}
+
+/// Packed elements, as they are stored.
+#[derive(Debug)]
+pub(crate) enum PackedBuffer {
+    F32(Buffer<f32>),
+    /// The bits of IEEE 754 binary16.
+    F16(Buffer<u16>),
+    /// The bits of `bfloat16`.
+    Bf16(Buffer<u16>),
 }
 
 impl Weights {
@@ -37,13 +47,17 @@ impl Weights {
     }
 
     /// The packed matrices.
-    pub fn get<'a>(&'a self, layout: &Layout, operands: &Operands<'_>, scratch: &'a mut [f32]) -> &'a [f32] {
+    pub fn get<'a>(&'a self, layout: &Layout, operands: &Operands<'_>, scratch: &'a mut [f32]) -> Packed<'a> {
         match self {
-            Weights::Packed(_, packed) => packed,
+            Weights::Packed(_, packed) => match &**packed {
+                PackedBuffer::F32(packed) => Packed::F32(packed),
+                PackedBuffer::F16(packed) => Packed::F16(packed),
+                PackedBuffer::Bf16(packed) => Packed::Bf16(packed),
+            },
             Weights::Computed(index) => {
                 let packed = &mut scratch[..self.scratch(layout)];
                 layout.pack(operands.get(*index), packed);
-                packed
+                Packed::F32(packed)
             }
         }
     }

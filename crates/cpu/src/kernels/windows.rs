@@ -4,10 +4,17 @@
 //! axis into runs that read the same taps; a [`Cell`] is one run along every axis, and knows the offsets of its
 //! windows in the array and of its taps in a window.
 
-use super::grid::strides;
-use super::products::Row;
+use super::grid::{Grid, strides};
+use super::products::{Rows, Terms};
 use crate::{Error, Result};
 use k2o_core::{Extent, Window};
+
+/// Where a window starts on the left and where its result goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub x: usize,
+    pub y: usize,
+}
 
 /// Windows over an array of known sizes.
 #[derive(Clone, Debug)]
@@ -127,6 +134,31 @@ impl Cell<'_> {
         let axes = &self.sliding.axes;
         let inner: usize = axes[axis + 1..].iter().map(|axis| axis.runs.len()).product();
         &axes[axis].runs[self.index / inner % axes[axis].runs.len()]
+    }
+
+    /// The offsets of every window's first tap and of its result.
+    pub fn row_runs(&self) -> Rows {
+        let (sliding, mut first) = (self.sliding, [0; 2]);
+        let mut axes = vec![(sliding.batch, sliding.sample)];
+        // Where nothing is read, offsets on the left have no meaning and might lie outside.
+        let reads = usize::from(self.taps > 0);
+        axes[0].1[0] *= reads;
+        for (axis, Axis { stride, step: [sx, sy], .. }) in sliding.axes.iter().enumerate() {
+            let run = self.run(axis);
+            first[0] += reads * run.start * sx;
+            first[1] += run.first * sy;
+            axes.push((run.positions, [reads * stride.saturating_mul(*sx), *sy]));
+        }
+        Rows::new(first, Grid::new(axes))
+    }
+
+    /// The terms of every window, each tap having `depth` of them.
+    pub fn terms(&self, depth: usize) -> Terms {
+        let mut terms = Terms::default();
+        self.tap_runs(&mut |offset, tap, count, step| {
+            (0..count).for_each(|i| terms.push(offset + i * step, (tap + i) * depth, depth));
+        });
+        terms
     }
 
     /// Calls `visit` with the offsets of every window's first tap and of its result, in the order of the output.

@@ -9,7 +9,7 @@ use crate::kernels::cast::{Cast, IsTrue};
 use crate::kernels::chain::{Chain, Pointwise, Then};
 use crate::kernels::compare::Compare;
 use crate::kernels::concat::Concat;
-use crate::kernels::conv::{Conv, packed_groups};
+use crate::kernels::conv::{self, Conv};
 use crate::kernels::conv_transpose::ConvTranspose;
 use crate::kernels::dense::Dense;
 use crate::kernels::full::Full;
@@ -28,7 +28,7 @@ use crate::kernels::softmax::Softmax;
 use crate::kernels::sparsemax::Sparsemax;
 use crate::kernels::transpose::Transpose;
 use crate::kernels::unary::Function;
-use crate::kernels::weights::Weights;
+use crate::kernels::weights::{PackedBuffer, Weights};
 use crate::kernels::{AnyKernel, Kernel};
 use crate::simd::Isa;
 use crate::{Error, Result};
@@ -126,7 +126,8 @@ impl<'a> Builder<'a> {
         if let Some(weights) = self.packed.get(&(id, layout)) {
             return Ok(weights.clone());
         }
-        let weights = Weights::Packed(layout, Arc::new(layout.packed(&constant.to_f32()?)?));
+        let weights =
+            Weights::Packed(layout, Arc::new(PackedBuffer::F32(layout.packed(&constant.to_f32()?)?)));
         self.packed.insert((id, layout), weights.clone());
         Ok(weights)
     }
@@ -193,25 +194,28 @@ impl<'a> Builder<'a> {
             Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_) => {
                 self.floats(node)?;
                 operands.push(node.inputs[0]);
+                let isa = self.isa;
                 let layout = |kernel: &[usize]| match &node.op {
-                    Op::Conv(op) => Layout::new(kernel, packed_groups(op.groups, kernel)),
-                    Op::ConvTranspose(_) => Layout::with_taps_reversed(kernel),
-                    _ => Layout::new(kernel, 1),
+                    Op::Conv(op) => conv::layout(isa, kernel, op.groups),
+                    Op::ConvTranspose(_) => Layout::with_taps_reversed(isa, kernel),
+                    _ => Layout::new(isa, kernel, 1),
                 };
                 let weights = self.weights(&mut operands, node.inputs[1], layout)?;
                 operands.extend(&node.inputs[2..]);
                 let bias = (node.inputs.len() > 2).then(|| operands.len() - 1);
                 let chain = self.chain(&mut operands, &draft.links);
                 match &node.op {
-                    Op::Conv(op) => Arc::new(Conv { op: op.clone(), weights, bias, chain }),
-                    Op::ConvTranspose(op) => Arc::new(ConvTranspose { op: op.clone(), weights, bias, chain }),
-                    _ => Arc::new(Dense { weights, bias, chain }),
+                    Op::Conv(op) => Arc::new(Conv { op: op.clone(), isa, weights, bias, chain }),
+                    Op::ConvTranspose(op) => {
+                        Arc::new(ConvTranspose { op: op.clone(), isa, weights, bias, chain })
+                    }
+                    _ => Arc::new(Dense { isa, weights, bias, chain }),
                 }
             }
             Op::MatMul(_) => {
                 self.floats(node)?;
                 operands.extend(&node.inputs);
-                Arc::new(MatMul { chain: self.chain(&mut operands, &draft.links) })
+                Arc::new(MatMul { isa: self.isa, chain: self.chain(&mut operands, &draft.links) })
             }
             Op::Binary(op) if op.kind.is_logical() => Arc::new(Logical { both: op.kind == BinaryKind::And }),
             Op::Compare(op) if integers()? => Arc::new(Compare::<i64>::new(*op)),

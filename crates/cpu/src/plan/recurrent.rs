@@ -82,8 +82,9 @@ impl Recurrent<'_, '_> {
         builder.are_floats(node, numbers.chain(given.bias).chain(given.states))?;
         operands.push(*given.x);
         let products = cell.products();
-        let kernel = builder.weights(operands, *given.kernel, |kernel| Layout::new(kernel, 1))?;
-        let layout = |kernel: &[usize]| Layout::new(kernel, products);
+        let isa = builder.isa;
+        let kernel = builder.weights(operands, *given.kernel, |kernel| Layout::new(isa, kernel, 1))?;
+        let layout = |kernel: &[usize]| Layout::new(isa, kernel, products);
         let recurrent_kernel = builder.weights(operands, *given.recurrent_kernel, layout)?;
         let mut add = |all: &[Operand]| {
             operands.extend(all);
@@ -94,6 +95,6 @@ impl Recurrent<'_, '_> {
         let mask = add(given.mask.map_or(&[], std::slice::from_ref));
         let wanted = node.outputs.iter().map(|id| outputs.contains(id)).collect();
         let reverse = recurrence.reverse;
-        Ok(Arc::new(Recurrence { cell, reverse, kernel, recurrent_kernel, bias, states, mask, wanted }))
+        Ok(Arc::new(Recurrence { cell, isa, reverse, kernel, recurrent_kernel, bias, states, mask, wanted }))
     }
 }

@@ -1,0 +1,156 @@
+//! Sums over taps only, where every channel of the left side is a group of its own.
+
+use super::finish::Epilogue;
+use super::terms::Run;
+use super::tile::{Bf16, F16, F32, Stored, load_columns, store_columns};
+use super::{Packed, Product, RowRun, Terms};
+use crate::simd::{Simd, Task};
+use std::marker::PhantomData;
+
+impl Product<'_> {
+    /// As [`multiply`](Product::multiply), but column `f` has terms of channel `f / multiplier` only, one for each tap
+    /// in `terms`. The weights are packed as those of one group that has all columns.
+    ///
+    /// # Panics
+    /// Where rows reach beyond the left side or `y`.
+    pub fn multiply_depthwise(&self, multiplier: usize, terms: &Terms, rows: RowRun, y: &mut [f32]) {
+        let columns = self.layout.columns;
+        if rows.count == 0 || columns == 0 {
+            return;
+        }
+        let last = rows.part(rows.count - 1, 1);
+        let reach = terms.reach + (columns - 1) / multiplier;
+        assert!(terms.runs().is_empty() || last.x + reach <= self.x.len(), "a row beyond the left side");
+        assert!(last.y + columns <= y.len(), "a row beyond the results");
+        match self.packed {
+            Packed::F32(packed) => self.depthwise::<F32>(packed, multiplier, terms, rows, y),
+            Packed::F16(packed) => self.depthwise::<F16>(packed, multiplier, terms, rows, y),
+            Packed::Bf16(packed) => self.depthwise::<Bf16>(packed, multiplier, terms, rows, y),
+        }
+    }
+
+    fn depthwise<W: Stored>(
+        &self,
+        packed: &[W::Element],
+        multiplier: usize,
+        terms: &Terms,
+        rows: RowRun,
+        y: &mut [f32],
+    ) {
+        let layout = self.layout;
+        let epilogue = Epilogue::new(&self.finish, layout.columns);
+        for skip in (0..rows.count).step_by(super::CHUNK) {
+            let chunk = rows.part(skip, super::CHUNK.min(rows.count - skip));
+            for index in 0..layout.panels() {
+                let panel = layout.panel(index);
+                let weights = &packed[panel.start..][..panel.vectors * layout.lanes * layout.depth];
+                self.isa.run(Panel::<W> {
+                    x: self.x.as_ptr().wrapping_add(chunk.x),
+                    y: y.as_mut_ptr().wrapping_add(chunk.y + panel.first),
+                    rows: chunk,
+                    runs: terms.runs(),
+                    weights: weights.as_ptr(),
+                    vectors: panel.vectors,
+                    columns: panel.columns,
+                    channel: panel.first,
+                    multiplier,
+                    epilogue: &epilogue,
+                    stored: PhantomData,
+                });
+            }
+            self.rest(&epilogue, 0..layout.panels(), 0, chunk, y);
+        }
+    }
+}
+
+/// Rows by one panel, whose terms, weights and results [`Product::multiply_depthwise`] has found to be there.
+struct Panel<'a, W: Stored> {
+    x: *const f32,
+    y: *mut f32,
+    rows: RowRun,
+    runs: &'a [Run],
+    weights: *const W::Element,
+    vectors: usize,
+    columns: usize,
+    channel: usize,
+    multiplier: usize,
+    epilogue: &'a Epilogue<'a>,
+    stored: PhantomData<W>,
+}
+
+impl<W: Stored> Task for Panel<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for v in 0..self.vectors {
+            let mut row = 0;
+            while row < self.rows.count {
+                // SAFETY: the rows are there, the vector is one of the panel's.
+                row += unsafe {
+                    match self.rows.count - row {
+                        8.. => self.tile::<S, 8>(simd, row, v),
+                        4.. => self.tile::<S, 4>(simd, row, v),
+                        2.. => self.tile::<S, 2>(simd, row, v),
+                        _ => self.tile::<S, 1>(simd, row, v),
+                    }
+                };
+            }
+        }
+    }
+}
+
+impl<W: Stored> Panel<'_, W> {
+    /// Computes `M` rows from `row` on by vector `v`, and returns `M`.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const M: usize>(&self, s: S, row: usize, v: usize) -> usize {
+        let first = self.channel + v * S::LANES;
+        let columns = self.columns - v * S::LANES;
+        let mut sums = [[s.splat(0.0); 1]; M];
+        let mut total: Option<[[S::F; 1]; M]> = None;
+        for run in self.runs {
+            for i in 0..run.len {
+                // SAFETY: the caller's.
+                unsafe {
+                    let at = (run.row + i) * self.vectors + v;
+                    let weights = W::load(s, self.weights.add(at * S::LANES));
+                    let x = self.x.wrapping_add(row * self.rows.x_step + run.offset + i);
+                    for m in 0..M {
+                        let x = self.inputs(s, x.wrapping_add(m * self.rows.x_step), first, columns);
+                        sums[m][0] = s.mul_add(x, weights, sums[m][0]);
+                    }
+                }
+            }
+            if run.ends_block {
+                total = Some(super::tile::merge(s, total, sums));
+                sums = [[s.splat(0.0); 1]; M];
+            }
+        }
+        sums = super::tile::merge(s, total, sums);
+        // SAFETY: the caller's.
+        unsafe {
+            self.epilogue.apply(s, &mut sums, first, columns);
+            for m in 0..M {
+                let y = self.y.add((row + m) * self.rows.y_step + v * S::LANES);
+                store_columns(s, y, 0, columns, sums[m][0]);
+            }
+        }
+        M
+    }
+
+    /// What the `columns` columns from `first` on are multiplied with, if that of channel 0 is at `x`.
+    #[inline(always)]
+    unsafe fn inputs<S: Simd>(&self, s: S, x: *const f32, first: usize, columns: usize) -> S::F {
+        // SAFETY: the caller's: no channel is read but those of the columns.
+        unsafe {
+            if self.multiplier == 1 {
+                return load_columns(s, x.add(first), 0, columns);
+            }
+            let mut lanes = [0.0; 16];
+            for (lane, to) in lanes.iter_mut().enumerate().take(columns.min(S::LANES)) {
+                *to = *x.add((first + lane) / self.multiplier);
+            }
+            s.load(lanes.as_ptr())
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What happens to a sum before it is stored.
+
+use super::tile::load_columns;
+use crate::kernels::Operands;
+use crate::kernels::chain::{Chain, Pointwise};
+use crate::kernels::unary::Function;
+use crate::simd::Simd;
+
+/// The most links of a chain that are computed in registers.
+const MOST_LINKS: usize = 4;
+
+/// Bias and functions that follow a product.
+#[derive(Clone, Copy)]
+pub(crate) struct Finish<'a> {
+    pub bias: Option<&'a [f32]>,
+    pub chain: &'a Chain,
+    pub operands: &'a Operands<'a>,
+}
+
+/// A link of a chain that is computed in registers.
+#[derive(Clone, Copy)]
+enum Link<'a> {
+    Relu,
+    /// Times the channel's scale, plus its shift.
+    Affine(&'a [f32], &'a [f32]),
+}
+
+/// The part of a [`Finish`] that is computed while sums are in registers.
+pub(super) struct Epilogue<'a> {
+    bias: Option<&'a [f32]>,
+    links: [Link<'a>; MOST_LINKS],
+    count: usize,
+}
+
+impl<'a> Epilogue<'a> {
+    /// As many links as can be; the others come later, on the stored sums.
+    ///
+    /// # Panics
+    /// Where bias, scale or shift have fewer than `channels` elements.
+    pub fn new(finish: &Finish<'a>, channels: usize) -> Epilogue<'a> {
+        let vector = |operand: usize| &finish.operands.get::<f32>(operand)[..channels];
+        let mut epilogue = Epilogue {
+            bias: finish.bias.map(|bias| &bias[..channels]),
+            links: [Link::Relu; MOST_LINKS],
+            count: 0,
+        };
+        for link in finish.chain.links.iter().take(MOST_LINKS) {
+            epilogue.links[epilogue.count] = match *link {
+                Pointwise::Function(Function::Relu) => Link::Relu,
+                Pointwise::Affine { scale, shift } => Link::Affine(vector(scale), vector(shift)),
+                Pointwise::Function(_) => break,
+            };
+            epilogue.count += 1;
+        }
+        epilogue
+    }
+
+    /// How many of the chain's links are computed in registers.
+    pub fn links(&self) -> usize {
+        self.count
+    }
+
+    /// Replaces sums of `columns` channels, of which the first is `channel`.
+    ///
+    /// # Safety
+    /// There must be as many channels as [`new`](Epilogue::new) was told.
+    #[inline(always)]
+    pub unsafe fn apply<S: Simd, const M: usize, const V: usize>(
+        &self,
+        s: S,
+        sums: &mut [[S::F; V]; M],
+        channel: usize,
+        columns: usize,
+    ) {
+        // SAFETY: the caller's.
+        let vector = |vector: &[f32], v| unsafe { load_columns(s, vector.as_ptr().add(channel), v, columns) };
+        if let Some(bias) = self.bias {
+            for v in 0..V {
+                let bias = vector(bias, v);
+                for m in 0..M {
+                    sums[m][v] = s.add(sums[m][v], bias);
+                }
+            }
+        }
+        for link in &self.links[..self.count] {
+            match *link {
+                Link::Relu => {
+                    for m in 0..M {
+                        for v in 0..V {
+                            // The second where either is NaN.
+                            sums[m][v] = s.max(s.splat(0.0), sums[m][v]);
+                        }
+                    }
+                }
+                Link::Affine(scale, shift) => {
+                    for v in 0..V {
+                        let (scale, shift) = (vector(scale, v), vector(shift, v));
+                        for m in 0..M {
+                            sums[m][v] = s.add(s.mul(sums[m][v], scale), shift);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

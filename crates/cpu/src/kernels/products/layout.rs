@@ -1,0 +1,152 @@
+//! How the right side of a product is packed: into panels of a few vectors of columns, row by row.
+
+use crate::arena::Buffer;
+use crate::kernels::grid::elements;
+use crate::simd::Isa;
+use crate::{Error, Result};
+use std::ops::Range;
+
+/// The sizes of a right side, `groups` matrices of `depth` rows and `columns` columns, and of its panels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Layout {
+    pub groups: usize,
+    pub depth: usize,
+    pub columns: usize,
+    /// Rows that keep their order; blocks of so many rows are packed from the last to the first.
+    block: usize,
+    /// Columns of a vector.
+    pub lanes: usize,
+    /// The most vectors of a panel.
+    widest: usize,
+}
+
+/// Neighbouring columns that are packed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Panel {
+    /// Vectors of columns.
+    pub vectors: usize,
+    /// Where the panel starts in the packed matrix.
+    pub start: usize,
+    /// The matrix's columns that it has.
+    pub first: usize,
+    pub columns: usize,
+}
+
+impl Layout {
+    /// The layout of a kernel `[.., filters]`, of which each group has an equal share of the filters.
+    pub fn new(isa: Isa, kernel: &[usize], groups: usize) -> Result<Layout> {
+        let (filters, rows) = kernel.split_last().ok_or_else(|| Error::shape("a kernel without axes"))?;
+        let depth = elements(rows)?;
+        let columns = filters / groups.max(1);
+        let (lanes, widest) = (isa.lanes(), isa.panel_vectors());
+        let layout = Layout { groups, depth, columns, block: depth, lanes, widest };
+        layout.packed_len()?;
+        Ok(layout)
+    }
+
+    /// The layout of a kernel `[taps.., channels, filters]` whose taps are packed from the last to the first.
+    pub fn with_taps_reversed(isa: Isa, kernel: &[usize]) -> Result<Layout> {
+        let layout = Layout::new(isa, kernel, 1)?;
+        let block = kernel.len().checked_sub(2).map_or(layout.depth, |axis| kernel[axis]);
+        Ok(Layout { block, ..layout })
+    }
+
+    /// The panels of a group: as few as possible, of sizes as equal as possible.
+    pub fn panels(&self) -> usize {
+        self.columns.div_ceil(self.lanes).div_ceil(self.widest)
+    }
+
+    pub fn panel(&self, index: usize) -> Panel {
+        let (vectors, panels) = (self.columns.div_ceil(self.lanes), self.panels().max(1));
+        let (each, wider) = (vectors / panels, vectors % panels);
+        let before = index * each + index.min(wider);
+        let first = before * self.lanes;
+        let vectors = each + usize::from(index < wider);
+        let columns = (vectors * self.lanes).min(self.columns.saturating_sub(first));
+        Panel { vectors, start: first * self.depth, first, columns }
+    }
+
+    /// Elements of a group's packed matrix.
+    fn group_len(&self) -> Option<usize> {
+        self.columns.checked_next_multiple_of(self.lanes)?.checked_mul(self.depth)
+    }
+
+    /// Elements of the packed matrices.
+    pub fn packed_len(&self) -> Result<usize> {
+        let len = self.group_len().and_then(|len| len.checked_mul(self.groups));
+        len.ok_or_else(|| Error::limit("packed weights do not fit memory"))
+    }
+
+    /// Where a group's packed matrix is.
+    pub fn group(&self, group: usize) -> Range<usize> {
+        let len = self.group_len().unwrap_or(0);
+        group * len..(group + 1) * len
+    }
+
+    /// Packs the matrices, whose columns stand beside each other in `kernel`, into `packed`:
+    /// `[group][panel][row][lane]`, with zeros where the last panel has no column.
+    pub fn pack<T: Copy + Default>(&self, kernel: &[T], packed: &mut [T]) {
+        let filters = self.groups * self.columns;
+        for group in 0..self.groups {
+            for index in 0..self.panels() {
+                let Panel { vectors, start, first, columns } = self.panel(index);
+                let width = vectors * self.lanes;
+                let panel = &mut packed[self.group(group)][start..][..width * self.depth];
+                let mut block_row = self.depth;
+                for block in panel.chunks_exact_mut((self.block * width).max(1)) {
+                    block_row -= self.block;
+                    for (row, target) in block.chunks_exact_mut(width).enumerate() {
+                        let start = (block_row + row) * filters + group * self.columns + first;
+                        target[..columns].copy_from_slice(&kernel[start..start + columns]);
+                        target[columns..].fill(T::default());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The packed matrices in a buffer of their own.
+    pub fn packed<T: Copy + Default>(&self, kernel: &[T]) -> Result<Buffer<T>> {
+        let mut packed = Buffer::zeros(self.packed_len()?)?;
+        self.pack(kernel, &mut packed);
+        Ok(packed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::sets;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_column_is_packed_once_in_its_group(
+            groups in 1usize..4, depth in 1usize..5, columns in 1usize..200, block in 1usize..3,
+        ) {
+            let kernel: Vec<f32> = (1..=groups * columns * depth * block).map(|i| i as f32).collect();
+            for isa in sets() {
+                let layout = Layout::new(isa, &[depth * block, groups * columns], groups).unwrap();
+                let layout = Layout { block, ..layout };
+                let packed = layout.packed(&kernel).unwrap();
+                let mut next = 0;
+                for index in 0..layout.panels() {
+                    let panel = layout.panel(index);
+                    prop_assert_eq!(panel.first, next);
+                    prop_assert!((1..=isa.panel_vectors()).contains(&panel.vectors));
+                    next += panel.columns;
+                    for (group, row, lane) in (0..groups).flat_map(|group| {
+                        (0..depth * block).flat_map(move |row| (0..panel.vectors * isa.lanes()).map(move |lane| (group, row, lane)))
+                    }) {
+                        let at = panel.start + row * panel.vectors * isa.lanes() + lane;
+                        let from = (depth - 1 - row / block) * block + row % block;
+                        let column = group * columns + panel.first + lane;
+                        let expected = if lane < panel.columns { kernel[from * groups * columns + column] } else { 0.0 };
+                        prop_assert_eq!(packed[layout.group(group)][at], expected);
+                    }
+                }
+                prop_assert_eq!(next, columns);
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The terms of a sum of products, and the rows that have such sums.
+
+use crate::kernels::grid::Grid;
+
+/// The largest number of terms that are added into one accumulator.
+pub const BLOCK: usize = 128;
+
+/// Terms whose elements stand next to each other on the left and on the right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    /// The first element on the left, from where the row starts.
+    pub offset: usize,
+    /// The first row on the right.
+    pub row: usize,
+    pub len: usize,
+    /// Whether the next run, if there is one, starts a new accumulator.
+    pub ends_block: bool,
+}
+
+/// All terms of a sum, in their order. None of the runs crosses a multiple of [`BLOCK`] rows on the right, where
+/// accumulators change, whatever terms are left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    runs: Vec<Run>,
+    /// Elements on the left that the terms reach, from where the row starts.
+    pub reach: usize,
+}
+
+impl Terms {
+    /// The terms of a row without gaps.
+    pub fn contiguous(len: usize) -> Terms {
+        let mut terms = Terms::default();
+        terms.push(0, 0, len);
+        terms
+    }
+
+    /// Adds `len` terms from `offset` on the left and `row` on the right on; rows must increase.
+    pub fn push(&mut self, mut offset: usize, mut row: usize, mut len: usize) {
+        self.reach = self.reach.max(offset.saturating_add(len));
+        while len > 0 {
+            let run = len.min(BLOCK - row % BLOCK);
+            if let Some(last) = self.runs.last_mut() {
+                let (end, left) = (last.row + last.len, last.offset + last.len);
+                if end == row && left == offset && row % BLOCK != 0 {
+                    last.len += run;
+                    (offset, row, len) = (offset + run, row + run, len - run);
+                    continue;
+                }
+                last.ends_block = last.row / BLOCK != row / BLOCK;
+            }
+            self.runs.push(Run { offset, row, len: run, ends_block: false });
+            (offset, row, len) = (offset + run, row + run, len - run);
+        }
+    }
+
+    pub(super) fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// The runs of each accumulator.
+    pub(super) fn blocks(&self) -> impl ExactSizeIterator<Item = &[Run]> {
+        let count = self.runs.iter().filter(|run| run.ends_block).count() + 1;
+        let mut blocks = self.runs.split_inclusive(|run| run.ends_block);
+        (0..count).map(move |_| blocks.next().unwrap_or(&[]))
+    }
+}
+
+/// Rows at even distances: where they start on the left and where their results go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowRun {
+    pub x: usize,
+    pub y: usize,
+    pub count: usize,
+    pub x_step: usize,
+    pub y_step: usize,
+}
+
+impl RowRun {
+    /// `count` of the rows, after the first `skip`.
+    pub fn part(self, skip: usize, count: usize) -> RowRun {
+        RowRun { x: self.x + skip * self.x_step, y: self.y + skip * self.y_step, count, ..self }
+    }
+}
+
+/// Runs of rows at even distances.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rows {
+    runs: Grid<2>,
+    first: RowRun,
+}
+
+impl Rows {
+    /// The rows whose offsets on the left and of the results are those of `grid`, plus `x` and `y`.
+    pub fn new([x, y]: [usize; 2], mut grid: Grid<2>) -> Rows {
+        let (count, [x_step, y_step]) = grid.split_innermost();
+        Rows { runs: grid, first: RowRun { x, y, count, x_step, y_step } }
+    }
+
+    /// The same rows, from `x` and `y` further on.
+    pub fn shifted(&self, [x, y]: [usize; 2]) -> Rows {
+        let first = RowRun { x: self.first.x + x, y: self.first.y + y, ..self.first };
+        Rows { runs: self.runs.clone(), first }
+    }
+
+    /// Calls `visit` with every run.
+    #[inline]
+    pub fn visit(&self, mut visit: impl FnMut(RowRun)) {
+        self.runs.visit(|[x, y]| visit(RowRun { x: self.first.x + x, y: self.first.y + y, ..self.first }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_end_where_accumulators_change() {
+        let mut terms = Terms::default();
+        terms.push(7, 100, 40);
+        terms.push(0, 300, 10);
+        let run = |offset, row, len, ends_block| Run { offset, row, len, ends_block };
+        assert_eq!(terms.runs(), [run(7, 100, 28, true), run(35, 128, 12, true), run(0, 300, 10, false)]);
+        assert_eq!(terms.reach, 47);
+        let blocks: Vec<usize> = terms.blocks().map(|block| block.len()).collect();
+        assert_eq!(blocks, [1, 1, 1]);
+    }
+
+    #[test]
+    fn neighbouring_runs_are_joined() {
+        let mut terms = Terms::default();
+        (0..40).for_each(|tap| terms.push(tap * 5, tap * 5, 5));
+        assert_eq!(terms.runs().iter().map(|run| run.len).collect::<Vec<_>>(), [128, 72]);
+        assert_eq!(terms, Terms::contiguous(200));
+    }
+
+    #[test]
+    fn nothing_is_one_empty_block() {
+        assert_eq!(Terms::default().blocks().collect::<Vec<_>>(), [&[] as &[Run]]);
+    }
+}
