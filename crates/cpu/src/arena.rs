@@ -1,12 +1,12 @@
 //! Memory: aligned buffers, and which values may share one.
 
 use crate::{Error, Result};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
 
 /// The elements that values are made of: `f32`, and `i64` for integers of any width and for truth values, 0 or 1.
-pub(crate) trait Element:
-    Copy + Default + PartialEq + Send + Sync + std::fmt::Debug + 'static
-{
+pub(crate) trait Element: Zeroable + PartialEq + Send + Sync + std::fmt::Debug + 'static {
     /// The arena's buffers of this type.
     fn buffers(arena: &Arena) -> &[Buffer<Self>];
     /// The arena's buffers of this type.
@@ -67,21 +67,44 @@ impl Kind {
 
 const ALIGNMENT: usize = 64;
 
+/// Numbers whose bits are all 0 where they are 0.
+pub(crate) trait Zeroable: Copy + Default {}
+impl Zeroable for f32 {}
+impl Zeroable for i64 {}
+impl Zeroable for u16 {}
+
 /// Elements that begin at a cache line.
 #[derive(Debug)]
 pub(crate) struct Buffer<T> {
-    data: Vec<T>,
-    start: usize,
+    memory: NonNull<u8>,
+    /// What was allocated; nothing if its size is 0.
+    layout: Layout,
+    start: NonNull<T>,
     len: usize,
 }
 
+// SAFETY: a buffer owns its elements.
+unsafe impl<T: Send> Send for Buffer<T> {}
+// SAFETY: as above; what writes through a shared buffer is unsafe to call.
+unsafe impl<T: Sync> Sync for Buffer<T> {}
+
 impl<T> Default for Buffer<T> {
     fn default() -> Buffer<T> {
-        Buffer { data: Vec::new(), start: 0, len: 0 }
+        let layout = Layout::new::<()>();
+        Buffer { memory: NonNull::dangling(), layout, start: NonNull::dangling(), len: 0 }
     }
 }
 
-impl<T: Copy + Default> Buffer<T> {
+impl<T> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        if self.layout.size() > 0 {
+            // SAFETY: it was allocated with this layout.
+            unsafe { dealloc(self.memory.as_ptr(), self.layout) };
+        }
+    }
+}
+
+impl<T: Zeroable> Buffer<T> {
     /// A buffer of `len` zeros.
     pub fn zeros(len: usize) -> Result<Buffer<T>> {
         let mut buffer = Buffer::default();
@@ -102,15 +125,17 @@ impl<T: Copy + Default> Buffer<T> {
             return Ok(());
         }
         let too_large = || Error::limit(format!("{len} elements do not fit memory"));
-        let slack = ALIGNMENT / size_of::<T>();
-        let total = len.checked_add(slack).ok_or_else(too_large)?;
-        // The old elements need not be copied, nor live beside the new ones.
-        self.data = Vec::new();
-        self.len = 0;
-        self.data.try_reserve_exact(total).map_err(|_| too_large())?;
-        self.data.resize(total, T::default());
-        self.start = self.data.as_ptr().align_offset(ALIGNMENT).min(slack);
-        self.len = len;
+        // The system gives zeroed pages for large sizes only if no more than the usual alignment is asked for.
+        let total = len.checked_add(ALIGNMENT / size_of::<T>()).ok_or_else(too_large)?;
+        let layout = Layout::array::<T>(total).map_err(|_| too_large())?;
+        // The old elements need not live beside the new ones.
+        *self = Buffer::default();
+        // SAFETY: the size is not 0, as `len` is more than something.
+        let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(too_large)?;
+        let skip = memory.align_offset(ALIGNMENT).min(ALIGNMENT - 1);
+        // SAFETY: as many bytes were allocated beyond `len` elements.
+        let start = unsafe { memory.add(skip) }.cast();
+        *self = Buffer { memory, layout, start, len };
         Ok(())
     }
 }
@@ -119,13 +144,15 @@ impl<T> Deref for Buffer<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        &self.data[self.start..self.start + self.len]
+        // SAFETY: there are `len` elements, zeroed when they were allocated.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
 impl<T> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        &mut self.data[self.start..self.start + self.len]
+        // SAFETY: as above, and the buffer is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
 
@@ -137,13 +164,27 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
-    /// Makes room for `len` elements in buffer `slot`, which is made if it is not there.
-    pub fn grow<T: Element>(&mut self, slot: usize, len: usize) -> Result<()> {
-        let buffers = T::buffers_mut(self);
-        while buffers.len() <= slot {
-            buffers.push(Buffer::default());
+    /// Without buffers.
+    pub const EMPTY: Arena = Arena { floats: Vec::new(), integers: Vec::new() };
+
+    /// Makes room for `slots`.
+    pub fn grow(&mut self, slots: &[Slot]) -> Result<()> {
+        for slot in slots {
+            match slot.kind {
+                Kind::Float => grow(&mut self.floats, slot)?,
+                Kind::Integer => grow(&mut self.integers, slot)?,
+            }
         }
-        buffers[slot].grow(len)
+        Ok(())
+    }
+
+    /// The elements at `slot`.
+    pub fn slot<T: Element>(&self, slot: Slot) -> &[T] {
+        let buffer = &T::buffers(self)[slot.index];
+        assert!(slot.start + slot.len <= buffer.len, "a slot beyond its buffer");
+        // SAFETY: the elements are there. Not by way of a slice of the whole buffer, other parts of which may be
+        // written meanwhile.
+        unsafe { std::slice::from_raw_parts(buffer.start.as_ptr().add(slot.start), slot.len) }
     }
 
     /// The elements at `slot`.
@@ -151,16 +192,19 @@ impl Arena {
         &mut T::buffers_mut(self)[slot.index][slot.start..][..slot.len]
     }
 
-    /// Calls `write` with the elements at `slot`, and the others to read.
-    pub fn with_slot<T: Element, R>(&mut self, slot: Slot, write: impl FnOnce(&Arena, &mut [T]) -> R) -> R {
-        // Out of the arena while the others are read; no operand shares its buffer.
-        let mut out = std::mem::take(&mut T::buffers_mut(self)[slot.index]);
-        let result = write(self, &mut out[slot.start..][..slot.len]);
-        T::buffers_mut(self)[slot.index] = out;
-        result
+    /// The elements at `slot`.
+    ///
+    /// # Safety
+    /// As long as they are borrowed, nothing else may read or write them.
+    #[allow(clippy::mut_from_ref, reason = "parts of an arena are written while others are read")]
+    pub unsafe fn slot_unchecked<T: Element>(&self, slot: Slot) -> &mut [T] {
+        let buffer = &T::buffers(self)[slot.index];
+        assert!(slot.start + slot.len <= buffer.len, "a slot beyond its buffer");
+        // SAFETY: the elements are there, and the caller's.
+        unsafe { std::slice::from_raw_parts_mut(buffer.start.as_ptr().add(slot.start), slot.len) }
     }
 
-    /// Adds a buffer and returns its slot.
+    /// Adds a buffer and returns its index.
     pub fn push<T: Element>(&mut self, buffer: Buffer<T>) -> usize {
         let buffers = T::buffers_mut(self);
         buffers.push(buffer);
@@ -183,6 +227,13 @@ impl Arena {
         let integers = size(Kind::Integer, self.integers.iter().map(|buffer| buffer.len).collect());
         floats.saturating_add(integers)
     }
+}
+
+fn grow<T: Zeroable>(buffers: &mut Vec<Buffer<T>>, slot: &Slot) -> Result<()> {
+    while buffers.len() <= slot.index {
+        buffers.push(Buffer::default());
+    }
+    buffers[slot.index].grow(slot.len)
 }
 
 /// Where a value lies: `len` elements of one of the arena's buffers.

@@ -2,10 +2,14 @@
 
 use crate::arena::{Life, Slot, assign};
 use crate::kernels::grid::elements;
-use crate::kernels::{Runner, Source};
-use crate::plan::{Inner, Storage};
+use crate::kernels::{Part, Place, Runner, Source};
+use crate::plan::{Group, Inner, Storage};
 use crate::{Error, Result};
-use k2o_core::{Operand, Shape};
+use k2o_core::{Operand, Shape, ValueId};
+
+/// Bytes that the operands and results of a step should take at most, so that they stay in a nearby cache until the next
+/// step reads them.
+const NEARBY: usize = 384 << 10;
 
 /// Everything about a plan that follows from the sizes of its inputs.
 pub(crate) struct Bound {
@@ -13,23 +17,62 @@ pub(crate) struct Bound {
     pub inputs: Vec<Vec<usize>>,
     /// The sizes of each value; empty for those that nothing reads.
     pub shapes: Vec<Vec<usize>>,
-    /// Where each of the plan's buffers lies.
-    pub slots: Vec<Slot>,
-    /// Where each of a buffer's values lies.
+    /// Where each value of each of the plan's buffers lies; nowhere for those that threads have of their own.
     pub parts: Vec<Vec<Slot>>,
-    /// What each of the plan's steps does; `None` where there is nothing to compute.
-    pub steps: Vec<Option<BoundStep>>,
+    /// The memory that all threads share.
+    pub shared: Vec<Slot>,
+    /// The memory that each thread has of its own.
+    pub local: Vec<Slot>,
+    pub scratch: usize,
+    pub groups: Vec<BoundGroup>,
+    /// Whether there is something that several threads can do.
+    pub is_parallel: bool,
+}
+
+/// A group of steps, on chunks of the batch.
+pub(crate) struct BoundGroup {
+    pub chunks: usize,
+    /// The steps of each thread, on a chunk of the usual size and on the last one.
+    pub passes: Vec<[Pass; 2]>,
+}
+
+/// The steps of a group on a chunk of the batch.
+#[derive(Default)]
+pub(crate) struct Pass {
+    pub steps: Vec<BoundStep>,
 }
 
 pub(crate) struct BoundStep {
+    /// Which of the plan's.
+    pub index: usize,
     pub runner: Box<dyn Runner>,
     pub sources: Vec<Source>,
     /// All outputs, one after the other.
-    pub target: Slot,
+    pub target: Place,
+    /// Where outputs go that cannot lie one after the other, because they are parts of whole arrays.
+    pub copies: Vec<(Place, Place)>,
+}
+
+/// How a group's batch is cut into chunks.
+pub(crate) struct Cut {
+    samples: usize,
+    /// Samples of each chunk but the last; 0 if the group does not compute by samples.
+    chunk: usize,
+    /// Where in a thread's own memory the plan's buffers lie.
+    slots: Vec<(usize, Slot)>,
+}
+
+/// Some of the samples of a batch.
+#[derive(Clone, Copy)]
+struct Chunk {
+    /// Samples before the first chunk of this size, in each, and between neighbours.
+    first: usize,
+    count: usize,
+    stride: usize,
 }
 
 impl Bound {
-    /// The plan on these sizes, without steps.
+    /// The plan on these sizes, for as many threads.
     ///
     /// # Errors
     /// Where the sizes do not fit the graph, or an array could not fit memory.
@@ -53,62 +96,255 @@ impl Bound {
                 return Err(Error::shape(format!("an array of shape {own:?} cannot be read as {shape:?}")));
             }
         }
-        let mut lives = Vec::with_capacity(plan.buffers.len());
-        let mut lens = Vec::with_capacity(plan.buffers.len());
+        let (mut lives, mut lens) = (Vec::new(), Vec::new());
         for buffer in &plan.buffers {
             let own = buffer.values.iter().map(|value| elements(&shapes[value.0 as usize]));
             let own = own.collect::<Result<Vec<usize>>>()?;
-            let all = own.iter().try_fold(0usize, |sum, &len| sum.checked_add(len));
-            let len = all.ok_or_else(|| Error::limit("the outputs of one operator do not fit memory"))?;
-            lives.push(Life { kind: buffer.kind, len, from: buffer.from, to: buffer.to });
+            if buffer.group.is_none() {
+                let life = Life { kind: buffer.kind, len: sum(&own)?, from: buffer.from, to: buffer.to };
+                lives.push(life);
+            }
             lens.push(own);
         }
         let slots = assign(&lives);
-        let parts = slots.iter().zip(&lens).map(|(slot, lens)| {
-            let mut start = 0;
-            let part = |&len: &usize| {
-                start += len;
-                Slot { start: start - len, len, ..*slot }
-            };
-            lens.iter().map(part).collect()
+        let mut next = slots.iter();
+        let parts = plan.buffers.iter().zip(&lens).map(|(buffer, lens)| match buffer.group {
+            Some(_) => Vec::new(),
+            None => next.next().map_or(Vec::new(), |slot| parts(*slot, lens)),
         });
         let parts = parts.collect();
         let inputs = sizes.iter().map(|sizes| sizes.to_vec()).collect();
-        Ok(Bound { inputs, shapes, slots, parts, steps: Vec::new() })
+        let (local, groups) = (Vec::new(), Vec::new());
+        Ok(Bound { inputs, shapes, parts, shared: slots, local, scratch: 0, groups, is_parallel: false })
     }
 
-    /// Makes the steps ready and returns how much scratch memory they need.
-    pub fn bind_steps(&mut self, plan: &Inner) -> Result<usize> {
-        let mut scratch = 0;
-        for step in &plan.steps {
-            let target = self.slots[step.buffer];
-            if target.len == 0 {
-                self.steps.push(None);
+    /// Cuts the batch into chunks for each group of steps, and the memory that this takes.
+    pub fn cut(&mut self, plan: &Inner, threads: usize) -> Result<Vec<Cut>> {
+        let mut cuts = Vec::new();
+        for (at, group) in plan.groups.iter().enumerate() {
+            let samples = if group.by_sample { self.samples(plan, group) } else { 0 };
+            let chunk = chunk(samples, self.bytes_per_sample(plan, group, samples), threads, group);
+            let mut cut = Cut { samples, chunk, slots: Vec::new() };
+            let own = plan.buffers.iter().enumerate().filter(|(_, buffer)| buffer.group == Some(at));
+            let mut lives = Vec::new();
+            for (index, buffer) in own {
+                let lens = self.chunk_lens(plan, &buffer.values, samples, chunk)?;
+                lives.push((
+                    index,
+                    Life { kind: buffer.kind, len: sum(&lens)?, from: buffer.from, to: buffer.to },
+                ));
+            }
+            // Several outputs of one step are computed one after the other and then copied.
+            for index in group.steps.clone() {
+                let buffer = &plan.buffers[plan.steps[index].buffer];
+                if buffer.group.is_none() && buffer.values.len() > 1 && chunk < samples {
+                    let lens = self.chunk_lens(plan, &buffer.values, samples, chunk)?;
+                    let life = Life { kind: buffer.kind, len: sum(&lens)?, from: index + 1, to: index + 1 };
+                    lives.push((plan.steps[index].buffer, life));
+                }
+            }
+            lives.sort_by_key(|(_, life)| life.from);
+            let slots = assign(&lives.iter().map(|(_, life)| *life).collect::<Vec<_>>());
+            cut.slots.extend(lives.iter().zip(&slots).map(|((buffer, _), slot)| (*buffer, *slot)));
+            self.local.extend(slots);
+            cuts.push(cut);
+        }
+        Ok(cuts)
+    }
+
+    /// Makes the steps ready.
+    pub fn bind_steps(&mut self, plan: &Inner, cuts: &[Cut], threads: usize) -> Result<()> {
+        for (group, cut) in plan.groups.iter().zip(cuts) {
+            let chunks = if cut.chunk == 0 { 1 } else { cut.samples.div_ceil(cut.chunk) };
+            let usual = Chunk { first: 0, count: cut.chunk, stride: if chunks > 1 { cut.chunk } else { 0 } };
+            let before = (chunks - 1) * cut.chunk;
+            let last = Chunk { first: before, count: cut.samples - before, stride: 0 };
+            let mut passes = Vec::new();
+            for _ in 0..threads.min(chunks) {
+                let usual = match chunks {
+                    1 => Pass::default(),
+                    _ => self.pass(plan, group, cut, usual)?,
+                };
+                passes.push([usual, self.pass(plan, group, cut, last)?]);
+            }
+            let is_large =
+                passes.iter().flatten().flat_map(|pass| &pass.steps).any(|step| step.runner.is_large());
+            self.is_parallel |= threads > 1 && (chunks > 1 || is_large);
+            self.groups.push(BoundGroup { chunks, passes });
+        }
+        Ok(())
+    }
+
+    /// The number of samples that the steps of a group compute.
+    fn samples(&self, plan: &Inner, group: &Group) -> usize {
+        let first = plan.steps[group.steps.start].outputs[0];
+        self.shapes[first.0 as usize].first().copied().unwrap_or(0)
+    }
+
+    /// The most bytes of operands and results of a step that one sample needs.
+    fn bytes_per_sample(&self, plan: &Inner, group: &Group, samples: usize) -> usize {
+        let step = |step: &crate::plan::Step| -> usize {
+            let operands = step.operands.iter().filter_map(|(operand, _)| operand.value());
+            let values =
+                operands.chain(step.outputs.iter().copied()).filter(|id| plan.has_samples[id.0 as usize]);
+            values.map(|id| 4 * self.shapes[id.0 as usize].iter().product::<usize>() / samples.max(1)).sum()
+        };
+        plan.steps[group.steps.clone()].iter().map(step).max().unwrap_or(0)
+    }
+
+    /// The sizes of a value in a chunk of `count` samples.
+    fn chunk_shape(&self, plan: &Inner, id: ValueId, count: usize) -> Vec<usize> {
+        let mut shape = self.shapes[id.0 as usize].clone();
+        if let (Some(first), true) = (shape.first_mut(), plan.has_samples[id.0 as usize]) {
+            *first = count;
+        }
+        shape
+    }
+
+    fn chunk_lens(
+        &self,
+        plan: &Inner,
+        values: &[ValueId],
+        samples: usize,
+        count: usize,
+    ) -> Result<Vec<usize>> {
+        let len = |id: &ValueId| match samples {
+            0 => elements(&self.shapes[id.0 as usize]),
+            _ => elements(&self.chunk_shape(plan, *id, count)),
+        };
+        values.iter().map(len).collect()
+    }
+
+    fn pass(&mut self, plan: &Inner, group: &Group, cut: &Cut, chunk: Chunk) -> Result<Pass> {
+        let mut pass = Pass::default();
+        for index in group.steps.clone() {
+            let step = &plan.steps[index];
+            let shape = |id: ValueId| match group.by_sample {
+                true => self.chunk_shape(plan, id, chunk.count),
+                false => self.shapes[id.0 as usize].clone(),
+            };
+            let outputs: Vec<Vec<usize>> = step.outputs.iter().map(|&id| shape(id)).collect();
+            let lens = outputs.iter().map(|shape| elements(shape)).collect::<Result<Vec<usize>>>()?;
+            let len = sum(&lens)?;
+            if len == 0 {
                 continue;
             }
-            let operands: Vec<&[usize]> = step
+            let operands: Vec<Vec<usize>> = step
                 .operands
                 .iter()
                 .map(|(operand, _)| match operand {
-                    Operand::Value(id) => self.shapes[id.0 as usize].as_slice(),
-                    Operand::Constant(id) => &plan.constant_shapes[id],
+                    Operand::Value(id) => shape(*id),
+                    Operand::Constant(id) => plan.constant_shapes[id].clone(),
                 })
                 .collect();
-            let runner = step.kernel.clone().bind(&operands, &self.shapes[step.outputs[0].0 as usize]);
+            let operand_shapes: Vec<&[usize]> = operands.iter().map(Vec::as_slice).collect();
+            let runner = step.kernel.clone().bind(&operand_shapes, &outputs[0]);
             let runner = runner.map_err(|error| error.at(step.origin))?;
-            scratch = scratch.max(runner.scratch());
-            let sources = step.operands.iter().map(|(_, storage)| self.source(*storage)).collect();
-            self.steps.push(Some(BoundStep { runner, sources, target }));
+            self.scratch = self.scratch.max(runner.scratch());
+            let sources = step.operands.iter().map(|&(operand, storage)| {
+                let has_samples =
+                    operand.value().is_some_and(|id| group.by_sample && plan.has_samples[id.0 as usize]);
+                self.source(plan, cut, storage, has_samples.then_some(chunk))
+            });
+            let sources = sources.collect();
+            let local = cut.slots.iter().find(|(buffer, _)| *buffer == step.buffer).map(|(_, slot)| *slot);
+            let mut copies = Vec::new();
+            let whole = &self.parts[step.buffer];
+            let target = match local {
+                Some(slot) => {
+                    let own = parts(Slot { len, ..slot }, &lens);
+                    copies.extend(
+                        own.iter()
+                            .zip(whole)
+                            .map(|(own, whole)| (place(*own), self.part(*whole, cut, Some(chunk)))),
+                    );
+                    copies.iter_mut().for_each(|(from, _)| from.is_local = true);
+                    Place { is_local: true, ..place(Slot { len, ..slot }) }
+                }
+                None if whole.len() == 1 => self.part(whole[0], cut, group.by_sample.then_some(chunk)),
+                // All samples at once, one output after the other.
+                None => place(Slot { len, ..whole[0] }),
+            };
+            pass.steps.push(BoundStep { index, runner, sources, target, copies });
         }
-        Ok(scratch)
+        Ok(pass)
     }
 
-    /// Where the elements at `storage` are.
-    pub fn source(&self, storage: Storage) -> Source {
+    /// A chunk's part of a value in shared memory, or all of it.
+    fn part(&self, slot: Slot, cut: &Cut, chunk: Option<Chunk>) -> Place {
+        let mut place = place(slot);
+        if let Some(chunk) = chunk {
+            place.part = part(slot.start, slot.len, cut, chunk);
+        }
+        place
+    }
+
+    fn source(&self, plan: &Inner, cut: &Cut, storage: Storage, chunk: Option<Chunk>) -> Source {
         match storage {
-            Storage::Input(index) => Source::Input(index),
+            Storage::Input(index) => {
+                let len = self.inputs[index].iter().product();
+                let whole = Part { start: 0, len, stride: 0 };
+                Source::Input { index, part: chunk.map_or(whole, |chunk| part(0, len, cut, chunk)) }
+            }
             Storage::Constant(index) => Source::Constant(index),
-            Storage::Buffer { index, part } => Source::Slot(self.parts[index][part]),
+            Storage::Buffer { index, part: value } => match self.parts[index].get(value) {
+                Some(&slot) => Source::Slot(self.part(slot, cut, chunk)),
+                None => Source::Slot(self.local_part(plan, cut, (index, value), chunk)),
+            },
         }
     }
+
+    /// A chunk's value in a thread's own memory.
+    fn local_part(
+        &self,
+        plan: &Inner,
+        cut: &Cut,
+        (buffer, value): (usize, usize),
+        chunk: Option<Chunk>,
+    ) -> Place {
+        let slot = cut.slots.iter().find(|(own, _)| *own == buffer).map(|(_, slot)| *slot);
+        let count = chunk.map_or(0, |chunk| chunk.count);
+        let len = |id: &ValueId| self.chunk_shape(plan, *id, count).iter().product::<usize>();
+        let values = &plan.buffers[buffer].values;
+        let start: usize = values[..value].iter().map(len).sum();
+        let kind = plan.buffers[buffer].kind;
+        let index = slot.map_or(usize::MAX, |slot| slot.index);
+        Place { is_local: true, ..place(Slot { kind, index, start, len: len(&values[value]) }) }
+    }
+}
+
+/// How many samples are computed at once: few enough that what they need is nearby, and at least a chunk for each thread.
+fn chunk(samples: usize, bytes: usize, threads: usize, group: &Group) -> usize {
+    if samples == 0 || group.is_heavy && samples < 8 * threads {
+        return samples;
+    }
+    let most = if group.is_heavy { samples } else { (NEARBY / bytes.max(1)).clamp(1, samples) };
+    let chunks = samples.div_ceil(most).next_multiple_of(threads).min(samples);
+    samples.div_ceil(chunks)
+}
+
+/// A chunk's part of an array of all samples.
+fn part(start: usize, len: usize, cut: &Cut, chunk: Chunk) -> Part {
+    let each = len / cut.samples.max(1);
+    Part { start: start + chunk.first * each, len: chunk.count * each, stride: chunk.stride * each }
+}
+
+fn place(slot: Slot) -> Place {
+    let Slot { kind, index, start, len } = slot;
+    Place { kind, is_local: false, index, part: Part { start, len, stride: 0 } }
+}
+
+/// Slots of such lengths one after the other.
+fn parts(slot: Slot, lens: &[usize]) -> Vec<Slot> {
+    let mut start = slot.start;
+    let part = |&len: &usize| {
+        start += len;
+        Slot { start: start - len, len, ..slot }
+    };
+    lens.iter().map(part).collect()
+}
+
+fn sum(lens: &[usize]) -> Result<usize> {
+    let sum = lens.iter().try_fold(0usize, |sum, &len| sum.checked_add(len));
+    sum.ok_or_else(|| Error::limit("the outputs of one operator do not fit memory"))
 }

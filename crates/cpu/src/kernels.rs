@@ -38,8 +38,9 @@ pub(crate) mod unary;
 pub(crate) mod weights;
 pub(crate) mod windows;
 
-use crate::arena::{Arena, Element, Slot};
+use crate::arena::{Arena, Element, Kind, Slot};
 use crate::simd::Isa;
+use crate::threads::Team;
 use crate::{Result, TensorView};
 use std::sync::Arc;
 
@@ -60,6 +61,11 @@ pub(crate) trait Kernel: Send + Sync + 'static {
         0
     }
 
+    /// Whether a run is long enough to be shared by several threads, and can be.
+    fn is_large(&self, _: &Self::Bound) -> bool {
+        false
+    }
+
     /// Refuses elements that the operator has no meaning for.
     fn check(&self, _: &Self::Bound, _: &Operands<'_>) -> Result<()> {
         Ok(())
@@ -72,45 +78,78 @@ pub(crate) trait Kernel: Send + Sync + 'static {
 /// Where an operand's elements are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// One of the caller's arrays.
-    Input(usize),
+    /// A part of one of the caller's arrays.
+    Input { index: usize, part: Part },
     /// One of the plan's constants.
     Constant(usize),
     /// Computed earlier.
-    Slot(Slot),
+    Slot(Place),
 }
 
-/// The memory that a session's run reads.
+/// Elements that follow each other, of which every chunk of the batch has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Where those of the first chunk start.
+    pub start: usize,
+    pub len: usize,
+    /// How far it is from those of one chunk to those of the next; 0 where they share them.
+    pub stride: usize,
+}
+
+/// Where a computed value lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub kind: Kind,
+    /// Whether the buffer is one of those that each thread has of its own.
+    pub is_local: bool,
+    pub index: usize,
+    pub part: Part,
+}
+
+/// The memory of a run, as one thread sees it that computes one chunk of the batch.
 #[derive(Clone, Copy)]
 pub(crate) struct Memory<'a> {
     pub inputs: &'a [TensorView<'a>],
     pub constants: &'a Arena,
-    pub arena: &'a Arena,
+    pub shared: &'a Arena,
+    pub local: &'a Arena,
+    pub chunk: usize,
     pub isa: Isa,
+    pub team: Team,
 }
 
 impl<'a> Memory<'a> {
     /// The elements at `source`, whose type the plan has made sure of.
     pub fn get<T: Element>(&self, source: Source) -> &'a [T] {
         match source {
-            Source::Input(index) => T::external(&self.inputs[index]).unwrap_or(&[]),
+            Source::Input { index, part } => {
+                T::external(&self.inputs[index]).map_or(&[], |data| &data[self.start(part)..][..part.len])
+            }
             Source::Constant(index) => &T::buffers(self.constants)[index],
-            Source::Slot(slot) => &T::buffers(self.arena)[slot.index][slot.start..][..slot.len],
+            Source::Slot(place) => self.arena(place).slot(self.slot(place)),
         }
     }
-}
 
-/// What all kernels of a run read, beside the session's memory.
-#[derive(Clone, Copy)]
-pub(crate) struct Run<'a> {
-    pub inputs: &'a [TensorView<'a>],
-    pub constants: &'a Arena,
-    pub isa: Isa,
-}
+    /// The elements at `place`.
+    ///
+    /// # Safety
+    /// As long as they are borrowed, nothing else may read or write them.
+    pub unsafe fn get_mut<T: Element>(&self, place: Place) -> &'a mut [T] {
+        // SAFETY: the caller's.
+        unsafe { self.arena(place).slot_unchecked(self.slot(place)) }
+    }
 
-impl<'a> Run<'a> {
-    pub fn memory(self, arena: &'a Arena) -> Memory<'a> {
-        Memory { inputs: self.inputs, constants: self.constants, arena, isa: self.isa }
+    fn start(&self, part: Part) -> usize {
+        part.start + self.chunk * part.stride
+    }
+
+    fn arena(&self, place: Place) -> &'a Arena {
+        if place.is_local { self.local } else { self.shared }
+    }
+
+    fn slot(&self, place: Place) -> Slot {
+        let Place { kind, index, part, .. } = place;
+        Slot { kind, index, start: self.start(part), len: part.len }
     }
 }
 
@@ -130,6 +169,11 @@ impl<'a> Operands<'a> {
     pub fn isa(&self) -> Isa {
         self.memory.isa
     }
+
+    /// The threads that may compute parts of the output.
+    pub fn team(&self) -> Team {
+        self.memory.team
+    }
 }
 
 /// A [`Kernel`] of any type.
@@ -143,14 +187,21 @@ pub(crate) trait Runner: Send + Sync {
     /// How many elements of scratch memory a run needs.
     fn scratch(&self) -> usize;
 
+    /// Whether several threads can share a run.
+    fn is_large(&self) -> bool {
+        false
+    }
+
     /// Reads `sources` and computes the values at `target`, or says which of the elements has no meaning.
-    fn run(
+    ///
+    /// # Safety
+    /// Nothing else may read or write what is at `target` meanwhile.
+    unsafe fn run(
         &mut self,
-        run: Run<'_>,
-        arena: &mut Arena,
+        memory: Memory<'_>,
         scratch: &mut [f32],
         sources: &[Source],
-        target: Slot,
+        target: Place,
     ) -> Result<()>;
 }
 
@@ -171,20 +222,22 @@ impl<K: Kernel> Runner for Ready<K> {
         self.kernel.scratch(&self.bound)
     }
 
-    fn run(
+    fn is_large(&self) -> bool {
+        self.kernel.is_large(&self.bound)
+    }
+
+    unsafe fn run(
         &mut self,
-        run: Run<'_>,
-        arena: &mut Arena,
+        memory: Memory<'_>,
         scratch: &mut [f32],
         sources: &[Source],
-        target: Slot,
+        target: Place,
     ) -> Result<()> {
-        let operands = Operands { sources, memory: run.memory(arena) };
+        let operands = Operands { sources, memory };
         self.kernel.check(&self.bound, &operands)?;
-        arena.with_slot(target, |arena, out| {
-            let operands = Operands { sources, memory: run.memory(arena) };
-            self.kernel.run(&self.bound, &operands, scratch, out);
-        });
+        // SAFETY: the caller's.
+        let out = unsafe { memory.get_mut(target) };
+        self.kernel.run(&self.bound, &operands, scratch, out);
         Ok(())
     }
 }

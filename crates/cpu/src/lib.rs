@@ -45,6 +45,7 @@ mod simd;
 mod stream;
 #[cfg(test)]
 mod testing;
+mod threads;
 mod view;
 
 pub use error::{Error, ErrorKind, Result};
@@ -53,4 +54,5 @@ pub use plan::{Plan, PlanOptions, StepInfo};
 pub use session::{Outputs, Session};
 pub use simd::InstructionSet;
 pub use stream::{StreamOutputs, StreamPlan, StreamSession};
+pub use threads::Threads;
 pub use view::{DataView, TensorView};

@@ -2,6 +2,7 @@
 
 mod build;
 mod draft;
+mod groups;
 mod recurrent;
 
 use crate::arena::{Arena, Kind};
@@ -10,6 +11,8 @@ use crate::simd::Isa;
 use crate::{Error, InstructionSet, Result, Session};
 use build::Packed;
 use draft::Drafts;
+pub(crate) use groups::Group;
+use groups::Samples;
 use k2o_core::{CallId, Graph, GraphBuilder, Operand, TensorType, ValueId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -54,6 +57,10 @@ pub(crate) struct Inner {
     pub constants: Arena,
     pub constant_shapes: BTreeMap<k2o_core::ConstantId, Vec<usize>>,
     pub steps: Vec<Step>,
+    /// All steps, in their order.
+    pub groups: Vec<Group>,
+    /// For each value, whether it has the samples of the batch along axis 0, and their number nowhere else.
+    pub has_samples: Vec<bool>,
     /// In the order in which they are first written.
     pub buffers: Vec<BufferInfo>,
     /// The inputs that are copied, and the buffers that they are copied to.
@@ -72,6 +79,8 @@ pub(crate) struct Step {
     /// Those of the operator's outputs that something reads.
     pub outputs: Vec<ValueId>,
     pub buffer: usize,
+    /// Bytes of the constants of two and more axes that it reads.
+    pub weight_bytes: usize,
     pub origin: Option<CallId>,
 }
 
@@ -94,6 +103,8 @@ pub(crate) struct BufferInfo {
     pub kind: Kind,
     pub from: usize,
     pub to: usize,
+    /// The group of steps outside of which nothing reads them, if it computes by samples.
+    pub group: Option<usize>,
 }
 
 /// A value that can be read after a run.
@@ -154,7 +165,8 @@ impl Plan {
             }
             let buffer = places.write(graph, outputs.clone(), at + 1)?;
             let (name, kernel, origin) = (built.name, built.kernel, built.origin);
-            steps.push(Step { name, kernel, operands, outputs, buffer, origin });
+            let weight_bytes = built.weight_bytes;
+            steps.push(Step { name, kernel, operands, outputs, buffer, weight_bytes, origin });
         }
         let mut exit = |name: &str, value: ValueId| -> Result<Exit> {
             let kind = Kind::of(graph.value(value).r#type.dtype)?;
@@ -170,7 +182,18 @@ impl Plan {
             }
         }
 
-        let Places { buffers, loads, .. } = places;
+        let Places { mut buffers, loads, .. } = places;
+        let samples = Samples::new(graph);
+        let groups = samples.groups(&drafts, &steps);
+        let ids = (0..graph.values().len()).map(|id| ValueId(id as u32));
+        let has_samples: Vec<bool> = ids.map(|id| samples.has(id)).collect();
+        for buffer in &mut buffers {
+            // Step 0 is the copying of inputs.
+            let within = |group: &Group| {
+                group.by_sample && group.steps.start < buffer.from && buffer.to <= group.steps.end
+            };
+            buffer.group = groups.iter().position(within);
+        }
         let (constants, constant_shapes) = builder.finish();
         let Drafts { roots, needed, .. } = drafts;
         let types = graph.values().iter().map(|value| value.r#type.clone()).collect();
@@ -184,6 +207,8 @@ impl Plan {
             constants,
             constant_shapes,
             steps,
+            groups,
+            has_samples,
             buffers,
             loads,
             outputs,
@@ -305,7 +330,7 @@ impl Places {
         for (part, &value) in values.iter().enumerate() {
             self.storages.insert(value, Storage::Buffer { index, part });
         }
-        self.buffers.push(BufferInfo { values, kind, from: at, to: at });
+        self.buffers.push(BufferInfo { values, kind, from: at, to: at, group: None });
         Ok(index)
     }
 }

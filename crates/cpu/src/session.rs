@@ -1,9 +1,10 @@
 //! Runs of a plan.
 
-use crate::arena::{Arena, Buffer, Kind, Slot};
-use crate::bound::{Bound, BoundStep};
-use crate::kernels::{Memory, Run};
-use crate::plan::{Exit, Inner};
+use crate::arena::{Arena, Buffer, Element, Kind, Slot};
+use crate::bound::{Bound, BoundGroup};
+use crate::kernels::{Memory, Place, Source};
+use crate::plan::{Exit, Inner, Storage};
+use crate::threads::{Team, Threads};
 use crate::{DataView, Error, ErrorKind, Plan, Result, TensorView};
 use k2o_core::{CallId, DType};
 use std::fmt;
@@ -17,21 +18,40 @@ const REMEMBERED: usize = 16;
 /// those allocates nothing. What a scan computes in one step has memory of its own for each of them.
 pub struct Session {
     plan: Plan,
+    threads: Threads,
+    /// What all threads share.
     arena: Arena,
-    scratch: Buffer<f32>,
+    /// For each thread.
+    workers: Vec<Worker>,
     /// The latest first.
     sizes: Vec<Bound>,
     /// Whether the values of the latest sizes are in the arena.
     is_run: bool,
 }
 
+/// What a thread has of its own.
+#[derive(Default)]
+struct Worker {
+    arena: Arena,
+    scratch: Buffer<f32>,
+    /// Why its part of the latest group could not be computed.
+    error: Option<Error>,
+}
+
 impl Session {
-    /// A session that runs `plan`.
+    /// A session that runs `plan` on the caller's thread.
     pub fn new(plan: &Plan) -> Session {
+        Session::with_threads(plan, Threads::one())
+    }
+
+    /// A session that runs `plan` on `threads`. The results have the same bits whatever their number.
+    pub fn with_threads(plan: &Plan, threads: Threads) -> Session {
+        let workers = (0..threads.count()).map(|_| Worker::default()).collect();
         Session {
             plan: plan.clone(),
+            threads,
             arena: Arena::default(),
-            scratch: Buffer::default(),
+            workers,
             sizes: Vec::new(),
             is_run: false,
         }
@@ -77,18 +97,30 @@ impl Session {
         let plan = &*self.plan.inner;
         let bound = &mut self.sizes[0];
         for &(input, buffer) in &plan.loads {
-            load(&inputs[input], bound.slots[buffer], &mut self.arena);
+            load(&inputs[input], bound.parts[buffer][0], &mut self.arena);
             let value = plan.binder.inputs()[input].value;
             if plan.binder.value(value).r#type.dtype == DType::Bool {
-                let truths = self.arena.slot_mut::<i64>(bound.slots[buffer]);
+                let truths = self.arena.slot_mut::<i64>(bound.parts[buffer][0]);
                 truths.iter_mut().for_each(|truth| *truth = i64::from(*truth != 0));
             }
         }
-        let run = Run { inputs, constants: &plan.constants, isa: plan.isa };
-        for (step, bound) in plan.steps.iter().zip(&mut bound.steps) {
-            let Some(BoundStep { runner, sources, target }) = bound else { continue };
-            let (scratch, arena) = (&mut self.scratch, &mut self.arena);
-            runner.run(run, arena, scratch, sources, *target).map_err(|error| error.at(step.origin))?;
+        let (shared, workers) = (&self.arena, &mut self.workers[..]);
+        let local = &NOTHING;
+        let memory = |team| Memory {
+            inputs,
+            constants: &plan.constants,
+            shared,
+            local,
+            chunk: 0,
+            isa: plan.isa,
+            team,
+        };
+        let mut work = |team: Team| {
+            bound.groups.iter_mut().try_for_each(|group| run(plan, group, memory(team), workers))
+        };
+        match bound.is_parallel {
+            true => self.threads.run(work)?,
+            false => work(Team::ONE)?,
         }
         self.is_run = true;
         Ok(Outputs { session: self })
@@ -97,22 +129,23 @@ impl Session {
     /// Makes these sizes of the inputs the latest.
     pub(crate) fn bind(&mut self, sizes: &[&[usize]]) -> Result<()> {
         let plan = &*self.plan.inner;
+        let threads = self.workers.len();
         let mut bound = Bound::new(plan, sizes)?;
-        let bytes = self.arena.bytes_with(&bound.slots);
+        let cuts = bound.cut(plan, threads)?;
+        let locals = self.workers.iter().map(|worker| worker.arena.bytes_with(&bound.local));
+        let bytes = locals.fold(self.arena.bytes_with(&bound.shared), usize::saturating_add);
         if bytes > plan.memory_limit {
             let limit = plan.memory_limit;
             return Err(Error::limit(format!(
                 "inputs of these sizes take {bytes} bytes; the limit is {limit}"
             )));
         }
-        for slot in &bound.slots {
-            match slot.kind {
-                Kind::Float => self.arena.grow::<f32>(slot.index, slot.len)?,
-                Kind::Integer => self.arena.grow::<i64>(slot.index, slot.len)?,
-            }
+        self.arena.grow(&bound.shared)?;
+        bound.bind_steps(plan, &cuts, threads)?;
+        for worker in &mut self.workers {
+            worker.arena.grow(&bound.local)?;
+            worker.scratch.grow(bound.scratch)?;
         }
-        let scratch = bound.bind_steps(plan)?;
-        self.scratch.grow(scratch)?;
         self.sizes.truncate(REMEMBERED - 1);
         self.sizes.insert(0, bound);
         Ok(())
@@ -140,13 +173,69 @@ impl Session {
     /// What lies at `exit` after a run.
     fn view(&self, exit: &Exit) -> TensorView<'_> {
         let (plan, bound): (&Inner, &Bound) = (&self.plan.inner, &self.sizes[0]);
-        let memory = Memory { inputs: &[], constants: &plan.constants, arena: &self.arena, isa: plan.isa };
-        let source = bound.source(exit.storage);
-        let data = match exit.kind {
-            Kind::Float => DataView::F32(memory.get(source)),
-            Kind::Integer => DataView::I64(memory.get(source)),
+        let data = match (exit.storage, exit.kind) {
+            (Storage::Constant(index), Kind::Float) => DataView::F32(&f32::buffers(&plan.constants)[index]),
+            (Storage::Constant(index), Kind::Integer) => DataView::I64(&i64::buffers(&plan.constants)[index]),
+            (Storage::Buffer { index, part }, Kind::Float) => {
+                DataView::F32(self.arena.slot(bound.parts[index][part]))
+            }
+            (Storage::Buffer { index, part }, Kind::Integer) => {
+                DataView::I64(self.arena.slot(bound.parts[index][part]))
+            }
+            // What can be read after a run is copied.
+            (Storage::Input(_), _) => DataView::F32(&[]),
         };
         TensorView::trusted(&bound.shapes[exit.value.0 as usize], data)
+    }
+}
+
+/// The memory of the thread's own before there is any.
+static NOTHING: Arena = Arena::EMPTY;
+
+/// Runs the steps of a group on all chunks of the batch.
+fn run(plan: &Inner, group: &mut BoundGroup, memory: Memory<'_>, workers: &mut [Worker]) -> Result<()> {
+    let (chunks, threads) = (group.chunks, group.passes.len());
+    let team = if chunks > 1 { memory.team } else { Team::ONE };
+    // Whoever shares the chunks has no threads left for the steps.
+    let memory = Memory { team: if chunks > 1 { Team::ONE } else { memory.team }, ..memory };
+    team.each_pair(&mut group.passes, workers, &|at, passes, worker| {
+        let Worker { arena, scratch, error } = worker;
+        let own = chunks * at / threads..chunks * (at + 1) / threads;
+        *error = None;
+        for chunk in own {
+            let memory = Memory { local: arena, chunk, ..memory };
+            let pass = &mut passes[usize::from(chunk + 1 == chunks)];
+            let memory = if chunk + 1 == chunks { Memory { chunk: 0, ..memory } } else { memory };
+            for step in &mut pass.steps {
+                // SAFETY: chunks of a value do not overlap, and nothing shares memory with a value while it is needed.
+                let result = unsafe { step.runner.run(memory, scratch, &step.sources, step.target) };
+                if let Err(why) = result {
+                    *error = Some(why.at(plan.steps[step.index].origin));
+                    return;
+                }
+                for &(from, to) in &step.copies {
+                    // SAFETY: as above.
+                    unsafe { copy(memory, from, to) };
+                }
+            }
+        }
+    });
+    match workers.iter_mut().take(threads).find_map(|worker| worker.error.take()) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// Copies elements from one place to another.
+///
+/// # Safety
+/// Nothing else may read or write what is at `to` meanwhile.
+unsafe fn copy(memory: Memory<'_>, from: Place, to: Place) {
+    match from.kind {
+        // SAFETY: the caller's.
+        Kind::Float => unsafe { memory.get_mut::<f32>(to) }.copy_from_slice(memory.get(Source::Slot(from))),
+        // SAFETY: the caller's.
+        Kind::Integer => unsafe { memory.get_mut::<i64>(to) }.copy_from_slice(memory.get(Source::Slot(from))),
     }
 }
 

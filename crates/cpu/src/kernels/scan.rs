@@ -4,8 +4,8 @@
 mod tests;
 
 use super::grid::elements;
-use super::{AnyKernel, Operands, Run, Runner, Source};
-use crate::arena::{Arena, Element, Kind, Slot};
+use super::{AnyKernel, Memory, Operands, Place, Runner, Source};
+use crate::arena::{Element, Kind};
 use crate::{DataView, Error, Plan, Result, Session, TensorView};
 use std::sync::Arc;
 
@@ -194,23 +194,19 @@ impl Runner for ScanRunner {
         0
     }
 
-    fn run(
+    unsafe fn run(
         &mut self,
-        run: Run<'_>,
-        arena: &mut Arena,
+        memory: Memory<'_>,
         _: &mut [f32],
         sources: &[Source],
-        target: Slot,
+        target: Place,
     ) -> Result<()> {
+        let operands = Operands { sources, memory };
         match target.kind {
-            Kind::Float => arena.with_slot(target, |arena, out: &mut [f32]| {
-                let operands = Operands { sources, memory: run.memory(arena) };
-                self.run_steps(&operands, out)
-            }),
-            Kind::Integer => arena.with_slot(target, |arena, out: &mut [i64]| {
-                let operands = Operands { sources, memory: run.memory(arena) };
-                self.run_steps(&operands, out)
-            }),
+            // SAFETY: the caller's.
+            Kind::Float => self.run_steps::<f32>(&operands, unsafe { memory.get_mut(target) }),
+            // SAFETY: the caller's.
+            Kind::Integer => self.run_steps::<i64>(&operands, unsafe { memory.get_mut(target) }),
         }
     }
 }

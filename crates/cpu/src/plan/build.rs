@@ -55,6 +55,7 @@ pub(super) struct Built {
     pub name: String,
     pub kernel: Arc<dyn AnyKernel>,
     pub operands: Vec<Operand>,
+    pub weight_bytes: usize,
     pub origin: Option<CallId>,
 }
 
@@ -272,7 +273,10 @@ impl<'a> Builder<'a> {
         }
         let parts = std::iter::once(draft.node).chain(draft.links.iter().copied());
         let names: Vec<&str> = parts.map(|at| self.graph.nodes()[at].op.name()).collect();
-        Ok(Built { name: names.join("+"), kernel, operands, origin: node.origin })
+        let weights = node.inputs.iter().filter_map(|operand| operand.constant());
+        let weights = weights.map(|id| self.graph.constant(id).shape()).filter(|shape| shape.len() > 1);
+        let weight_bytes = weights.map(|shape| shape.iter().product::<usize>().saturating_mul(4)).sum();
+        Ok(Built { name: names.join("+"), kernel, operands, weight_bytes, origin: node.origin })
     }
 
     /// A kernel that reads the node's inputs, which are no integers, followed by the step's other functions.

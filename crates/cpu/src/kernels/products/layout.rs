@@ -1,6 +1,6 @@
 //! How the right side of a product is packed: into panels of a few vectors of columns, row by row.
 
-use crate::arena::Buffer;
+use crate::arena::{Buffer, Zeroable};
 use crate::kernels::grid::elements;
 use crate::simd::Isa;
 use crate::{Error, Result};
@@ -85,7 +85,7 @@ impl Layout {
 
     /// Packs the matrices, whose columns stand beside each other in `kernel`, into `packed`:
     /// `[group][panel][row][lane]`, with zeros where the last panel has no column.
-    pub fn pack<T: Copy + Default>(&self, kernel: &[T], packed: &mut [T]) {
+    pub fn pack<T: Zeroable>(&self, kernel: &[T], packed: &mut [T]) {
         let filters = self.groups * self.columns;
         for group in 0..self.groups {
             for index in 0..self.panels() {
@@ -106,7 +106,7 @@ impl Layout {
     }
 
     /// The packed matrices in a buffer of their own.
-    pub fn packed<T: Copy + Default>(&self, kernel: &[T]) -> Result<Buffer<T>> {
+    pub fn packed<T: Zeroable>(&self, kernel: &[T]) -> Result<Buffer<T>> {
         let mut packed = Buffer::zeros(self.packed_len()?)?;
         self.pack(kernel, &mut packed);
         Ok(packed)
