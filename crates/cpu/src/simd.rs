@@ -117,24 +117,29 @@ impl Isa {
 
     /// Numbers in a vector.
     pub fn lanes(self) -> usize {
-        match self {
-            Isa::Portable(_) => Portable::LANES,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(_) => Avx2::LANES,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(_) => Avx512::LANES,
-        }
+        self.run(Shapes).0
     }
 
     /// The most vectors of columns in a tile of a product.
     pub fn panel_vectors(self) -> usize {
-        match self {
-            Isa::Portable(_) => Portable::PANEL_VECTORS,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(_) => Avx2::PANEL_VECTORS,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(_) => Avx512::PANEL_VECTORS,
-        }
+        self.run(Shapes).1
+    }
+
+    /// The most rows of a tile of so many vectors.
+    pub fn tile_rows(self, vectors: usize) -> usize {
+        self.run(Shapes).2[vectors]
+    }
+}
+
+/// The constants of an instruction set.
+struct Shapes;
+
+impl Task for Shapes {
+    type Output = (usize, usize, [usize; 5]);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Self::Output {
+        (S::LANES, S::PANEL_VECTORS, S::TILE_ROWS)
     }
 }
 
@@ -163,6 +168,8 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
     const LANES: usize;
     /// The most vectors of columns in a tile of a product.
     const PANEL_VECTORS: usize;
+    /// The most rows of such a tile, by its vectors: with the weights, as many as the registers hold.
+    const TILE_ROWS: [usize; 5];
 
     /// Runs `task` compiled for this instruction set.
     fn run<T: Task>(self, task: T) -> T::Output;
@@ -189,6 +196,8 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
     /// # Safety
     /// `min(count, LANES)` elements must be writable there.
     unsafe fn store_first(self, to: *mut f32, x: Self::F, count: usize);
+    /// Asks for the cache line at `from`, which need not be readable.
+    fn prefetch(self, from: *const u8);
     /// The half-precision numbers (IEEE 754 binary16) at `from`.
     ///
     /// # Safety

@@ -34,6 +34,8 @@ pub(crate) struct Conv {
 pub(crate) struct ConvBound {
     layout: Layout,
     pieces: Vec<Piece>,
+    /// Positions of all samples.
+    positions: usize,
     /// Input channels of each group.
     per_group: usize,
     /// Filters of each channel, if every channel is a group of its own.
@@ -50,7 +52,7 @@ impl Kernel for Conv {
     type Out = f32;
     type Bound = ConvBound;
 
-    fn bind(&self, operands: &[&[usize]], _: &[usize]) -> Result<ConvBound> {
+    fn bind(&self, operands: &[&[usize]], output: &[usize]) -> Result<ConvBound> {
         let groups = self.op.groups;
         let x = operands[0];
         let channels = x.last().copied().ok_or_else(|| Error::shape("a convolution of a single number"))?;
@@ -62,18 +64,25 @@ impl Kernel for Conv {
             pieces.push(Piece { terms: cell.terms(per_group), rows: cell.row_runs() });
         });
         let multiplier = (layout.groups != groups).then(|| filters / groups);
-        Ok(ConvBound { layout, pieces, per_group, multiplier })
+        let positions = output.iter().product::<usize>() / filters.max(1);
+        Ok(ConvBound { layout, pieces, positions, per_group, multiplier })
     }
 
     fn scratch(&self, bound: &ConvBound) -> usize {
         self.weights.scratch(&bound.layout)
     }
 
+    fn is_large(&self, bound: &Self::Bound) -> bool {
+        bound.multiplier.is_none()
+            && super::products::is_large(bound.positions, bound.layout.depth, bound.layout.columns)
+    }
+
     fn run(&self, bound: &ConvBound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [f32]) {
         let ConvBound { layout, per_group, .. } = bound;
         let packed = self.weights.get(layout, operands, scratch);
         let finish = Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
-        let product = Product { isa: self.isa, x: operands.get(0), layout, packed, finish };
+        let product =
+            Product { isa: self.isa, team: operands.team(), x: operands.get(0), layout, packed, finish };
         for Piece { terms, rows } in &bound.pieces {
             if let Some(multiplier) = bound.multiplier {
                 rows.visit(|rows| product.multiply_depthwise(multiplier, terms, rows, out));

@@ -47,7 +47,8 @@ impl Kernel for ConvTranspose {
         let layout = &bound.layout;
         let packed = self.weights.get(layout, operands, scratch);
         let finish = Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
-        let product = Product { isa: self.isa, x: operands.get(0), layout, packed, finish };
+        let product =
+            Product { isa: self.isa, team: operands.team(), x: operands.get(0), layout, packed, finish };
         for (terms, rows) in &bound.pieces {
             rows.visit(|rows| product.multiply(0, terms, rows, out));
         }

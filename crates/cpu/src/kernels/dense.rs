@@ -37,11 +37,16 @@ impl Kernel for Dense {
         self.weights.scratch(&bound.layout)
     }
 
+    fn is_large(&self, bound: &Self::Bound) -> bool {
+        super::products::is_large(bound.rows.count, bound.layout.depth, bound.layout.columns)
+    }
+
     fn run(&self, bound: &DenseBound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [f32]) {
         let layout = &bound.layout;
         let packed = self.weights.get(layout, operands, scratch);
         let finish = Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
-        let product = Product { isa: self.isa, x: operands.get(0), layout, packed, finish };
+        let product =
+            Product { isa: self.isa, team: operands.team(), x: operands.get(0), layout, packed, finish };
         product.multiply(0, &bound.terms, bound.rows, out);
     }
 }

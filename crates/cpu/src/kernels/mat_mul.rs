@@ -61,7 +61,8 @@ impl Kernel for MatMul {
                 packed_from = Some(at_b);
             }
             let packed = Packed::F32(packed);
-            let product = Product { isa: self.isa, x: &a[at_a..], layout, packed, finish };
+            let product =
+                Product { isa: self.isa, team: operands.team(), x: &a[at_a..], layout, packed, finish };
             product.multiply(0, &bound.terms, bound.rows, out);
         });
     }

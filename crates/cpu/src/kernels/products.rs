@@ -19,15 +19,25 @@ pub use terms::BLOCK;
 pub(crate) use terms::{RowRun, Rows, Terms};
 
 use crate::simd::Isa;
+use crate::threads::Team;
 use finish::Epilogue;
+use layout::Panel;
 use std::ops::Range;
 use tile::{Bf16, F16, F32, MOST_ROWS, Stored, Strip};
 
 /// Rows that are multiplied with one panel after the other, so that they stay in the nearest cache.
 const CHUNK: usize = 48;
 
-/// Bytes of a panel from which on it is read block by block, each for all rows.
-const LARGE_PANEL: usize = 128 << 10;
+/// Bytes of a panel from which on it is read block by block, each for many rows.
+const LARGE_PANEL: usize = 96 << 10;
+
+/// Rows for which a block of a large panel is read, and blocks after which the next panel's turn comes: what they read
+/// on the left stays in the second nearest cache.
+const LARGE_ROWS: usize = 256;
+const LARGE_BLOCKS: usize = 4;
+
+/// Products of numbers from which on several threads share a product.
+const LARGE_WORK: usize = 1 << 20;
 
 /// The packed right side of a product.
 #[derive(Clone, Copy)]
@@ -43,10 +53,37 @@ pub(crate) enum Packed<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Product<'a> {
     pub isa: Isa,
+    pub team: Team,
     pub x: &'a [f32],
     pub layout: &'a Layout,
     pub packed: Packed<'a>,
     pub finish: Finish<'a>,
+}
+
+/// Where results go: `len` elements, different ones of which several threads write.
+#[derive(Clone, Copy)]
+struct Target {
+    start: *mut f32,
+    len: usize,
+}
+
+// SAFETY: threads write different elements.
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
+
+/// One group's product with some of the rows and panels.
+#[derive(Clone)]
+struct Share<'a> {
+    group: usize,
+    terms: &'a Terms,
+    rows: RowRun,
+    panels: Range<usize>,
+}
+
+/// Whether so many rows with so many terms and columns are worth sharing between threads.
+pub(crate) fn is_large(rows: usize, terms: usize, columns: usize) -> bool {
+    rows.saturating_mul(terms).saturating_mul(columns) >= LARGE_WORK
 }
 
 impl Product<'_> {
@@ -56,18 +93,6 @@ impl Product<'_> {
     /// # Panics
     /// Where rows reach beyond the left side or `y`.
     pub fn multiply(&self, group: usize, terms: &Terms, rows: RowRun, y: &mut [f32]) {
-        self.multiply_panels(0..self.layout.panels(), group, terms, rows, y);
-    }
-
-    /// As [`multiply`](Product::multiply), for some of the panels only.
-    pub fn multiply_panels(
-        &self,
-        panels: Range<usize>,
-        group: usize,
-        terms: &Terms,
-        rows: RowRun,
-        y: &mut [f32],
-    ) {
         if rows.count == 0 || self.layout.columns == 0 {
             return;
         }
@@ -77,107 +102,107 @@ impl Product<'_> {
             "a row beyond the left side"
         );
         assert!(last.y + self.layout.columns <= y.len(), "a row beyond the results");
-        let own = self.layout.group(group);
+        let target = Target { start: y.as_mut_ptr(), len: y.len() };
+        let all = Share { group, terms, rows, panels: 0..self.layout.panels() };
+        let threads = self.team.count();
+        if threads == 1 || !is_large(rows.count, self.layout.depth, self.layout.columns) {
+            return self.run(all, target);
+        }
+        // Few rows share the columns, so that each weight is read once.
+        let (by_rows, parts) = match rows.count >= threads * MOST_ROWS {
+            true => (true, threads),
+            false => (false, threads.min(all.panels.end)),
+        };
+        self.team.each(parts, &|part| {
+            let share = |count: usize| count * part / parts..count * (part + 1) / parts;
+            let own = share(if by_rows { rows.count } else { all.panels.end });
+            let share = match by_rows {
+                true => Share { rows: rows.part(own.start, own.len()), ..all.clone() },
+                false => Share { panels: own, ..all.clone() },
+            };
+            self.run(share, target);
+        });
+    }
+
+    /// Computes a share whose terms and results are known to be there.
+    fn run(&self, share: Share<'_>, y: Target) {
+        let own = self.layout.group(share.group);
         match self.packed {
-            Packed::F32(packed) => self.of::<F32>(&packed[own], panels, group, terms, rows, y),
-            Packed::F16(packed) => self.of::<F16>(&packed[own], panels, group, terms, rows, y),
-            Packed::Bf16(packed) => self.of::<Bf16>(&packed[own], panels, group, terms, rows, y),
+            Packed::F32(packed) => self.stored::<F32>(&packed[own], share, y),
+            Packed::F16(packed) => self.stored::<F16>(&packed[own], share, y),
+            Packed::Bf16(packed) => self.stored::<Bf16>(&packed[own], share, y),
         }
     }
 
-    fn of<W: Stored>(
-        &self,
-        packed: &[W::Element],
-        panels: Range<usize>,
-        group: usize,
-        terms: &Terms,
-        rows: RowRun,
-        y: &mut [f32],
-    ) {
+    fn stored<W: Stored>(&self, packed: &[W::Element], share: Share<'_>, y: Target) {
         let layout = self.layout;
         let epilogue = Epilogue::new(&self.finish, layout.groups * layout.columns);
-        let target = y.as_mut_ptr();
-        let strip = |index: usize| {
+        let panel = |index: usize| {
             let panel = layout.panel(index);
-            let weights = &packed[panel.start..][..panel.vectors * layout.lanes * layout.depth];
-            let strip = Strip {
-                x: self.x.as_ptr(),
-                y: target,
-                x_step: rows.x_step,
-                y_step: rows.y_step,
-                tiles: 0,
-                weights: weights.as_ptr(),
-                runs: terms.runs(),
-                columns: panel.columns,
-                channel: group * layout.columns + panel.first,
-                adds: false,
-                epilogue: Some(&epilogue),
-            };
-            (panel, strip, size_of_val(weights))
+            (panel, &packed[panel.start..][..panel.vectors * layout.lanes * layout.depth])
         };
-        let large = panels.clone().next().is_some_and(|first| strip(first).2 > LARGE_PANEL);
-        if large && rows.count > MOST_ROWS {
-            for index in panels.clone() {
-                let (panel, whole, _) = strip(index);
-                let blocks = terms.blocks();
-                let last = blocks.len() - 1;
-                for (at, runs) in blocks.enumerate() {
-                    let epilogue = (at == last).then_some(&epilogue);
-                    let part = Strip { runs, adds: at > 0, epilogue, ..whole };
-                    // SAFETY: as below.
-                    unsafe { strips::<W>(self.isa, rows, (panel.vectors, panel.first), part) };
+        let strip = |panel: &Panel| Strip {
+            x: self.x.as_ptr(),
+            y: y.start,
+            x_step: share.rows.x_step,
+            y_step: share.rows.y_step,
+            tiles: 0,
+            first_row: 0,
+            runs: share.terms.runs(),
+            columns: panel.columns,
+            channel: share.group * layout.columns + panel.first,
+            adds: false,
+            epilogue: Some(&epilogue),
+        };
+        let bytes = share.panels.clone().next().map_or(0, |first| size_of_val(panel(first).1));
+        let by_blocks =
+            bytes > LARGE_PANEL && share.rows.count > MOST_ROWS || share.rows.count > W::MOST_ROWS;
+        let chunk = if by_blocks { LARGE_ROWS } else { CHUNK };
+        for skip in (0..share.rows.count).step_by(chunk) {
+            let rows = share.rows.part(skip, chunk.min(share.rows.count - skip));
+            // SAFETY, for both: the last row, and so each, has its terms in `x` and its columns in `y`, as `multiply` has
+            // made sure of; the panel has all rows.
+            if !by_blocks {
+                for (panel, weights) in share.panels.clone().map(panel) {
+                    unsafe { strips::<W>(self.isa, rows, panel, weights, strip(&panel)) };
+                }
+            } else {
+                let count = share.terms.blocks();
+                for some in (0..count).step_by(LARGE_BLOCKS).map(|at| at..count.min(at + LARGE_BLOCKS)) {
+                    for (panel, weights) in share.panels.clone().map(panel) {
+                        for at in some.clone() {
+                            let epilogue = (at + 1 == count).then_some(&epilogue);
+                            let runs = share.terms.block(at);
+                            let part = Strip { runs, adds: at > 0, epilogue, ..strip(&panel) };
+                            unsafe { block::<W>(self.isa, rows, panel, weights, part) };
+                        }
+                    }
                 }
             }
-            self.rest(&epilogue, panels, group, rows, y);
-        } else {
-            for skip in (0..rows.count).step_by(CHUNK) {
-                let chunk = rows.part(skip, CHUNK.min(rows.count - skip));
-                for index in panels.clone() {
-                    let (panel, whole, _) = strip(index);
-                    // SAFETY: the caller has made sure that the last row, and so each, has its terms in `x` and its
-                    // columns in `y`; the panel was sliced.
-                    unsafe { strips::<W>(self.isa, chunk, (panel.vectors, panel.first), whole) };
-                }
-                self.rest(&epilogue, panels.clone(), group, chunk, y);
-            }
+            self.rest(&epilogue, &share, rows, y);
         }
     }
 
-    /// Applies the functions that are not computed in registers.
-    fn rest(&self, epilogue: &Epilogue<'_>, panels: Range<usize>, group: usize, rows: RowRun, y: &mut [f32]) {
-        let links = &self.finish.chain.links[epilogue.links()..];
-        if links.is_empty() || panels.is_empty() {
+    /// Applies the functions that are not computed in registers to `rows`, which are some of the share's.
+    fn rest(&self, epilogue: &Epilogue<'_>, share: &Share<'_>, rows: RowRun, y: Target) {
+        let chain = self.finish.chain;
+        if chain.links.len() == epilogue.links() || share.panels.is_empty() {
             return;
         }
-        let (first, last) = (self.layout.panel(panels.start), self.layout.panel(panels.end - 1));
+        let (first, last) = (self.layout.panel(share.panels.start), self.layout.panel(share.panels.end - 1));
         let width = last.first + last.columns - first.first;
-        let channel = group * self.layout.columns + first.first;
+        let channel = share.group * self.layout.columns + first.first;
+        let apply = |start: usize, len: usize| {
+            assert!(start + len <= y.len);
+            // SAFETY: these are results of the share, which no other writes.
+            let values = unsafe { std::slice::from_raw_parts_mut(y.start.add(start), len) };
+            chain.apply_from(epilogue.links(), self.finish.operands, values, width, channel);
+        };
         let start = rows.y + first.first;
-        let operands = self.finish.operands;
-        if rows.y_step == width {
-            return self.finish.chain.apply_from(
-                epilogue.links(),
-                operands,
-                &mut y[start..][..rows.count * width],
-                width,
-                channel,
-            );
+        match rows.y_step == width {
+            true => apply(start, rows.count * width),
+            false => (0..rows.count).for_each(|row| apply(start + row * rows.y_step, width)),
         }
-        for row in 0..rows.count {
-            let row = &mut y[start + row * rows.y_step..][..width];
-            self.finish.chain.apply_from(epilogue.links(), operands, row, width, channel);
-        }
-    }
-}
-
-/// The most rows of a tile of so many vectors: with the weights, as many as the registers hold.
-fn tile_rows(isa: Isa, vectors: usize) -> usize {
-    match (isa.lanes(), vectors) {
-        (16, 4) => 6,
-        (16, _) => 8,
-        (8, 1) => 8,
-        (8, _) => 6,
-        _ => 4,
     }
 }
 
@@ -185,22 +210,45 @@ fn tile_rows(isa: Isa, vectors: usize) -> usize {
 ///
 /// # Safety
 /// As for [`tile::run`], for all rows.
-unsafe fn strips<W: Stored>(
-    isa: Isa,
-    rows: RowRun,
-    (vectors, first): (usize, usize),
-    strip: Strip<'_, W::Element>,
-) {
-    let tiles = rows.count.div_ceil(tile_rows(isa, vectors));
+unsafe fn strips<W: Stored>(isa: Isa, rows: RowRun, panel: Panel, weights: &[W::Element], strip: Strip<'_>) {
+    let tiles = rows.count.div_ceil(isa.tile_rows(panel.vectors).min(W::MOST_ROWS));
     let (each, taller) = (rows.count / tiles, rows.count % tiles);
     for (skip, rows_of_tile, tiles) in [(0, each + 1, taller), (taller * (each + 1), each, tiles - taller)] {
         if tiles > 0 {
             let at = rows.part(skip, 0);
             // SAFETY: the caller's.
             unsafe {
-                let (x, y) = (strip.x.wrapping_add(at.x), strip.y.add(at.y + first));
-                tile::run::<W>(isa, rows_of_tile, vectors, Strip { x, y, tiles, ..strip });
+                let (x, y) = (strip.x.wrapping_add(at.x), strip.y.add(at.y + panel.first));
+                let strip = Strip { x, y, tiles, ..strip };
+                tile::run::<W>(isa, [rows_of_tile, panel.vectors], weights.as_ptr(), strip);
             }
         }
     }
 }
+
+/// As [`strips`], for one block of terms; narrow weights are widened once for all rows.
+///
+/// # Safety
+/// As for [`strips`].
+unsafe fn block<W: Stored>(isa: Isa, rows: RowRun, panel: Panel, weights: &[W::Element], strip: Strip<'_>) {
+    let mut wide = Wide([0.0; BLOCK * WIDEST]);
+    let ends = strip.runs.first().zip(strip.runs.last());
+    match ends.map(|(first, last)| first.row..last.row + last.len) {
+        Some(own) if W::IS_NARROW => {
+            let width = panel.vectors * isa.lanes();
+            let (from, to) = (&weights[own.start * width..own.end * width], &mut wide.0[..own.len() * width]);
+            isa.run(tile::Widen::<W> { from, to });
+            // SAFETY: the caller's; these are the panel's rows from the block's first on.
+            unsafe { strips::<F32>(isa, rows, panel, to, Strip { first_row: own.start, ..strip }) };
+        }
+        // SAFETY: the caller's.
+        _ => unsafe { strips::<W>(isa, rows, panel, weights, strip) },
+    }
+}
+
+/// The most columns of a panel.
+const WIDEST: usize = 64;
+
+/// A block of a panel.
+#[repr(align(64))]
+struct Wide([f32; BLOCK * WIDEST]);

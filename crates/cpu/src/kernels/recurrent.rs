@@ -20,6 +20,7 @@ use super::unary::Function;
 use super::weights::Weights;
 use super::{Kernel, Operands};
 use crate::simd::Isa;
+use crate::threads::Team;
 use crate::{Error, Result};
 
 /// Rows of the batch, or of the batch and the steps, that are computed at once.
@@ -94,7 +95,7 @@ impl Recurrent<'_> {
     fn multiply(&self, index: usize, x: &[f32], steps: [usize; 2], y: &mut [f32]) {
         let rows = RowRun { x: 0, y: 0, count: self.rows, x_step: steps[0], y_step: steps[1] };
         let Recurrent { isa, layout, packed, finish, .. } = *self;
-        Product { isa, x, layout, packed, finish }.multiply(index, self.terms, rows, y);
+        Product { isa, team: Team::ONE, x, layout, packed, finish }.multiply(index, self.terms, rows, y);
     }
 }
 
@@ -227,8 +228,14 @@ impl<C: Cell> Kernel for Recurrence<C> {
             };
             for begin in (0..steps).step_by(steps_at_once) {
                 let end = steps.min(begin + steps_at_once);
-                let product =
-                    Product { isa: self.isa, x, layout: &bound.kernel, packed: kernel, finish: outer };
+                let product = Product {
+                    isa: self.isa,
+                    team: operands.team(),
+                    x,
+                    layout: &bound.kernel,
+                    packed: kernel,
+                    finish: outer,
+                };
                 for (to, i) in (begin..end).enumerate() {
                     let (x, y) = (at(i, 0) * channels, to * rows * columns);
                     let rows = RowRun { x, y, count: rows, x_step: steps * channels, y_step: columns };

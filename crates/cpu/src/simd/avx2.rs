@@ -43,6 +43,7 @@ impl Simd for Avx2 {
 
     const LANES: usize = 8;
     const PANEL_VECTORS: usize = 2;
+    const TILE_ROWS: [usize; 5] = [0, 8, 6, 0, 0];
 
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {
@@ -74,6 +75,11 @@ impl Simd for Avx2 {
     unsafe fn store_first(self, to: *mut f32, x: __m256, count: usize) {
         // SAFETY: the caller's, and `self` proves that the processor has the instruction.
         unsafe { _mm256_maskstore_ps(to, first(self, count), x) }
+    }
+    #[inline(always)]
+    fn prefetch(self, from: *const u8) {
+        // SAFETY: a hint about any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
     #[inline(always)]
     unsafe fn load_f16(self, from: *const u16) -> __m256 {

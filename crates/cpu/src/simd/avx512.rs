@@ -43,6 +43,7 @@ impl Simd for Avx512 {
 
     const LANES: usize = 16;
     const PANEL_VECTORS: usize = 4;
+    const TILE_ROWS: [usize; 5] = [0, 8, 8, 8, 6];
 
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {
@@ -74,6 +75,11 @@ impl Simd for Avx512 {
     unsafe fn store_first(self, to: *mut f32, x: __m512, count: usize) {
         // SAFETY: the caller's, and `self` proves that the processor has the instruction.
         unsafe { _mm512_mask_storeu_ps(to, first(count), x) }
+    }
+    #[inline(always)]
+    fn prefetch(self, from: *const u8) {
+        // SAFETY: a hint about any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
     #[inline(always)]
     unsafe fn load_f16(self, from: *const u16) -> __m512 {

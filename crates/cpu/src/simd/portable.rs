@@ -25,6 +25,7 @@ impl Simd for Portable {
 
     const LANES: usize = LANES;
     const PANEL_VECTORS: usize = 2;
+    const TILE_ROWS: [usize; 5] = [0, 4, 4, 0, 0];
 
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {
@@ -57,6 +58,8 @@ impl Simd for Portable {
             unsafe { *to.add(lane) = x };
         }
     }
+    #[inline(always)]
+    fn prefetch(self, _: *const u8) {}
     #[inline(always)]
     unsafe fn load_f16(self, from: *const u16) -> [f32; LANES] {
         // SAFETY: the caller's.

@@ -3,7 +3,7 @@
 use super::finish::Epilogue;
 use super::terms::Run;
 use super::tile::{Bf16, F16, F32, Stored, load_columns, store_columns};
-use super::{Packed, Product, RowRun, Terms};
+use super::{Packed, Product, RowRun, Share, Target, Terms};
 use crate::simd::{Simd, Task};
 use std::marker::PhantomData;
 
@@ -39,6 +39,8 @@ impl Product<'_> {
     ) {
         let layout = self.layout;
         let epilogue = Epilogue::new(&self.finish, layout.columns);
+        let all = Share { group: 0, terms, rows, panels: 0..layout.panels() };
+        let target = Target { start: y.as_mut_ptr(), len: y.len() };
         for skip in (0..rows.count).step_by(super::CHUNK) {
             let chunk = rows.part(skip, super::CHUNK.min(rows.count - skip));
             for index in 0..layout.panels() {
@@ -46,7 +48,7 @@ impl Product<'_> {
                 let weights = &packed[panel.start..][..panel.vectors * layout.lanes * layout.depth];
                 self.isa.run(Panel::<W> {
                     x: self.x.as_ptr().wrapping_add(chunk.x),
-                    y: y.as_mut_ptr().wrapping_add(chunk.y + panel.first),
+                    y: target.start.wrapping_add(chunk.y + panel.first),
                     rows: chunk,
                     runs: terms.runs(),
                     weights: weights.as_ptr(),
@@ -58,7 +60,7 @@ impl Product<'_> {
                     stored: PhantomData,
                 });
             }
-            self.rest(&epilogue, 0..layout.panels(), 0, chunk, y);
+            self.rest(&epilogue, &all, chunk, target);
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Run {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Terms {
     runs: Vec<Run>,
+    /// How many runs there are up to the end of each accumulator but the last.
+    ends: Vec<usize>,
     /// Elements on the left that the terms reach, from where the row starts.
     pub reach: usize,
 }
@@ -46,7 +48,10 @@ impl Terms {
                     (offset, row, len) = (offset + run, row + run, len - run);
                     continue;
                 }
-                last.ends_block = last.row / BLOCK != row / BLOCK;
+                if last.row / BLOCK != row / BLOCK {
+                    last.ends_block = true;
+                    self.ends.push(self.runs.len());
+                }
             }
             self.runs.push(Run { offset, row, len: run, ends_block: false });
             (offset, row, len) = (offset + run, row + run, len - run);
@@ -57,11 +62,15 @@ impl Terms {
         &self.runs
     }
 
-    /// The runs of each accumulator.
-    pub(super) fn blocks(&self) -> impl ExactSizeIterator<Item = &[Run]> {
-        let count = self.runs.iter().filter(|run| run.ends_block).count() + 1;
-        let mut blocks = self.runs.split_inclusive(|run| run.ends_block);
-        (0..count).map(move |_| blocks.next().unwrap_or(&[]))
+    /// The number of accumulators.
+    pub(super) fn blocks(&self) -> usize {
+        self.ends.len() + 1
+    }
+
+    /// The runs of accumulator `at`.
+    pub(super) fn block(&self, at: usize) -> &[Run] {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.runs[start..self.ends.get(at).copied().unwrap_or(self.runs.len())]
     }
 }
 
@@ -96,12 +105,6 @@ impl Rows {
         Rows { runs: grid, first: RowRun { x, y, count, x_step, y_step } }
     }
 
-    /// The same rows, from `x` and `y` further on.
-    pub fn shifted(&self, [x, y]: [usize; 2]) -> Rows {
-        let first = RowRun { x: self.first.x + x, y: self.first.y + y, ..self.first };
-        Rows { runs: self.runs.clone(), first }
-    }
-
     /// Calls `visit` with every run.
     #[inline]
     pub fn visit(&self, mut visit: impl FnMut(RowRun)) {
@@ -121,7 +124,7 @@ mod tests {
         let run = |offset, row, len, ends_block| Run { offset, row, len, ends_block };
         assert_eq!(terms.runs(), [run(7, 100, 28, true), run(35, 128, 12, true), run(0, 300, 10, false)]);
         assert_eq!(terms.reach, 47);
-        let blocks: Vec<usize> = terms.blocks().map(|block| block.len()).collect();
+        let blocks: Vec<usize> = (0..terms.blocks()).map(|at| terms.block(at).len()).collect();
         assert_eq!(blocks, [1, 1, 1]);
     }
 
@@ -135,6 +138,6 @@ mod tests {
 
     #[test]
     fn nothing_is_one_empty_block() {
-        assert_eq!(Terms::default().blocks().collect::<Vec<_>>(), [&[] as &[Run]]);
+        assert_eq!((Terms::default().blocks(), Terms::default().block(0)), (1, &[] as &[Run]));
     }
 }

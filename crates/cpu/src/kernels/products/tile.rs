@@ -3,15 +3,21 @@
 use super::finish::Epilogue;
 use super::terms::Run;
 use crate::simd::{Isa, Simd, Task};
-use std::marker::PhantomData;
 
 /// The most rows of a tile.
 pub(super) const MOST_ROWS: usize = 8;
+
+/// Elements between a weight that is multiplied and one that is asked for, where each is read once.
+const PREFETCH: usize = 2048;
 
 /// How weights are stored.
 pub(super) trait Stored: 'static {
     /// An element.
     type Element: Copy;
+    /// Whether it is narrower than what is computed with.
+    const IS_NARROW: bool;
+    /// The most rows of a tile.
+    const MOST_ROWS: usize = if Self::IS_NARROW { 4 } else { MOST_ROWS };
 
     /// A vector of elements at `from` as single-precision numbers.
     ///
@@ -29,6 +35,7 @@ pub(super) struct Bf16;
 
 impl Stored for F32 {
     type Element = f32;
+    const IS_NARROW: bool = false;
     #[inline(always)]
     unsafe fn load<S: Simd>(simd: S, from: *const f32) -> S::F {
         // SAFETY: the caller's.
@@ -38,6 +45,7 @@ impl Stored for F32 {
 
 impl Stored for F16 {
     type Element = u16;
+    const IS_NARROW: bool = true;
     #[inline(always)]
     unsafe fn load<S: Simd>(simd: S, from: *const u16) -> S::F {
         // SAFETY: the caller's.
@@ -47,6 +55,7 @@ impl Stored for F16 {
 
 impl Stored for Bf16 {
     type Element = u16;
+    const IS_NARROW: bool = true;
     #[inline(always)]
     unsafe fn load<S: Simd>(simd: S, from: *const u16) -> S::F {
         // SAFETY: the caller's.
@@ -56,13 +65,14 @@ impl Stored for Bf16 {
 
 /// Tiles of equally many rows by one panel, one below the other.
 #[derive(Clone, Copy)]
-pub(super) struct Strip<'a, T> {
+pub(super) struct Strip<'a> {
     pub x: *const f32,
     pub y: *mut f32,
     pub x_step: usize,
     pub y_step: usize,
     pub tiles: usize,
-    pub weights: *const T,
+    /// The row of the panel that the weights start with.
+    pub first_row: usize,
     pub runs: &'a [Run],
     /// Columns of the panel; its last vector may have fewer than its lanes.
     pub columns: usize,
@@ -74,62 +84,70 @@ pub(super) struct Strip<'a, T> {
     pub epilogue: Option<&'a Epilogue<'a>>,
 }
 
-/// Computes strips of tiles of `rows` rows by `vectors` vectors.
+/// Computes strips of tiles of so many rows by so many vectors.
 ///
 /// # Safety
-/// For each of `tiles * rows` rows, everything that `runs` reach must be readable from `x` on, and `columns` elements
-/// writable from `y` on; the panel must have the rows that `runs` name.
-pub(super) unsafe fn run<W: Stored>(isa: Isa, rows: usize, vectors: usize, strip: Strip<'_, W::Element>) {
+/// For each of the tiles' rows, everything that `runs` reach must be readable from `x` on, and `columns` elements
+/// writable from `y` on; `weights` must have the rows that `runs` name, from `first_row` on.
+pub(super) unsafe fn run<W: Stored>(
+    isa: Isa,
+    shape: [usize; 2],
+    weights: *const W::Element,
+    strip: Strip<'_>,
+) {
     macro_rules! run {
-        ($m:literal, $v:literal) => {
-            isa.run(Tiles::<W, $m, $v>(strip, PhantomData))
-        };
-    }
-    macro_rules! by_rows {
-        ($v:literal) => {
-            match rows {
-                1 => run!(1, $v),
-                2 => run!(2, $v),
-                3 => run!(3, $v),
-                4 => run!(4, $v),
-                5 => run!(5, $v),
-                6 => run!(6, $v),
-                7 => run!(7, $v),
-                _ => run!(8, $v),
+        ($($m:literal $v:literal)*) => {
+            match shape {
+                $([$m, $v] => isa.run(Tiles::<W, $m, $v>(strip, weights)),)*
+                _ => debug_assert!(false, "no tile of such a shape"),
             }
         };
     }
-    debug_assert!((1..=MOST_ROWS).contains(&rows) && (1..=4).contains(&vectors));
-    match vectors {
-        1 => by_rows!(1),
-        2 => by_rows!(2),
-        3 => by_rows!(3),
-        _ => match rows {
-            1 => run!(1, 4),
-            2 => run!(2, 4),
-            3 => run!(3, 4),
-            4 => run!(4, 4),
-            5 => run!(5, 4),
-            _ => run!(6, 4),
-        },
+    run! {
+        1 1 2 1 3 1 4 1 5 1 6 1 7 1 8 1
+        1 2 2 2 3 2 4 2 5 2 6 2 7 2 8 2
+        1 3 2 3 3 3 4 3 5 3 6 3 7 3 8 3
+        1 4 2 4 3 4 4 4 5 4 6 4
     }
 }
 
-/// A strip of tiles of `M` rows by `V` vectors, whose caller vouches for what [`run`] asks.
-struct Tiles<'a, W: Stored, const M: usize, const V: usize>(Strip<'a, W::Element>, PhantomData<W>);
+/// Narrow weights on their way to wide ones.
+pub(super) struct Widen<'a, W: Stored> {
+    pub from: &'a [W::Element],
+    pub to: &'a mut [f32],
+}
+
+impl<W: Stored> Task for Widen<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for (to, from) in self.to.chunks_exact_mut(S::LANES).zip(self.from.chunks_exact(S::LANES)) {
+            // SAFETY: both have as many elements as a vector has lanes.
+            unsafe { simd.store(to.as_mut_ptr(), W::load(simd, from.as_ptr())) };
+        }
+    }
+}
+
+/// A strip of tiles of `M` rows by `V` vectors and its weights, whose caller vouches for what [`run`] asks.
+struct Tiles<'a, W: Stored, const M: usize, const V: usize>(Strip<'a>, *const W::Element);
 
 impl<W: Stored, const M: usize, const V: usize> Task for Tiles<'_, W, M, V> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let strip = self.0;
+        // Decided when this is compiled, so that there is no code for tiles that are never used.
+        if V > S::PANEL_VECTORS || M > S::TILE_ROWS[V] || M > W::MOST_ROWS {
+            return;
+        }
+        let Tiles(strip, weights) = self;
         for tile in 0..strip.tiles {
             // SAFETY: these rows are among those that the caller of `run` vouches for.
             unsafe {
                 let x = strip.x.wrapping_add(tile * M * strip.x_step);
                 let y = strip.y.add(tile * M * strip.y_step);
-                let mut sums = sums::<S, W, M, V>(simd, &strip, x);
+                let mut sums = sums::<S, W, M, V>(simd, &strip, x, weights);
                 if strip.adds {
                     for m in 0..M {
                         for v in 0..V {
@@ -181,8 +199,9 @@ pub(super) unsafe fn store_columns<S: Simd>(s: S, to: *mut f32, v: usize, column
 #[inline(always)]
 unsafe fn sums<S: Simd, W: Stored, const M: usize, const V: usize>(
     s: S,
-    strip: &Strip<'_, W::Element>,
+    strip: &Strip<'_>,
     x: *const f32,
+    weights: *const W::Element,
 ) -> [[S::F; V]; M] {
     let mut sums = [[s.splat(0.0); V]; M];
     let mut total: Option<[[S::F; V]; M]> = None;
@@ -190,16 +209,22 @@ unsafe fn sums<S: Simd, W: Stored, const M: usize, const V: usize>(
         // SAFETY: the caller's: the run is in the panel, and in reach of every row.
         unsafe {
             let x = x.add(run.offset);
-            let mut w = strip.weights.add(run.row * V * S::LANES);
+            let mut w = weights.add((run.row - strip.first_row) * V * S::LANES);
             for i in 0..run.len {
-                let mut weights = [s.splat(0.0); V];
+                let mut row = [s.splat(0.0); V];
                 for v in 0..V {
-                    weights[v] = W::load(s, w.add(v * S::LANES));
+                    row[v] = W::load(s, w.add(v * S::LANES));
+                }
+                if M == 1 {
+                    // As many steps ahead as memory needs to answer.
+                    for v in 0..V {
+                        s.prefetch(w.wrapping_add(PREFETCH + v * S::LANES).cast());
+                    }
                 }
                 for m in 0..M {
                     let x = s.splat(*x.add(m * strip.x_step + i));
                     for v in 0..V {
-                        sums[m][v] = s.mul_add(x, weights[v], sums[m][v]);
+                        sums[m][v] = s.mul_add(x, row[v], sums[m][v]);
                     }
                 }
                 w = w.add(V * S::LANES);
