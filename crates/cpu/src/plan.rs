@@ -29,11 +29,19 @@ pub struct PlanOptions {
     pub memory_limit: usize,
     /// The instructions that kernels use; the widest that the processor has if `None`. Results differ by rounding.
     pub instruction_set: Option<InstructionSet>,
+    /// Whether convolutions may compute two positions at once with fewer multiplications, which takes memory for weights
+    /// of their own. Without, results have the bits of a [stream](crate::StreamPlan)'s.
+    pub minimal_multiplications: bool,
 }
 
 impl Default for PlanOptions {
     fn default() -> PlanOptions {
-        PlanOptions { keep_taps: false, memory_limit: isize::MAX as usize, instruction_set: None }
+        PlanOptions {
+            keep_taps: false,
+            memory_limit: isize::MAX as usize,
+            instruction_set: None,
+            minimal_multiplications: true,
+        }
     }
 }
 

@@ -224,6 +224,8 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
     fn less(self, a: Self::F, b: Self::F) -> Self::M;
     fn less_equal(self, a: Self::F, b: Self::F) -> Self::M;
     fn is_nan(self, a: Self::F) -> Self::M;
+    /// Whether any lane is true.
+    fn any(self, mask: Self::M) -> bool;
     /// `a` where `mask`, else `b`.
     fn select(self, mask: Self::M, a: Self::F, b: Self::F) -> Self::F;
 

@@ -64,7 +64,8 @@ impl StreamPlan {
     /// steps of a sequence, and why; otherwise as [`Plan::new`].
     pub fn new(graph: &Graph) -> Result<StreamPlan> {
         let stages = Stages::new(graph)?;
-        let options = PlanOptions::default();
+        // Pairs of positions would start elsewhere in each chunk.
+        let options = PlanOptions { minimal_multiplications: false, ..PlanOptions::default() };
         let plan = |graph: &Graph| Plan::new(graph, &options);
         let plans = stages.graphs().map(|stage| plan(&stage?)).collect::<Result<Vec<Plan>>>()?;
         let fixed = stages.fixed_graph()?.map(|graph| plan(&graph)).transpose()?;

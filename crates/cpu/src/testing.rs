@@ -23,6 +23,8 @@ pub(crate) struct Problem {
 thread_local! {
     /// The instruction set of the plans made by [`run`].
     static SET: Cell<Option<InstructionSet>> = const { Cell::new(None) };
+    /// Whether these plans may compute two positions of a convolution at once.
+    static PAIRS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The instruction sets of this processor.
@@ -38,6 +40,14 @@ pub(crate) fn on_every_set(mut check: impl FnMut()) {
         check();
     }
     SET.set(None);
+}
+
+/// Runs `check` with plans that compute two positions of a convolution at once where they can.
+#[track_caller]
+pub(crate) fn with_pairs(check: impl FnOnce()) {
+    PAIRS.set(true);
+    check();
+    PAIRS.set(false);
 }
 
 /// The unit of relative error of a single-precision operation.
@@ -90,9 +100,11 @@ impl Problem {
 
     /// The result of the kernel, which must be the same whether operands are inputs or constants.
     pub fn run(&self) -> Vec<f32> {
-        let y = self.run_with(0).unwrap();
+        // Pairs need weights that are constants.
+        let least = if PAIRS.get() { self.operands.len() - 1 } else { 0 };
+        let y = self.run_with(least).unwrap();
         let bits = |y: &Tensor| y.as_f64().unwrap().iter().map(|y| y.to_bits()).collect::<Vec<_>>();
-        for constants in 1..=self.operands.len() {
+        for constants in least + 1..=self.operands.len() {
             assert_eq!(bits(&y), bits(&self.run_with(constants).unwrap()), "with {constants} constants");
         }
         y.as_f64().unwrap().iter().map(|&y| y as f32).collect()
@@ -157,7 +169,11 @@ impl Problem {
 
 /// The outputs of a graph by its plan.
 pub(crate) fn run(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-    let options = PlanOptions { instruction_set: SET.get(), ..PlanOptions::default() };
+    let options = PlanOptions {
+        instruction_set: SET.get(),
+        minimal_multiplications: PAIRS.get(),
+        ..PlanOptions::default()
+    };
     let plan = Plan::new(graph, &options)?;
     let mut session = plan.session();
     let floats: Vec<Vec<f32>> = inputs

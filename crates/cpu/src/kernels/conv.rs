@@ -4,14 +4,14 @@
 //! of elements, so in one dimension the convolution is a matrix product whose left rows overlap. Otherwise every tap
 //! is a run of its own. Padding is not copied: windows near the ends have fewer runs.
 
-use super::products::{Finish, Layout, Product, Rows, Terms};
+use super::products::{Finish, Layout, Product, Rows, Steps, Terms, Winograd};
 use super::weights::Weights;
 use super::windows::Sliding;
 use super::{Kernel, Operands};
 use crate::kernels::chain::Chain;
 use crate::simd::Isa;
 use crate::{Error, Result};
-use k2o_core::ops;
+use k2o_core::{Window, ops};
 
 /// The layout of the weights of a convolution of `groups` groups. They are packed as one group where every channel is a
 /// group of its own, because filters then share no input and can be neighbouring lanes.
@@ -29,6 +29,8 @@ pub(crate) struct Conv {
     pub weights: Weights,
     pub bias: Option<usize>,
     pub chain: Chain,
+    /// The weights for computing two positions at once, where that pays.
+    pub winograd: Option<Winograd>,
 }
 
 pub(crate) struct ConvBound {
@@ -40,6 +42,7 @@ pub(crate) struct ConvBound {
     per_group: usize,
     /// Filters of each channel, if every channel is a group of its own.
     multiplier: Option<usize>,
+    steps: Option<Steps>,
 }
 
 /// Windows that read the same taps.
@@ -65,7 +68,8 @@ impl Kernel for Conv {
         });
         let multiplier = (layout.groups != groups).then(|| filters / groups);
         let positions = output.iter().product::<usize>() / filters.max(1);
-        Ok(ConvBound { layout, pieces, positions, per_group, multiplier })
+        let steps = self.winograd.as_ref().and_then(|_| steps(self.op.windows.first()?, x));
+        Ok(ConvBound { layout, pieces, positions, per_group, multiplier, steps })
     }
 
     fn scratch(&self, bound: &ConvBound) -> usize {
@@ -83,6 +87,9 @@ impl Kernel for Conv {
         let finish = Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
         let product =
             Product { isa: self.isa, team: operands.team(), x: operands.get(0), layout, packed, finish };
+        if let (Some(winograd), Some(steps)) = (&self.winograd, &bound.steps) {
+            return product.convolve_pairs(winograd, steps, out);
+        }
         for Piece { terms, rows } in &bound.pieces {
             if let Some(multiplier) = bound.multiplier {
                 rows.visit(|rows| product.multiply_depthwise(multiplier, terms, rows, out));
@@ -99,9 +106,22 @@ impl Kernel for Conv {
     }
 }
 
+/// The steps of `x` that windows of three read, one step further each.
+fn steps(window: &Window, x: &[usize]) -> Option<Steps> {
+    let &[batch, input, channels] = x else { return None };
+    let extent = window.extent(input).ok()?;
+    let dilation = usize::try_from(window.dilation()).ok()?;
+    Some(Steps::new(batch, [input, extent.output], [extent.before, dilation], channels))
+}
+
+/// Whether a convolution reads windows of three steps, one step further each, of all channels.
+pub(crate) fn has_pairs(op: &ops::Conv) -> bool {
+    matches!(&op.windows[..], [window] if window.size() == 3 && window.stride() == 1) && op.groups == 1
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::testing::{Problem, check_products, padding, values};
+    use crate::testing::{Problem, check_products, on_every_set, padding, values, with_pairs};
     use k2o_core::{Padding, Window, ops};
     use proptest::prelude::*;
 
@@ -196,6 +216,58 @@ mod tests {
             let axes = vec![(size as usize + 5, size, 2, 1, Padding::Explicit(3, 1))];
             let case = Case { batch: 2, axes, groups, per_group, filters: 3, bias: true, seed: 9 };
             check_products(&case.problem().unwrap());
+        }
+    }
+
+    /// Windows of three steps that are computed in pairs.
+    fn pairs() -> impl Strategy<Value = Case> {
+        let axis = (1usize..40, 1i64..8).prop_flat_map(|(input, dilation)| {
+            padding().prop_map(move |padding| vec![(input, 3, 1, dilation, padding)])
+        });
+        (1usize..4, axis, 16usize..140, 16usize..90, any::<bool>(), any::<u64>()).prop_map(
+            |(batch, axes, per_group, filters, bias, seed)| Case {
+                batch,
+                axes,
+                groups: 1,
+                per_group,
+                filters,
+                bias,
+                seed: seed >> 2,
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+        #[test]
+        fn pairs_are_the_reference(case in pairs()) {
+            if let Some(problem) = case.problem() {
+                with_pairs(|| check_products(&problem));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_spoils_only_what_reads_it() {
+        let window = |dilation| Window::new(3, 1, dilation, Padding::Same).unwrap();
+        let (steps, channels, filters) = (21, 17, 70);
+        for (dilation, bad) in [(1, f32::INFINITY), (1, f32::NAN), (2, f32::NEG_INFINITY), (3, 3e38)] {
+            for at in 0..steps {
+                let op = ops::Conv { windows: vec![window(dilation)], groups: 1 };
+                let mut x = values(&[2, steps, channels], 5);
+                x.1[(steps + at) * channels + 3] = bad;
+                let problem = Problem::new(op, [x, values(&[3, channels, filters], 6)]);
+                let reference = problem.reference();
+                let check = || {
+                    for (y, expected) in problem.run().iter().zip(reference.as_f64().unwrap()) {
+                        let error = (f64::from(*y) - expected).abs();
+                        let same = f64::from(*y) == *expected || y.is_nan() && expected.is_nan();
+                        let bound = if bad == 3e38 { f64::INFINITY } else { 1e-4 };
+                        assert!(same || error <= bound, "{bad} at {at}: {y} {expected}");
+                    }
+                };
+                with_pairs(|| on_every_set(check));
+            }
         }
     }
 

@@ -11,12 +11,14 @@ mod finish;
 mod layout;
 mod terms;
 mod tile;
+mod winograd;
 
 pub(crate) use super::windows::Row;
 pub(crate) use finish::Finish;
 pub(crate) use layout::Layout;
 pub use terms::BLOCK;
 pub(crate) use terms::{RowRun, Rows, Terms};
+pub(crate) use winograd::{Steps, Winograd};
 
 use crate::simd::Isa;
 use crate::threads::Team;

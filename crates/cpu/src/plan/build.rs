@@ -18,7 +18,7 @@ use crate::kernels::mat_mul::MatMul;
 use crate::kernels::normalize::Normalize;
 use crate::kernels::pad::Pad;
 use crate::kernels::pool::Pool;
-use crate::kernels::products::Layout;
+use crate::kernels::products::{Layout, Winograd};
 use crate::kernels::reduce::Reduce;
 use crate::kernels::repeat::Repeat;
 use crate::kernels::reverse::Reverse;
@@ -32,7 +32,7 @@ use crate::kernels::weights::{PackedBuffer, Weights};
 use crate::kernels::{AnyKernel, Kernel};
 use crate::simd::Isa;
 use crate::{Error, Result};
-use k2o_core::ops::{BinaryKind, Operator};
+use k2o_core::ops::{self, BinaryKind, Operator};
 use k2o_core::{CallId, ConstantId, DType, Data, Graph, Node, Op, Operand, ValueId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -133,6 +133,17 @@ impl<'a> Builder<'a> {
         Ok(weights)
     }
 
+    /// The weights of a convolution for computing two positions at once, where that is wanted and pays.
+    fn winograd(&self, op: &ops::Conv, kernel: Operand) -> Result<Option<Winograd>> {
+        match kernel {
+            Operand::Constant(id) if self.options.minimal_multiplications && conv::has_pairs(op) => {
+                let kernel = self.graph.constant(id);
+                Winograd::new(self.isa, kernel.shape(), &kernel.to_f32()?)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// What follows the node that starts a step; its constants join the operands.
     fn chain(&self, operands: &mut Vec<Operand>, links: &[usize]) -> Chain {
         let mut chain = Chain::default();
@@ -206,7 +217,10 @@ impl<'a> Builder<'a> {
                 let bias = (node.inputs.len() > 2).then(|| operands.len() - 1);
                 let chain = self.chain(&mut operands, &draft.links);
                 match &node.op {
-                    Op::Conv(op) => Arc::new(Conv { op: op.clone(), isa, weights, bias, chain }),
+                    Op::Conv(op) => {
+                        let winograd = self.winograd(op, node.inputs[1])?;
+                        Arc::new(Conv { op: op.clone(), isa, weights, bias, chain, winograd })
+                    }
                     Op::ConvTranspose(op) => {
                         Arc::new(ConvTranspose { op: op.clone(), isa, weights, bias, chain })
                     }

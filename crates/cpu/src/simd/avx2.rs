@@ -151,6 +151,11 @@ impl Simd for Avx2 {
         unsafe { _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a) }
     }
     #[inline(always)]
+    fn any(self, mask: __m256) -> bool {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_movemask_ps(mask) != 0 }
+    }
+    #[inline(always)]
     fn select(self, mask: __m256, a: __m256, b: __m256) -> __m256 {
         // SAFETY: `self` proves that the processor has the instruction.
         unsafe { _mm256_blendv_ps(b, a, mask) }

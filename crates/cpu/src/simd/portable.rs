@@ -121,6 +121,10 @@ impl Simd for Portable {
         map(a, f32::is_nan)
     }
     #[inline(always)]
+    fn any(self, mask: [bool; LANES]) -> bool {
+        mask.contains(&true)
+    }
+    #[inline(always)]
     fn select(self, mask: [bool; LANES], a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
         std::array::from_fn(|lane| if mask[lane] { a[lane] } else { b[lane] })
     }

@@ -72,11 +72,10 @@ impl<'a> Epilogue<'a> {
         channel: usize,
         columns: usize,
     ) {
-        // SAFETY: the caller's.
-        let vector = |vector: &[f32], v| unsafe { load_columns(s, vector.as_ptr().add(channel), v, columns) };
         if let Some(bias) = self.bias {
             for v in 0..V {
-                let bias = vector(bias, v);
+                // SAFETY: the caller's.
+                let bias = unsafe { load_columns(s, bias.as_ptr().add(channel), v, columns) };
                 for m in 0..M {
                     sums[m][v] = s.add(sums[m][v], bias);
                 }
@@ -94,7 +93,11 @@ impl<'a> Epilogue<'a> {
                 }
                 Link::Affine(scale, shift) => {
                     for v in 0..V {
-                        let (scale, shift) = (vector(scale, v), vector(shift, v));
+                        // SAFETY: the caller's.
+                        let (scale, shift) = unsafe {
+                            let (scale, shift) = (scale.as_ptr().add(channel), shift.as_ptr().add(channel));
+                            (load_columns(s, scale, v, columns), load_columns(s, shift, v, columns))
+                        };
                         for m in 0..M {
                             sums[m][v] = s.add(s.mul(sums[m][v], scale), shift);
                         }

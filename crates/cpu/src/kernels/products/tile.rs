@@ -197,7 +197,7 @@ pub(super) unsafe fn store_columns<S: Simd>(s: S, to: *mut f32, v: usize, column
 
 /// The sums of one tile.
 #[inline(always)]
-unsafe fn sums<S: Simd, W: Stored, const M: usize, const V: usize>(
+pub(super) unsafe fn sums<S: Simd, W: Stored, const M: usize, const V: usize>(
     s: S,
     strip: &Strip<'_>,
     x: *const f32,

@@ -1,0 +1,447 @@
+//! Convolution over windows of three taps with two thirds of the multiplications: Winograd's `F(2, 3)`.
+//!
+//! Two neighbouring outputs of a window `g` over the steps `d` are
+//!
+//!     y0 = m0 + m1 + m2        m0 = (d0 - d2) g0        m1 = (d1 + d2) (g0 + g1 + g2) / 2
+//!     y1 = m1 - m2 - m3        m3 = (d1 - d3) g2        m2 = (d2 - d1) (g0 - g1 + g2) / 2
+//!
+//! where a product is one of matrices, over channels and filters. Its error is that of the direct method: sums are
+//! three times shorter, and what is added before and after has the magnitude of steps and outputs. Pairs start at even
+//! positions, so that the bits of an output do not depend on the length of its sequence. A result which is not finite is
+//! computed directly: infinities would cancel, and padding would be multiplied with weights.
+//!
+//! A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks. CVPR 2016.
+
+use super::finish::Epilogue;
+use super::layout::Panel;
+use super::terms::Run;
+use super::tile::{self, F32, Strip, load_columns, store_columns};
+use super::{Layout, Packed, Product, RowRun, Share, Target, Terms};
+use crate::arena::Buffer;
+use crate::simd::{Isa, Simd, Task};
+use crate::{Error, Result};
+use std::mem::MaybeUninit;
+
+/// Taps of the window.
+const TAPS: usize = 3;
+/// Products, and steps that a pair of outputs reads.
+const PRODUCTS: usize = 4;
+/// Elements of transformed steps that are made at once, and at most: as many as stay in the nearest cache, and as a tile
+/// of many channels needs.
+const NEARBY: usize = 6 << 10;
+const MOST: usize = 16 << 10;
+/// Pairs that are made at once at most.
+const PAIRS: usize = 48;
+
+/// Transformed weights.
+pub(crate) struct Winograd {
+    layout: Layout,
+    packed: Buffer<f32>,
+}
+
+impl Winograd {
+    /// The weights of a kernel `[3, channels, filters]`; `None` where the method would not pay, or weights or what they
+    /// become are not finite.
+    pub fn new(isa: Isa, shape: &[usize], kernel: &[f32]) -> Result<Option<Winograd>> {
+        let &[TAPS, channels, filters] = shape else { return Ok(None) };
+        let tallest = isa.tile_rows(isa.panel_vectors());
+        if channels < 16 || filters < 16 || channels * PRODUCTS * tallest > MOST {
+            return Ok(None);
+        }
+        let columns =
+            filters.checked_mul(PRODUCTS).ok_or_else(|| Error::limit("weights do not fit memory"))?;
+        let layout = Layout::new(isa, &[channels, columns], PRODUCTS)?;
+        let mut wide = vec![0.0; channels * columns];
+        let tap = |tap: usize, channel: usize, filter: usize| {
+            f64::from(kernel[(tap * channels + channel) * filters + filter])
+        };
+        for (channel, row) in wide.chunks_exact_mut(columns).enumerate() {
+            for filter in 0..filters {
+                let [a, b, c] = [0, 1, 2].map(|at| tap(at, channel, filter));
+                let products = [a, (a + b + c) / 2.0, (a - b + c) / 2.0, c];
+                for (product, weight) in products.into_iter().enumerate() {
+                    row[product * filters + filter] = weight as f32;
+                }
+            }
+        }
+        if wide.iter().any(|weight| !weight.is_finite()) {
+            return Ok(None);
+        }
+        Ok(Some(Winograd { packed: layout.packed(&wide)?, layout }))
+    }
+}
+
+/// A convolution of known sizes whose windows are three steps, `dilation` apart.
+pub(crate) struct Steps {
+    pub batch: usize,
+    pub input: usize,
+    pub output: usize,
+    /// Padding before the first step.
+    pub before: usize,
+    pub dilation: usize,
+    pub channels: usize,
+    /// The terms of the channels of one step.
+    each: Terms,
+    /// The terms of windows whose first tap is padding, and of how many taps that are not.
+    partial: [[Terms; TAPS]; TAPS],
+}
+
+/// Two outputs, `dilation` apart.
+#[derive(Clone, Copy, Default)]
+struct Pair {
+    sample: usize,
+    position: usize,
+    /// Whether there is the second.
+    is_whole: bool,
+}
+
+impl Steps {
+    pub fn new(
+        batch: usize,
+        [input, output]: [usize; 2],
+        [before, dilation]: [usize; 2],
+        channels: usize,
+    ) -> Steps {
+        let partial = std::array::from_fn(|first| {
+            std::array::from_fn(|more| {
+                let mut terms = Terms::default();
+                for tap in first..TAPS.min(first + more + 1) {
+                    terms.push((tap - first) * dilation * channels, tap * channels, channels);
+                }
+                terms
+            })
+        });
+        Steps { batch, input, output, before, dilation, channels, each: Terms::contiguous(channels), partial }
+    }
+
+    /// Pairs of the outputs that are `phase` past a multiple of the dilation.
+    fn pairs_of(&self, phase: usize) -> usize {
+        self.output.saturating_sub(phase).div_ceil(self.dilation).div_ceil(2)
+    }
+
+    fn pairs_of_sample(&self) -> usize {
+        (0..self.dilation.min(self.output)).map(|phase| self.pairs_of(phase)).sum()
+    }
+
+    /// Calls `visit` with the pairs of a range, in their order.
+    fn visit(&self, range: std::ops::Range<usize>, mut visit: impl FnMut(Pair)) {
+        let each = self.pairs_of_sample().max(1);
+        let (mut sample, mut at) = (range.start / each, range.start % each);
+        let mut left = range.len();
+        while left > 0 && sample < self.batch {
+            for phase in 0..self.dilation.min(self.output) {
+                let pairs = self.pairs_of(phase);
+                for pair in at.min(pairs)..pairs {
+                    if left == 0 {
+                        return;
+                    }
+                    let position = phase + 2 * pair * self.dilation;
+                    visit(Pair { sample, position, is_whole: position + self.dilation < self.output });
+                    left -= 1;
+                }
+                at = at.saturating_sub(pairs);
+            }
+            (sample, at) = (sample + 1, 0);
+        }
+    }
+
+    /// Where step `at` of the padded sequence starts in the sample, if it is no padding.
+    #[inline(always)]
+    fn step(&self, at: usize) -> Option<usize> {
+        let step = at.checked_sub(self.before)?;
+        (step < self.input).then(|| step * self.channels)
+    }
+}
+
+impl Product<'_> {
+    /// The convolution of `steps`, whose direct weights are this product's, and stores the finished sums in `y`.
+    ///
+    /// # Panics
+    /// Where the sizes are not those of the left side and of `y`.
+    pub fn convolve_pairs(&self, winograd: &Winograd, steps: &Steps, y: &mut [f32]) {
+        let columns = self.layout.columns;
+        assert_eq!(self.x.len(), steps.batch * steps.input * steps.channels, "the sizes of the left side");
+        assert_eq!(y.len(), steps.batch * steps.output * columns, "the sizes of the results");
+        let target = Target { start: y.as_mut_ptr(), len: y.len() };
+        let pairs = steps.batch * steps.pairs_of_sample();
+        let parts = match super::is_large(2 * pairs, self.layout.depth, columns) {
+            true => self.team.count().min(pairs.div_ceil(PAIRS)).max(1),
+            false => 1,
+        };
+        self.team.each(parts, &|part| {
+            self.convolve_some(winograd, steps, pairs * part / parts..pairs * (part + 1) / parts, target);
+        });
+    }
+
+    fn convolve_some(&self, winograd: &Winograd, steps: &Steps, range: std::ops::Range<usize>, y: Target) {
+        let tallest = self.isa.tile_rows(winograd.layout.panel(0).vectors);
+        let most = (NEARBY / (PRODUCTS * steps.channels) / tallest).max(1) * tallest;
+        let most = most.min(PAIRS);
+        let mut memory = Nearby([const { MaybeUninit::uninit() }; MOST]);
+        let transformed = memory.0.as_mut_ptr().cast::<f32>();
+        let (mut pairs, mut count) = ([Pair::default(); PAIRS], 0);
+        let mut flush = |pairs: &[Pair]| {
+            let x = self.x;
+            self.isa.run(Transform { steps, x, pairs, to: transformed });
+            // SAFETY: as many were written.
+            let transformed =
+                unsafe { std::slice::from_raw_parts(transformed, PRODUCTS * pairs.len() * steps.channels) };
+            self.convolve_transformed(winograd, steps, transformed, pairs, y);
+        };
+        steps.visit(range, |pair| {
+            pairs[count] = pair;
+            count += 1;
+            if count == most {
+                flush(&pairs[..count]);
+                count = 0;
+            }
+        });
+        if count > 0 {
+            flush(&pairs[..count]);
+        }
+    }
+
+    fn convolve_transformed(
+        &self,
+        winograd: &Winograd,
+        steps: &Steps,
+        transformed: &[f32],
+        pairs: &[Pair],
+        y: Target,
+    ) {
+        let layout = &winograd.layout;
+        let epilogue = Epilogue::new(&self.finish, layout.columns);
+        let mut bad = [[false; 2]; PAIRS];
+        for index in 0..layout.panels() {
+            let panel = layout.panel(index);
+            let tiles = pairs.len().div_ceil(self.isa.tile_rows(panel.vectors));
+            let mut first = 0;
+            for tile in 0..tiles {
+                let end = pairs.len() * (tile + 1) / tiles;
+                let strip = Strip {
+                    x: transformed[first * steps.channels..].as_ptr(),
+                    y: y.start,
+                    x_step: steps.channels,
+                    y_step: 0,
+                    tiles: 1,
+                    first_row: 0,
+                    runs: steps.each.runs(),
+                    columns: panel.columns,
+                    channel: panel.first,
+                    adds: false,
+                    epilogue: Some(&epilogue),
+                };
+                let rows = Rows {
+                    strip,
+                    pairs: &pairs[first..end],
+                    all: pairs.len() * steps.channels,
+                    steps,
+                    weights: std::array::from_fn(|product| {
+                        winograd.packed[layout.group(product)][panel.start..].as_ptr()
+                    }),
+                    filters: layout.columns,
+                    bad: &mut bad[first..end],
+                };
+                // SAFETY: `convolve_pairs` has made sure of the sizes; the pairs are outputs of the convolution.
+                unsafe { rows.run(self.isa, panel) };
+                first = end;
+            }
+        }
+        for (pair, bad) in pairs.iter().zip(bad) {
+            let row = |position: usize| RowRun {
+                x: 0,
+                y: (pair.sample * steps.output + position) * layout.columns,
+                count: 1,
+                x_step: 0,
+                y_step: layout.columns,
+            };
+            let positions = [pair.position, pair.position + steps.dilation];
+            for (&position, bad) in positions[..1 + usize::from(pair.is_whole)].iter().zip(bad) {
+                match bad {
+                    true => self.convolve_directly(steps, pair.sample, position, row(position), y),
+                    false => {
+                        let terms = &steps.each;
+                        let share =
+                            Share { group: 0, terms, rows: row(position), panels: 0..layout.panels() };
+                        self.rest(&epilogue, &share, row(position), y);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One output, by the direct method.
+    fn convolve_directly(&self, steps: &Steps, sample: usize, position: usize, mut row: RowRun, y: Target) {
+        let place = |tap: usize| steps.step(position + tap * steps.dilation);
+        let first = (0..TAPS).find(|&tap| place(tap).is_some());
+        let count = (0..TAPS).filter(|&tap| place(tap).is_some()).count();
+        let nothing = Terms::default();
+        let terms = first.map_or(&nothing, |first| &steps.partial[first][count - 1]);
+        row.x = first.and_then(place).map_or(0, |x| sample * steps.input * steps.channels + x);
+        let share = Share { group: 0, terms, rows: row, panels: 0..self.layout.panels() };
+        self.run(share, y);
+    }
+}
+
+/// Room for transformed steps.
+#[repr(align(64))]
+struct Nearby([MaybeUninit<f32>; MOST]);
+
+/// Makes of the steps that pairs read the left sides of the products: `[product][pair][channel]`.
+struct Transform<'a> {
+    steps: &'a Steps,
+    x: &'a [f32],
+    pairs: &'a [Pair],
+    to: *mut f32,
+}
+
+impl Task for Transform<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Transform { steps, x, pairs, to } = self;
+        let channels = steps.channels;
+        let between = pairs.len() * channels;
+        for (at, pair) in pairs.iter().enumerate() {
+            let sample = &x[pair.sample * steps.input * channels..][..steps.input * channels];
+            let mut read: [Option<&[f32]>; PRODUCTS] = [None; PRODUCTS];
+            for (i, read) in read.iter_mut().enumerate() {
+                if let Some(step) = steps.step(pair.position + i * steps.dilation) {
+                    *read = Some(&sample[step..step + channels]);
+                }
+            }
+            let mut v = 0;
+            while v * S::LANES < channels {
+                let mut d = [s.splat(0.0); PRODUCTS];
+                // SAFETY: steps have as many elements as there are channels, and the pair's rows are in `to`.
+                unsafe {
+                    for i in 0..PRODUCTS {
+                        if let Some(step) = read[i] {
+                            d[i] = load_columns(s, step.as_ptr(), v, channels);
+                        }
+                    }
+                    let to = to.add(at * channels);
+                    store_columns(s, to, v, channels, s.sub(d[0], d[2]));
+                    store_columns(s, to.add(between), v, channels, s.add(d[1], d[2]));
+                    store_columns(s, to.add(2 * between), v, channels, s.sub(d[2], d[1]));
+                    store_columns(s, to.add(3 * between), v, channels, s.sub(d[1], d[3]));
+                }
+                v += 1;
+            }
+        }
+    }
+}
+
+/// A tile: some pairs by one panel.
+struct Rows<'a> {
+    /// The first product's rows; pairs say where results go.
+    strip: Strip<'a>,
+    pairs: &'a [Pair],
+    /// Elements from a pair's row of one product to that of the next.
+    all: usize,
+    steps: &'a Steps,
+    weights: [*const f32; PRODUCTS],
+    filters: usize,
+    /// Where it is noted that something is not finite.
+    bad: &'a mut [[bool; 2]],
+}
+
+impl Rows<'_> {
+    /// # Safety
+    /// The left rows, the weights and the results must be there.
+    unsafe fn run(self, isa: Isa, panel: Panel) {
+        macro_rules! run {
+            ($($m:literal $v:literal)*) => {
+                match [self.pairs.len(), panel.vectors] {
+                    $([$m, $v] => isa.run(PairTile::<$m, $v>(self)),)*
+                    _ => debug_assert!(false, "no tile of such a shape"),
+                }
+            };
+        }
+        run! {
+            1 1 2 1 3 1 4 1 5 1 6 1 7 1 8 1
+            1 2 2 2 3 2 4 2 5 2 6 2 7 2 8 2
+            1 3 2 3 3 3 4 3 5 3 6 3 7 3 8 3
+            1 4 2 4 3 4 4 4 5 4 6 4
+        }
+    }
+}
+
+struct PairTile<'a, const M: usize, const V: usize>(Rows<'a>);
+
+impl<const M: usize, const V: usize> Task for PairTile<'_, M, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        if V > S::PANEL_VECTORS || M > S::TILE_ROWS[V] {
+            return;
+        }
+        // SAFETY: the caller of `Rows::run` vouches for everything that is read and written.
+        unsafe {
+            let (mut both, mut difference) = (self.product(s, 1), self.product(s, 2));
+            for m in 0..M {
+                for v in 0..V {
+                    let (m1, m2) = (both[m][v], difference[m][v]);
+                    both[m][v] = s.add(m1, m2);
+                    difference[m][v] = s.sub(m1, m2);
+                }
+            }
+            let mut first = self.product(s, 0);
+            for m in 0..M {
+                for v in 0..V {
+                    first[m][v] = s.add(first[m][v], both[m][v]);
+                }
+            }
+            self.finish(s, first, 0);
+            let mut second = self.product(s, 3);
+            for m in 0..M {
+                for v in 0..V {
+                    second[m][v] = s.sub(difference[m][v], second[m][v]);
+                }
+            }
+            self.finish(s, second, 1);
+        }
+    }
+}
+
+impl<const M: usize, const V: usize> PairTile<'_, M, V> {
+    /// The sums of product `at`.
+    #[inline(always)]
+    unsafe fn product<S: Simd>(&self, s: S, at: usize) -> [[S::F; V]; M] {
+        let Rows { strip, all, weights, .. } = &self.0;
+        // SAFETY: the caller's.
+        unsafe { tile::sums::<S, F32, M, V>(s, strip, strip.x.wrapping_add(at * all), weights[at]) }
+    }
+
+    /// Stores the first or the second of each pair's outputs.
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&mut self, s: S, mut sums: [[S::F; V]; M], second: usize) {
+        let Rows { strip, pairs, steps, filters, bad, .. } = &mut self.0;
+        for m in 0..M {
+            let mut invalid = s.splat(0.0);
+            for v in 0..V {
+                // NaN where the sum is not finite.
+                invalid = s.mul_add(sums[m][v], s.splat(0.0), invalid);
+            }
+            bad[m][second] |= s.any(s.is_nan(invalid));
+        }
+        // SAFETY: the caller's.
+        unsafe {
+            if let Some(epilogue) = strip.epilogue {
+                epilogue.apply(s, &mut sums, strip.channel, strip.columns);
+            }
+            for m in 0..M {
+                let pair = pairs[m];
+                if second == 0 || pair.is_whole {
+                    let position = pair.position + second * steps.dilation;
+                    let y = (pair.sample * steps.output + position) * *filters + strip.channel;
+                    for v in 0..V {
+                        store_columns(s, strip.y.add(y), v, strip.columns, sums[m][v]);
+                    }
+                }
+            }
+        }
+    }
+}
