@@ -9,6 +9,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod math;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
@@ -38,8 +39,8 @@ impl InstructionSet {
 
     /// The widest that this processor has.
     pub fn detect() -> InstructionSet {
-        let available = InstructionSet::ALL.into_iter().filter(|set| set.is_available());
-        available.last().unwrap_or(InstructionSet::Portable)
+        let mut available = InstructionSet::ALL.into_iter().filter(|set| set.is_available());
+        available.next_back().unwrap_or(InstructionSet::Portable)
     }
 
     /// Whether this processor has it.
@@ -120,6 +121,18 @@ impl Isa {
         self.run(Shapes).0
     }
 
+    /// Whether a product and a sum are rounded once.
+    #[cfg(test)]
+    pub fn fused(self) -> bool {
+        match self {
+            Isa::Portable(_) => Portable::FUSED,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => Avx2::FUSED,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => Avx512::FUSED,
+        }
+    }
+
     /// The most vectors of columns in a tile of a product.
     pub fn panel_vectors(self) -> usize {
         self.run(Shapes).1
@@ -156,6 +169,7 @@ pub(crate) trait Task {
 /// Vectors of `LANES` numbers and what an instruction set computes with them.
 ///
 /// Comparisons are false where an operand is NaN.
+#[allow(clippy::wrong_self_convention, reason = "`self` is the proof, not what is converted")]
 pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
     /// Single-precision numbers.
     type F: Copy;
@@ -170,6 +184,10 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
     const PANEL_VECTORS: usize;
     /// The most rows of such a tile, by its vectors: with the weights, as many as the registers hold.
     const TILE_ROWS: [usize; 5];
+    /// Whether [`mul_add`](Simd::mul_add) and [`neg_mul_add`](Simd::neg_mul_add) round once.
+    const FUSED: bool;
+    /// Whether a division takes longer than about eight multiplications.
+    const DIVIDES_SLOWLY: bool;
 
     /// Runs `task` compiled for this instruction set.
     fn run<T: Task>(self, task: T) -> T::Output;
@@ -215,6 +233,8 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
     fn div(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a * b + c`, rounded once where the instruction set can.
     fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `c - a * b`, rounded once where the instruction set can.
+    fn neg_mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// The larger; `b` where one is NaN or both are zeros.
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// The smaller; `b` where one is NaN or both are zeros.
@@ -260,17 +280,35 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
     /// Replaces every element by what `f` makes of it; `f` sees zeros past the end.
     #[inline(always)]
     fn map(self, values: &mut [f32], f: impl Fn(Self::F) -> Self::F) {
-        let (len, start) = (values.len(), values.as_mut_ptr());
-        let mut at = 0;
-        while at + Self::LANES <= len {
-            // SAFETY: elements `at..at + LANES` are in `values`.
-            unsafe { self.store(start.add(at), f(self.load(start.add(at)))) };
-            at += Self::LANES;
-        }
-        if at < len {
-            // SAFETY: elements `at..len` are in `values`.
-            unsafe { self.store_first(start.add(at), f(self.load_first(start.add(at), len - at)), len - at) };
-        }
+        let start = values.as_mut_ptr();
+        // SAFETY: all elements are in `values`.
+        unsafe { map_between(self, start, start, values.len(), f) };
+    }
+
+    /// Makes every element of `to` what `f` makes of the one of `from`, which is as long; `f` sees zeros past the end.
+    #[inline(always)]
+    fn map_to(self, from: &[f32], to: &mut [f32], f: impl Fn(Self::F) -> Self::F) {
+        assert_eq!(from.len(), to.len());
+        // SAFETY: all elements are in `from` and `to`.
+        unsafe { map_between(self, from.as_ptr(), to.as_mut_ptr(), to.len(), f) };
+    }
+}
+
+/// Makes `len` elements at `to` what `f` makes of those at `from`.
+///
+/// # Safety
+/// `len` elements must be readable at `from` and writable at `to`, which are the same or apart.
+#[inline(always)]
+unsafe fn map_between<S: Simd>(s: S, from: *const f32, to: *mut f32, len: usize, f: impl Fn(S::F) -> S::F) {
+    let mut at = 0;
+    while at + S::LANES <= len {
+        // SAFETY: elements `at..at + LANES` are among the caller's.
+        unsafe { s.store(to.add(at), f(s.load(from.add(at)))) };
+        at += S::LANES;
+    }
+    if at < len {
+        // SAFETY: elements `at..len` are among the caller's.
+        unsafe { s.store_first(to.add(at), f(s.load_first(from.add(at), len - at)), len - at) };
     }
 }
 
@@ -311,7 +349,11 @@ mod tests {
                 let small =
                     s.to_int(s.select(s.less(s.max(a, s.sub(s.splat(0.0), a)), s.splat(1e6)), a, one));
                 let int = s.bits(a);
+                // Small enough that no set rounds.
+                let (whole, three) = (s.from_int(small), s.splat(3.0));
                 let all = [
+                    s.mul_add(whole, three, one),
+                    s.neg_mul_add(whole, three, one),
                     s.add(a, b),
                     s.sub(a, b),
                     s.mul(a, b),

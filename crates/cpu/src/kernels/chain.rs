@@ -39,7 +39,7 @@ impl Chain {
     ) {
         for link in &self.links[skip..] {
             match *link {
-                Pointwise::Function(function) => function.apply(values),
+                Pointwise::Function(function) => function.apply(operands.isa(), values),
                 Pointwise::Affine { scale, shift } => {
                     let scale = &operands.get::<f32>(scale)[channel..];
                     let shift = &operands.get::<f32>(shift)[channel..];

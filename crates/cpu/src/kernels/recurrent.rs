@@ -48,7 +48,7 @@ pub(crate) trait Cell: Send + Sync + 'static {
     fn gates(&self, recurrent: &Recurrent<'_>, states: &[f32], sums: &mut [f32], products: &mut [f32]);
 
     /// Replaces one row's states.
-    fn update(&self, gates: &[f32], states: &mut [f32]);
+    fn update(&self, isa: Isa, gates: &[f32], states: &mut [f32]);
 }
 
 /// A recurrent operator. Operand 0 is the sequence; the others are where the fields say.
@@ -90,6 +90,11 @@ pub(crate) struct Recurrent<'a> {
 }
 
 impl Recurrent<'_> {
+    /// The instruction set that the plan was made for.
+    fn isa(&self) -> Isa {
+        self.finish.operands.isa()
+    }
+
     /// Product number `index` of rows that start every `steps[0]` elements of `x`, in rows that start every `steps[1]`
     /// elements of `y`.
     fn multiply(&self, index: usize, x: &[f32], steps: [usize; 2], y: &mut [f32]) {
@@ -100,9 +105,9 @@ impl Recurrent<'_> {
 }
 
 /// Replaces each element by the function's value, if there is one.
-fn apply(function: Option<Function>, values: &mut [f32]) {
+fn apply(function: Option<Function>, isa: Isa, values: &mut [f32]) {
     if let Some(function) = function {
-        function.apply(values);
+        function.apply(isa, values);
     }
 }
 
@@ -247,7 +252,7 @@ impl<C: Cell> Kernel for Recurrence<C> {
                     for ((row, states), gates) in states.chunks_exact_mut(width).enumerate().zip(gates) {
                         let at = at(i, row);
                         if mask.is_none_or(|mask| mask[at] != 0) {
-                            self.cell.update(gates, states);
+                            self.cell.update(operands.isa(), gates, states);
                         }
                         if self.wanted[0] {
                             y[at * units..][..units].copy_from_slice(&states[..units]);

@@ -1,10 +1,12 @@
 //! One function on every element.
 //!
-//! NaN stays NaN and infinities have the function's limits, as in the operator's reference. The formulas avoid
-//! differences of nearly equal numbers, so that results are a few units in the last place from the exact ones.
+//! NaN stays NaN and infinities have the function's limits, as in the operator's reference. Those that are not a few
+//! operations are [`math`]'s.
 
 use super::{Kernel, Operands};
 use crate::Result;
+use crate::simd::math::{self, abs};
+use crate::simd::{Isa, Simd, Task};
 use k2o_core::ops::{SELU_ALPHA, SELU_SCALE, Unary};
 
 /// A [`Unary`] with its arguments in single precision.
@@ -38,46 +40,18 @@ pub(crate) enum Function {
     Sqrt,
 }
 
-/// `max(x, floor)`; NaN if `x` is.
+/// `x` where positive, else `alpha (exp(x / alpha) - 1)`.
 #[inline(always)]
-fn at_least(x: f32, floor: f32) -> f32 {
-    if x < floor { floor } else { x }
-}
-
-/// `min(x, ceiling)`; NaN if `x` is.
-#[inline(always)]
-fn at_most(x: f32, ceiling: f32) -> f32 {
-    if x > ceiling { ceiling } else { x }
-}
-
-fn sigmoid(x: f32) -> f32 {
-    let power = (-x.abs()).exp();
-    let numerator = if x < 0.0 { power } else { 1.0 };
-    numerator / (1.0 + power)
-}
-
-fn elu(x: f32, alpha: f32) -> f32 {
-    if x > 0.0 { x } else { alpha * x.exp_m1() }
-}
-
-fn softplus(x: f32) -> f32 {
-    at_least(x, 0.0) + (-x.abs()).exp().ln_1p()
-}
-
-fn log_sigmoid(x: f32) -> f32 {
-    at_most(x, 0.0) - (-x.abs()).exp().ln_1p()
-}
-
-/// In double precision: a rounding of `x / alpha` is magnified by the quotient.
-fn celu(x: f32, alpha: f64) -> f32 {
-    if x > 0.0 { x } else { (alpha * (f64::from(x) / alpha).exp_m1()) as f32 }
-}
-
-/// In double precision, because the two terms cancel; and near zero by the first term of the series, as there they
-/// cancel altogether.
-fn tanh_shrink(x: f32) -> f32 {
-    let x = f64::from(x);
-    if x.abs() < 1e-4 { (x * x * x / 3.0) as f32 } else { (x - x.tanh()) as f32 }
+fn celu<S: Simd>(s: S, x: S::F, alpha: f64) -> S::F {
+    // Below zero, the exponential of a positive quotient would magnify its rounding.
+    if alpha < f64::from(f32::MIN_POSITIVE) {
+        return each(s, x, |x| match f64::from(x) {
+            x if x > 0.0 => x as f32,
+            x => (alpha * (x / alpha).exp_m1()) as f32,
+        });
+    }
+    let power = math::exp_m1(s, s.mul(x, s.splat((1.0 / alpha) as f32)));
+    s.select(s.less(s.splat(0.0), x), x, s.mul(s.splat(alpha as f32), power))
 }
 
 /// In double precision, which holds the square of any `x`. Below zero the sum would cancel.
@@ -88,24 +62,83 @@ fn squareplus(x: f32, b: f64) -> f32 {
     if x < 0.0 { (b / (2.0 * sum)) as f32 } else { (sum / 2.0) as f32 }
 }
 
-/// `x * p(x)` where `p` goes to 0 faster than `x` to minus infinity.
-fn weighted(x: f32, p: impl Fn(f32) -> f32) -> f32 {
-    if x == f32::NEG_INFINITY { 0.0 } else { x * p(x) }
+/// A function of single numbers on each lane.
+#[inline(always)]
+fn each<S: Simd>(s: S, x: S::F, f: impl Fn(f32) -> f32) -> S::F {
+    let mut lanes = [0.0; 16];
+    const { assert!(S::LANES <= 16) };
+    // SAFETY: there is room for all lanes.
+    unsafe { s.store(lanes.as_mut_ptr(), x) };
+    lanes[..S::LANES].iter_mut().for_each(|x| *x = f(*x));
+    // SAFETY: all lanes are there.
+    unsafe { s.load(lanes.as_ptr()) }
 }
 
-/// `Φ(x)`. The tail is computed in double precision: there a rounding of the argument is magnified by its square.
-fn normal_cdf(x: f32) -> f32 {
-    if x < 0.0 {
-        return (0.5 * libm::erfc(-f64::from(x) * std::f64::consts::FRAC_1_SQRT_2)) as f32;
+/// What is done with a function of vectors.
+pub(crate) trait Visitor<S: Simd> {
+    type Output;
+
+    fn visit(self, f: impl Fn(S::F) -> S::F) -> Self::Output;
+}
+
+/// The function's value.
+struct At<S: Simd>(S::F);
+
+impl<S: Simd> Visitor<S> for At<S> {
+    type Output = S::F;
+
+    #[inline(always)]
+    fn visit(self, f: impl Fn(S::F) -> S::F) -> S::F {
+        f(self.0)
     }
-    0.5 + 0.5 * libm::erff(x * std::f32::consts::FRAC_1_SQRT_2)
 }
 
-/// `(1 + tanh(u)) / 2 = sigmoid(2u)` for GELU's cubic `u`; in double precision for the same reason.
-fn cubic_cdf(x: f32) -> f32 {
-    let x = f64::from(x);
-    let twice = (8.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
-    (1.0 / (1.0 + (-twice).exp())) as f32
+/// Replaces each element by the function's value.
+struct InPlace<'a, S>(S, &'a mut [f32]);
+
+impl<S: Simd> Visitor<S> for InPlace<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn visit(self, f: impl Fn(S::F) -> S::F) {
+        self.0.map(self.1, f);
+    }
+}
+
+/// Makes each element of the second slice the function's value of that of the first.
+struct Between<'a, S>(S, &'a [f32], &'a mut [f32]);
+
+impl<S: Simd> Visitor<S> for Between<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn visit(self, f: impl Fn(S::F) -> S::F) {
+        self.0.map_to(self.1, self.2, f);
+    }
+}
+
+/// A function of all elements of a slice.
+struct Apply<'a>(Function, &'a mut [f32]);
+
+impl Task for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.0.with(s, InPlace(s, self.1));
+    }
+}
+
+/// The values of a function at the elements of a slice.
+struct Map<'a>(Function, &'a [f32], &'a mut [f32]);
+
+impl Task for Map<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.0.with(s, Between(s, self.1, self.2));
+    }
 }
 
 impl Function {
@@ -150,69 +183,93 @@ impl Function {
     }
 
     /// Replaces each element by the function's value.
-    #[inline]
-    pub fn apply(self, values: &mut [f32]) {
-        #[inline(always)]
-        fn map(values: &mut [f32], f: impl Fn(f32) -> f32) {
-            for x in values {
-                *x = f(*x);
-            }
-        }
+    pub fn apply(self, isa: Isa, values: &mut [f32]) {
+        isa.run(Apply(self, values));
+    }
+
+    /// The function's value.
+    #[inline(always)]
+    #[allow(dead_code, reason = "for kernels that have sums in registers")]
+    pub fn eval<S: Simd>(self, s: S, x: S::F) -> S::F {
+        self.with(s, At::<S>(x))
+    }
+
+    /// What the visitor does with the function.
+    #[inline(always)]
+    pub fn with<S: Simd, V: Visitor<S>>(self, s: S, visitor: V) -> V::Output {
+        let (zero, one) = (s.splat(0.0), s.splat(1.0));
+        let clamp = |x: S::F, min: f32, max: f32| s.min(s.splat(max), s.max(s.splat(min), x));
         match self {
-            Function::Relu => map(values, |x| at_least(x, 0.0)),
-            Function::LeakyRelu { slope } => map(values, |x| if x > 0.0 { x } else { slope * x }),
-            Function::Clip { min, max } => map(values, |x| at_most(at_least(x, min), max)),
-            Function::GeneralRelu { negative_slope, max_value, threshold } => map(values, |x| {
-                let above = match threshold {
-                    0.0 => at_least(x, 0.0),
-                    _ if x > threshold || x.is_nan() => x,
-                    _ => 0.0,
-                };
-                let below = if negative_slope == 0.0 { 0.0 } else { at_least(threshold - x, 0.0) };
-                max_value.map_or(above, |max| at_most(at_least(above, 0.0), max)) - negative_slope * below
+            Function::Relu => visitor.visit(|x| s.max(zero, x)),
+            Function::LeakyRelu { slope } => {
+                visitor.visit(|x| s.select(s.less(zero, x), x, s.mul(s.splat(slope), x)))
+            }
+            Function::Clip { min, max } => visitor.visit(|x| clamp(x, min, max)),
+            Function::GeneralRelu { negative_slope, max_value, threshold } => {
+                let threshold_everywhere = s.splat(threshold);
+                visitor.visit(|x| {
+                    let above = match threshold {
+                        0.0 => s.max(zero, x),
+                        _ => s.select(s.less_equal(x, threshold_everywhere), zero, x),
+                    };
+                    let above = max_value.map_or(above, |max| clamp(above, 0.0, max));
+                    // Infinity times 0 would be NaN.
+                    if negative_slope == 0.0 {
+                        return above;
+                    }
+                    let below = s.max(zero, s.sub(threshold_everywhere, x));
+                    s.neg_mul_add(s.splat(negative_slope), below, above)
+                })
+            }
+            Function::Elu { alpha } => {
+                visitor.visit(|x| s.select(s.less(zero, x), x, s.mul(s.splat(alpha), math::exp_m1(s, x))))
+            }
+            Function::Selu => visitor.visit(|x| {
+                let below = s.mul(s.splat((SELU_SCALE * SELU_ALPHA) as f32), math::exp_m1(s, x));
+                s.select(s.less(zero, x), s.mul(s.splat(SELU_SCALE as f32), x), below)
             }),
-            Function::Elu { alpha } => map(values, |x| elu(x, alpha)),
-            Function::Selu => map(values, |x| SELU_SCALE as f32 * elu(x, SELU_ALPHA as f32)),
-            Function::Sigmoid => map(values, sigmoid),
+            Function::Sigmoid => visitor.visit(|x| math::sigmoid(s, x)),
             Function::HardSigmoid { slope, offset } => {
-                map(values, |x| at_most(at_least(slope * x + offset, 0.0), 1.0));
+                visitor.visit(|x| clamp(s.mul_add(s.splat(slope), x, s.splat(offset)), 0.0, 1.0))
             }
-            Function::Tanh => map(values, f32::tanh),
-            Function::Softplus => map(values, softplus),
-            Function::Softsign => {
-                map(values, |x| if x.is_infinite() { x.signum() } else { x / (1.0 + x.abs()) });
-            }
-            Function::Exp => map(values, f32::exp),
-            Function::Silu => map(values, |x| weighted(x, sigmoid)),
-            Function::HardSilu => {
-                map(values, |x| weighted(x, |x| at_most(at_least(x + 3.0, 0.0), 6.0) / 6.0))
-            }
-            Function::Gelu => map(values, |x| weighted(x, normal_cdf)),
-            Function::GeluTanh => map(values, |x| weighted(x, cubic_cdf)),
-            Function::Mish => map(values, |x| weighted(x, |x| softplus(x).tanh())),
-            Function::Celu { alpha } => map(values, |x| celu(x, alpha)),
-            Function::LogSigmoid => map(values, log_sigmoid),
-            Function::TanhShrink => map(values, tanh_shrink),
-            Function::HardShrink { threshold } => {
-                map(values, |x| if x.abs() <= threshold { 0.0 } else { x });
-            }
-            Function::SoftShrink { threshold } => map(values, |x| {
-                if x > threshold || x.is_nan() {
-                    x - threshold
-                } else if x < -threshold {
-                    x + threshold
-                } else {
-                    0.0
-                }
+            Function::Tanh => visitor.visit(|x| math::tanh(s, x)),
+            Function::Softplus => visitor.visit(|x| math::softplus(s, x)),
+            Function::Softsign => visitor.visit(|x| {
+                let finite = clamp(x, f32::MIN, f32::MAX);
+                s.div(finite, s.add(one, abs(s, finite)))
             }),
-            Function::Squareplus { b } => map(values, |x| squareplus(x, b)),
-            Function::SparsePlus => {
-                map(values, |x| if x >= 1.0 { x } else { (at_least(x, -1.0) + 1.0).powi(2) / 4.0 });
+            Function::Exp => visitor.visit(|x| math::exp(s, x)),
+            Function::Silu => visitor.visit(|x| math::silu(s, x)),
+            Function::HardSilu => visitor.visit(|x| {
+                let share = s.mul(clamp(s.add(x, s.splat(3.0)), 0.0, 6.0), s.splat(1.0 / 6.0));
+                // Minus infinity has a share of 0.
+                s.mul(s.max(s.splat(f32::MIN), x), share)
+            }),
+            Function::Gelu => visitor.visit(|x| math::gelu(s, x)),
+            Function::GeluTanh => visitor.visit(|x| math::gelu_tanh(s, x)),
+            Function::Mish => visitor.visit(|x| math::mish(s, x)),
+            Function::Celu { alpha } => visitor.visit(|x| celu(s, x, alpha)),
+            Function::LogSigmoid => visitor.visit(|x| math::log_sigmoid(s, x)),
+            Function::TanhShrink => visitor.visit(|x| math::tanh_shrink(s, x)),
+            Function::HardShrink { threshold } => {
+                visitor.visit(|x| s.select(s.less_equal(abs(s, x), s.splat(threshold)), zero, x))
             }
+            Function::SoftShrink { threshold } => {
+                let (threshold, below) = (s.splat(threshold), s.splat(-threshold));
+                visitor.visit(|x| {
+                    let rest = s.select(s.less(x, below), s.add(x, threshold), zero);
+                    s.select(s.less_equal(x, threshold), rest, s.sub(x, threshold))
+                })
+            }
+            Function::Squareplus { b } => visitor.visit(|x| each(s, x, |x| squareplus(x, b))),
+            Function::SparsePlus => visitor.visit(|x| {
+                let root = s.add(s.max(s.splat(-1.0), x), one);
+                s.select(s.less_equal(one, x), x, s.mul(s.mul(root, root), s.splat(0.25)))
+            }),
             Function::Threshold { threshold, value } => {
-                map(values, |x| if x <= threshold { value } else { x });
+                visitor.visit(|x| s.select(s.less_equal(x, s.splat(threshold)), s.splat(value), x))
             }
-            Function::Sqrt => map(values, f32::sqrt),
+            Function::Sqrt => visitor.visit(|x| s.sqrt(x)),
         }
     }
 }
@@ -227,18 +284,14 @@ impl Kernel for Function {
     }
 
     fn run(&self, (): &(), operands: &Operands<'_>, _: &mut [f32], out: &mut [f32]) {
-        /// As many elements as stay in the nearest cache between the copy and the function.
-        const CHUNK: usize = 2048;
-        for (out, x) in out.chunks_mut(CHUNK).zip(operands.get::<f32>(0).chunks(CHUNK)) {
-            out.copy_from_slice(x);
-            self.apply(out);
-        }
+        operands.isa().run(Map(*self, operands.get::<f32>(0), out));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::InstructionSet;
     use proptest::prelude::*;
 
     fn functions() -> Vec<Unary> {
@@ -285,11 +338,18 @@ mod tests {
 
     #[track_caller]
     fn check(op: Unary, x: f32) {
+        for isa in InstructionSet::ALL.into_iter().filter_map(Isa::new) {
+            check_on(isa, op, x);
+        }
+    }
+
+    #[track_caller]
+    fn check_on(isa: Isa, op: Unary, x: f32) {
         let mut y = [x];
-        Function::new(op).apply(&mut y);
+        Function::new(op).apply(isa, &mut y);
         let (y, expected) = (y[0], op.apply(f64::from(x)));
         if expected.is_nan() {
-            return assert!(y.is_nan(), "{op:?}({x}) = {y}, expected NaN");
+            return assert!(y.is_nan(), "{isa:?}: {op:?}({x}) = {y}, expected NaN");
         }
         // Terms may cancel where the reference adds an offset, and there only.
         let offset = match op {
@@ -307,7 +367,7 @@ mod tests {
         } else {
             (f64::from(y) - clamped).abs()
         };
-        assert!(error <= bound, "{op:?}({x:e}) = {y:e}, expected {expected:e}");
+        assert!(error <= bound, "{isa:?}: {op:?}({x:e}) = {y:e}, expected {expected:e}");
     }
 
     #[test]

@@ -44,6 +44,8 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const PANEL_VECTORS: usize = 2;
     const TILE_ROWS: [usize; 5] = [0, 8, 6, 0, 0];
+    const FUSED: bool = true;
+    const DIVIDES_SLOWLY: bool = false;
 
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {
@@ -118,6 +120,11 @@ impl Simd for Avx2 {
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         // SAFETY: `self` proves that the processor has the instruction.
         unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_fnmadd_ps(a, b, c) }
     }
     #[inline(always)]
     fn max(self, a: __m256, b: __m256) -> __m256 {

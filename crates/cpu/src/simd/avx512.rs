@@ -44,6 +44,8 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     const PANEL_VECTORS: usize = 4;
     const TILE_ROWS: [usize; 5] = [0, 8, 8, 8, 6];
+    const FUSED: bool = true;
+    const DIVIDES_SLOWLY: bool = true;
 
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {
@@ -120,6 +122,11 @@ impl Simd for Avx512 {
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         // SAFETY: `self` proves that the processor has the instruction.
         unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm512_fnmadd_ps(a, b, c) }
     }
     #[inline(always)]
     fn max(self, a: __m512, b: __m512) -> __m512 {

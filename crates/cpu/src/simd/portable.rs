@@ -26,6 +26,9 @@ impl Simd for Portable {
     const LANES: usize = LANES;
     const PANEL_VECTORS: usize = 2;
     const TILE_ROWS: [usize; 5] = [0, 4, 4, 0, 0];
+    // Where there is no such instruction, a call of a function would be far slower.
+    const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+    const DIVIDES_SLOWLY: bool = false;
 
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {
@@ -89,10 +92,16 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn mul_add(self, a: [f32; LANES], b: [f32; LANES], c: [f32; LANES]) -> [f32; LANES] {
-        // Where there is no such instruction, a call of a function would be far slower.
-        match cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
+        match Self::FUSED {
             true => std::array::from_fn(|lane| a[lane].mul_add(b[lane], c[lane])),
             false => std::array::from_fn(|lane| a[lane] * b[lane] + c[lane]),
+        }
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: [f32; LANES], b: [f32; LANES], c: [f32; LANES]) -> [f32; LANES] {
+        match Self::FUSED {
+            true => std::array::from_fn(|lane| (-a[lane]).mul_add(b[lane], c[lane])),
+            false => std::array::from_fn(|lane| c[lane] - a[lane] * b[lane]),
         }
     }
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! The gated recurrent unit.
 
 use super::{Cell, Function, Recurrent, add, apply};
+use crate::simd::Isa;
 
 /// With the gates `[z, r, g]`: `h' = z h + (1 - z) g`. The reset gate `r` scales the state before the product of `g`, or
 /// that product.
@@ -33,7 +34,7 @@ impl Cell for Gru {
         }
         for (sums, products) in sums.chunks_exact_mut(columns).zip(products.chunks_exact(columns)) {
             add(&mut sums[..2 * units], products);
-            apply(self.recurrent_activation, &mut sums[..2 * units]);
+            apply(self.recurrent_activation, recurrent.isa(), &mut sums[..2 * units]);
         }
         if !self.reset_after {
             // In the place of `r`, which nothing else reads.
@@ -49,11 +50,11 @@ impl Cell for Gru {
                 true => g.iter_mut().zip(inner).zip(r).for_each(|((g, inner), r)| *g += *r * inner),
                 false => add(g, inner),
             }
-            apply(self.activation, g);
+            apply(self.activation, recurrent.isa(), g);
         }
     }
 
-    fn update(&self, gates: &[f32], states: &mut [f32]) {
+    fn update(&self, _: Isa, gates: &[f32], states: &mut [f32]) {
         let units = states.len();
         for (u, h) in states.iter_mut().enumerate() {
             let (z, g) = (gates[u], gates[2 * units + u]);

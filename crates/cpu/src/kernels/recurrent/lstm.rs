@@ -1,6 +1,7 @@
 //! Long short-term memory.
 
 use super::{Cell, Function, Recurrent, add, apply};
+use crate::simd::Isa;
 
 /// With `[i, f, g, o] = x kernel + h recurrent_kernel + bias`: `c' = r(f) c + r(i) a(g)`, `h' = r(o) a(c')`.
 pub(crate) struct Lstm {
@@ -19,13 +20,13 @@ impl Cell for Lstm {
         for gates in sums.chunks_exact_mut(4 * units) {
             let (i_f, g_o) = gates.split_at_mut(2 * units);
             let (g, o) = g_o.split_at_mut(units);
-            apply(self.recurrent_activation, i_f);
-            apply(self.activation, g);
-            apply(self.recurrent_activation, o);
+            apply(self.recurrent_activation, recurrent.isa(), i_f);
+            apply(self.activation, recurrent.isa(), g);
+            apply(self.recurrent_activation, recurrent.isa(), o);
         }
     }
 
-    fn update(&self, gates: &[f32], states: &mut [f32]) {
+    fn update(&self, isa: Isa, gates: &[f32], states: &mut [f32]) {
         let units = states.len() / 2;
         let (h, c) = states.split_at_mut(units);
         let [i, f, g, o] = [0, 1, 2, 3].map(|gate| &gates[gate * units..][..units]);
@@ -33,7 +34,7 @@ impl Cell for Lstm {
             *c = f[u] * *c + i[u] * g[u];
         }
         h.copy_from_slice(c);
-        apply(self.activation, h);
+        apply(self.activation, isa, h);
         h.iter_mut().zip(o).for_each(|(h, o)| *h *= o);
     }
 }

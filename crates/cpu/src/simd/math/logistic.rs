@@ -1,0 +1,83 @@
+//! The hyperbolic tangent and the logistic function.
+
+use super::exponential::{SCALE, half_sums, scaled_exp};
+use super::{abs, polynomial, reciprocal, with_sign};
+use crate::simd::Simd;
+
+/// The hyperbolic tangent.
+#[inline(always)]
+pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
+    // Beyond 10 it is rounded to 1.
+    let (numerator, denominator) = half_sums(s, s.min(s.splat(10.0), abs(s, x)));
+    if !S::DIVIDES_SLOWLY {
+        return with_sign(s, s.div(numerator, denominator), x);
+    }
+    let reciprocal = reciprocal(s, denominator, 0.5);
+    let quotient = s.mul(numerator, reciprocal);
+    let rest = s.neg_mul_add(denominator, quotient, numerator);
+    with_sign(s, s.mul_add(rest, reciprocal, quotient), x)
+}
+
+/// `1 / (1 + exp(-x))`.
+#[inline(always)]
+pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
+    let one = s.splat(1.0);
+    let e = s.mul(scaled_exp(s, s.max(s.splat(-110.0), minus_abs(s, x)), None), s.splat(1.0 / SCALE));
+    let numerator = s.select(s.less(x, s.splat(0.0)), e, one);
+    let reciprocal = reciprocal(s, s.add(one, e), 1.0);
+    let quotient = s.mul(numerator, reciprocal);
+    // What is left over by the denominator before its rounding.
+    let rest = s.neg_mul_add(quotient, e, s.sub(numerator, quotient));
+    s.mul_add(rest, reciprocal, quotient)
+}
+
+/// `x / (1 + exp(-x))`.
+#[inline(always)]
+pub(crate) fn silu<S: Simd>(s: S, x: S::F) -> S::F {
+    let x = s.max(s.splat(-110.0), x);
+    weighted(s, x, scaled_exp(s, s.max(s.splat(-110.0), minus_abs(s, x)), None))
+}
+
+/// `x sigmoid(v)` where `down` is `exp(-|v|) *` [`SCALE`] and `v` has the sign of `x`, which is finite if negative.
+#[inline(always)]
+pub(super) fn weighted<S: Simd>(s: S, x: S::F, down: S::F) -> S::F {
+    let (one, small) = (s.splat(1.0), s.splat(1.0 / SCALE));
+    let e = s.mul(down, small);
+    let negative = s.less(x, s.splat(0.0));
+    let weight = s.select(negative, down, one);
+    let reciprocal = reciprocal(s, s.add(one, e), 1.0);
+    let quotient = s.mul(s.mul(x, weight), reciprocal);
+    // What is too much, by product and denominator before their rounding.
+    let excess = s.mul_add(quotient, e, s.neg_mul_add(x, weight, quotient));
+    let y = s.neg_mul_add(excess, reciprocal, quotient);
+    // Of infinity, the excess is NaN.
+    s.select(negative, s.mul(y, small), s.min(y, x))
+}
+
+/// `-|x|`
+#[inline(always)]
+fn minus_abs<S: Simd>(s: S, x: S::F) -> S::F {
+    s.from_bits(s.or(s.bits(x), s.splat_int(i32::MIN)))
+}
+
+/// `x - tanh(x)`.
+#[inline(always)]
+pub(crate) fn tanh_shrink<S: Simd>(s: S, x: S::F) -> S::F {
+    // (x - tanh(x)) / x³ by powers of x² up to 1.5, where the difference would cancel.
+    let square = s.mul(x, x);
+    let series = [
+        0.333_333_34,
+        -0.133_333_9,
+        0.053_973_95,
+        -0.021_890_81,
+        0.008_895_768,
+        -0.003_591_388_5,
+        0.001_377_051_5,
+        -0.000_454_493_42,
+        0.000_112_778_44,
+        -1.773_465e-5,
+        1.287_391_5e-6,
+    ];
+    let near = s.mul(s.mul(square, polynomial(s, square, series)), x);
+    s.select(s.less(abs(s, x), s.splat(1.5)), near, s.sub(x, tanh(s, x)))
+}
