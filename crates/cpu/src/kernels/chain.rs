@@ -13,6 +13,11 @@ pub(crate) enum Pointwise {
         scale: usize,
         shift: usize,
     },
+    /// Plus the element at the same place of an operand of the same shape; only while the results of a product are in
+    /// registers.
+    Add {
+        other: usize,
+    },
 }
 
 /// Functions of single elements, one after the other.
@@ -47,6 +52,7 @@ impl Chain {
                         affine_row(row, scale, shift);
                     }
                 }
+                Pointwise::Add { .. } => debug_assert!(false, "a sum of something that was stored"),
             }
         }
     }

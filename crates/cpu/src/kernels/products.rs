@@ -14,7 +14,7 @@ mod tile;
 mod winograd;
 
 pub(crate) use super::windows::Row;
-pub(crate) use finish::Finish;
+pub(crate) use finish::{Finish, MOST_LINKS};
 pub(crate) use layout::Layout;
 pub use terms::BLOCK;
 pub(crate) use terms::{RowRun, Rows, Terms};
@@ -138,7 +138,7 @@ impl Product<'_> {
 
     fn stored<W: Stored>(&self, packed: &[W::Element], share: Share<'_>, y: Target) {
         let layout = self.layout;
-        let epilogue = Epilogue::new(&self.finish, layout.groups * layout.columns);
+        let epilogue = Epilogue::new(&self.finish, layout.groups * layout.columns, y.len);
         let panel = |index: usize| {
             let panel = layout.panel(index);
             (panel, &packed[panel.start..][..panel.vectors * layout.lanes * layout.depth])
@@ -146,6 +146,7 @@ impl Product<'_> {
         let strip = |panel: &Panel| Strip {
             x: self.x.as_ptr(),
             y: y.start,
+            first: 0,
             x_step: share.rows.x_step,
             y_step: share.rows.y_step,
             tiles: 0,
@@ -220,8 +221,8 @@ unsafe fn strips<W: Stored>(isa: Isa, rows: RowRun, panel: Panel, weights: &[W::
             let at = rows.part(skip, 0);
             // SAFETY: the caller's.
             unsafe {
-                let (x, y) = (strip.x.wrapping_add(at.x), strip.y.add(at.y + panel.first));
-                let strip = Strip { x, y, tiles, ..strip };
+                let strip =
+                    Strip { x: strip.x.wrapping_add(at.x), first: at.y + panel.first, tiles, ..strip };
                 tile::run::<W>(isa, [rows_of_tile, panel.vectors], weights.as_ptr(), strip);
             }
         }

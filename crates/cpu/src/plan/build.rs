@@ -145,12 +145,19 @@ impl<'a> Builder<'a> {
     }
 
     /// What follows the node that starts a step; its constants join the operands.
-    fn chain(&self, operands: &mut Vec<Operand>, links: &[usize]) -> Chain {
+    fn chain(&self, operands: &mut Vec<Operand>, draft: &Draft) -> Chain {
         let mut chain = Chain::default();
-        for &link in links {
+        let mut before = draft.node;
+        for &link in &draft.links {
             let node = &self.graph.nodes()[link];
+            let value = Operand::Value(self.graph.nodes()[before].outputs[0]);
+            before = link;
             chain.links.push(match &node.op {
                 Op::Unary(op) => Pointwise::Function(Function::new(*op)),
+                Op::Binary(_) => {
+                    operands.extend(node.inputs.iter().filter(|operand| **operand != value));
+                    Pointwise::Add { other: operands.len() - 1 }
+                }
                 _ => {
                     operands.extend(&node.inputs[1..]);
                     Pointwise::Affine { scale: operands.len() - 2, shift: operands.len() - 1 }
@@ -215,7 +222,7 @@ impl<'a> Builder<'a> {
                 let weights = self.weights(&mut operands, node.inputs[1], layout)?;
                 operands.extend(&node.inputs[2..]);
                 let bias = (node.inputs.len() > 2).then(|| operands.len() - 1);
-                let chain = self.chain(&mut operands, &draft.links);
+                let chain = self.chain(&mut operands, draft);
                 match &node.op {
                     Op::Conv(op) => {
                         let winograd = self.winograd(op, node.inputs[1])?;
@@ -230,7 +237,7 @@ impl<'a> Builder<'a> {
             Op::MatMul(_) => {
                 self.floats(node)?;
                 operands.extend(&node.inputs);
-                Arc::new(MatMul { isa: self.isa, chain: self.chain(&mut operands, &draft.links) })
+                Arc::new(MatMul { isa: self.isa, chain: self.chain(&mut operands, draft) })
             }
             Op::Binary(op) if op.kind.is_logical() => Arc::new(Logical { both: op.kind == BinaryKind::And }),
             Op::Compare(op) if integers()? => Arc::new(Compare::<i64>::new(*op)),
@@ -312,7 +319,7 @@ impl<'a> Builder<'a> {
         operands: &mut Vec<Operand>,
     ) -> Arc<dyn AnyKernel> {
         operands.extend(elements_read(&self.graph.nodes()[draft.node]));
-        let chain = self.chain(operands, &draft.links);
+        let chain = self.chain(operands, draft);
         match chain.links.is_empty() {
             true => Arc::new(kernel),
             false => Arc::new(Then { kernel, chain }),

@@ -1,5 +1,7 @@
 //! Which operators become one step, and which need none.
 
+use crate::kernels::products::MOST_LINKS;
+use k2o_core::ops::{BinaryKind, Unary};
 use k2o_core::{DType, Graph, Node, Op, Operand, ValueId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,6 +47,8 @@ impl Drafts {
         let mut roots: Vec<Operand> = (0..values).map(|id| ValueId(id as u32).into()).collect();
         let mut drafts: Vec<Draft> = Vec::new();
         let mut computed_by: BTreeMap<ValueId, usize> = BTreeMap::new();
+        // The draft that computes each value, whether anything can join it or not.
+        let mut made_by: BTreeMap<ValueId, usize> = BTreeMap::new();
         for (at, node) in graph.nodes().iter().enumerate() {
             let outputs = node.outputs.iter().copied().filter(|id| needed[id.0 as usize]);
             let outputs: Vec<ValueId> = outputs.collect();
@@ -56,8 +60,20 @@ impl Drafts {
                 };
                 continue;
             }
-            let before = joinable(graph, node).filter(|input| uses[input.0 as usize] == 1);
-            match before.and_then(|input| computed_by.remove(&input)) {
+            let alone = |input: &ValueId| uses[input.0 as usize] == 1;
+            let before = joinable(graph, node).filter(alone);
+            let before = before.and_then(|input| computed_by.remove(&input)).or_else(|| {
+                let (input, draft) = sums(graph, node).into_iter().find_map(|(input, other)| {
+                    let draft = *computed_by.get(&input).filter(|_| alone(&input))?;
+                    let Operand::Value(root) = roots[other.0 as usize] else { return None };
+                    let is_there = made_by.get(&root).is_none_or(|&made| made < draft);
+                    (is_there && adds_in_registers(graph, &drafts[draft])).then_some((input, draft))
+                })?;
+                computed_by.remove(&input);
+                Some(draft)
+            });
+            made_by.extend(outputs.iter().map(|&id| (id, before.unwrap_or(drafts.len()))));
+            match before {
                 Some(draft) => {
                     drafts[draft].links.push(at);
                     drafts[draft].outputs = outputs;
@@ -117,10 +133,31 @@ fn joinable(graph: &Graph, node: &Node) -> Option<ValueId> {
     (joins && r#type.dtype == DType::F32).then_some(input)
 }
 
+/// If the node adds two values of the same shape: each of them, and the other.
+fn sums(graph: &Graph, node: &Node) -> Vec<(ValueId, ValueId)> {
+    match (&node.op, &node.inputs[..]) {
+        (Op::Binary(op), &[Operand::Value(a), Operand::Value(b)])
+            if op.kind == BinaryKind::Add && graph.value(a).r#type == graph.value(b).r#type && a != b =>
+        {
+            vec![(a, b), (b, a)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a step's results are still in registers when they are complete, so that another value can be added there.
+fn adds_in_registers(graph: &Graph, draft: &Draft) -> bool {
+    let op = |at: usize| &graph.nodes()[at].op;
+    let cheap = |&at: &usize| matches!(op(at), Op::Unary(Unary::Relu) | Op::Affine(_));
+    matches!(op(draft.node), Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_))
+        && draft.links.len() < MOST_LINKS
+        && draft.links.iter().all(cheap)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k2o_core::ops::{Binary, BinaryKind, Cast, Full, Lstm, Recurrence, Reshape, ReshapeDim, Unary};
+    use k2o_core::ops::{Binary, Cast, Dense, Full, Lstm, Recurrence, Reshape, ReshapeDim};
     use k2o_core::{Dim, GraphBuilder, Shape, TensorType};
 
     fn graph(build: impl FnOnce(&mut GraphBuilder, ValueId) -> Vec<ValueId>) -> Graph {
@@ -160,6 +197,43 @@ mod tests {
             vec![builder.add(Unary::Tanh, [c]).unwrap()]
         });
         check(&two_readers, &[], &[(0, &[]), (1, &[]), (2, &[3])]);
+    }
+
+    #[test]
+    fn a_sum_joins_the_product_that_is_computed_last() {
+        let product = |builder: &mut GraphBuilder, x: ValueId| {
+            let square = TensorType::new(Shape::new([6.into(), 6.into()]), DType::F32);
+            let kernel = builder.input("kernel", square).unwrap();
+            builder.add(Dense, [x, kernel]).unwrap()
+        };
+        let add = Binary { kind: BinaryKind::Add };
+        let residual = graph(|builder, x| {
+            let y = product(builder, x);
+            let y = builder.add(Unary::Relu, [y]).unwrap();
+            let y = builder.add(add, [x, y]).unwrap();
+            vec![builder.add(Unary::Relu, [y]).unwrap()]
+        });
+        check(&residual, &[], &[(0, &[1, 2, 3])]);
+
+        let two_products = graph(|builder, x| {
+            let (a, b) = (product(builder, x), product(builder, x));
+            vec![builder.add(add, [a, b]).unwrap()]
+        });
+        check(&two_products, &[], &[(0, &[]), (1, &[2])]);
+
+        // What is added comes of a later step, or the sum is of something that is no product.
+        let later = graph(|builder, x| {
+            let a = product(builder, x);
+            let b = builder.add(Unary::Exp, [x]).unwrap();
+            vec![builder.add(add, [a, b]).unwrap()]
+        });
+        check(&later, &[], &[(0, &[]), (1, &[]), (2, &[])]);
+        let exotic = graph(|builder, x| {
+            let y = product(builder, x);
+            let y = builder.add(Unary::Exp, [y]).unwrap();
+            vec![builder.add(add, [x, y]).unwrap()]
+        });
+        check(&exotic, &[], &[(0, &[1]), (2, &[])]);
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Product<'_> {
         y: &mut [f32],
     ) {
         let layout = self.layout;
-        let epilogue = Epilogue::new(&self.finish, layout.columns);
+        let epilogue = Epilogue::new(&self.finish, layout.columns, y.len());
         let all = Share { group: 0, terms, rows, panels: 0..layout.panels() };
         let target = Target { start: y.as_mut_ptr(), len: y.len() };
         for skip in (0..rows.count).step_by(super::CHUNK) {
@@ -48,7 +48,8 @@ impl Product<'_> {
                 let weights = &packed[panel.start..][..panel.vectors * layout.lanes * layout.depth];
                 self.isa.run(Panel::<W> {
                     x: self.x.as_ptr().wrapping_add(chunk.x),
-                    y: target.start.wrapping_add(chunk.y + panel.first),
+                    y: target.start,
+                    first: chunk.y + panel.first,
                     rows: chunk,
                     runs: terms.runs(),
                     weights: weights.as_ptr(),
@@ -69,6 +70,7 @@ impl Product<'_> {
 struct Panel<'a, W: Stored> {
     x: *const f32,
     y: *mut f32,
+    first: usize,
     rows: RowRun,
     runs: &'a [Run],
     weights: *const W::Element,
@@ -131,10 +133,13 @@ impl<W: Stored> Panel<'_, W> {
         sums = super::tile::merge(s, total, sums);
         // SAFETY: the caller's.
         unsafe {
-            self.epilogue.apply(s, &mut sums, first, columns);
+            let mut rows = [0; M];
             for m in 0..M {
-                let y = self.y.add((row + m) * self.rows.y_step + v * S::LANES);
-                store_columns(s, y, 0, columns, sums[m][0]);
+                rows[m] = self.first + (row + m) * self.rows.y_step + v * S::LANES;
+            }
+            self.epilogue.apply(s, &mut sums, [first, columns], &rows);
+            for m in 0..M {
+                store_columns(s, self.y.add(rows[m]), 0, columns, sums[m][0]);
             }
         }
         M

@@ -7,7 +7,7 @@ use crate::kernels::unary::Function;
 use crate::simd::Simd;
 
 /// The most links of a chain that are computed in registers.
-const MOST_LINKS: usize = 4;
+pub(crate) const MOST_LINKS: usize = 4;
 
 /// Bias and functions that follow a product.
 #[derive(Clone, Copy)]
@@ -23,6 +23,8 @@ enum Link<'a> {
     Relu,
     /// Times the channel's scale, plus its shift.
     Affine(&'a [f32], &'a [f32]),
+    /// Plus the element at the same place of an array as large as the results.
+    Add(&'a [f32]),
 }
 
 /// The part of a [`Finish`] that is computed while sums are in registers.
@@ -36,8 +38,8 @@ impl<'a> Epilogue<'a> {
     /// As many links as can be; the others come later, on the stored sums.
     ///
     /// # Panics
-    /// Where bias, scale or shift have fewer than `channels` elements.
-    pub fn new(finish: &Finish<'a>, channels: usize) -> Epilogue<'a> {
+    /// Where bias, scale or shift have fewer than `channels` elements, or what is added fewer than there are `results`.
+    pub fn new(finish: &Finish<'a>, channels: usize, results: usize) -> Epilogue<'a> {
         let vector = |operand: usize| &finish.operands.get::<f32>(operand)[..channels];
         let mut epilogue = Epilogue {
             bias: finish.bias.map(|bias| &bias[..channels]),
@@ -48,6 +50,7 @@ impl<'a> Epilogue<'a> {
             epilogue.links[epilogue.count] = match *link {
                 Pointwise::Function(Function::Relu) => Link::Relu,
                 Pointwise::Affine { scale, shift } => Link::Affine(vector(scale), vector(shift)),
+                Pointwise::Add { other } => Link::Add(&finish.operands.get::<f32>(other)[..results]),
                 Pointwise::Function(_) => break,
             };
             epilogue.count += 1;
@@ -60,17 +63,17 @@ impl<'a> Epilogue<'a> {
         self.count
     }
 
-    /// Replaces sums of `columns` channels, of which the first is `channel`.
+    /// Replaces sums of `columns` channels, of which the first is `channel`. Each row's go to `rows` among the results.
     ///
     /// # Safety
-    /// There must be as many channels as [`new`](Epilogue::new) was told.
+    /// There must be as many channels and results as [`new`](Epilogue::new) was told.
     #[inline(always)]
     pub unsafe fn apply<S: Simd, const M: usize, const V: usize>(
         &self,
         s: S,
         sums: &mut [[S::F; V]; M],
-        channel: usize,
-        columns: usize,
+        [channel, columns]: [usize; 2],
+        rows: &[usize; M],
     ) {
         if let Some(bias) = self.bias {
             for v in 0..V {
@@ -88,6 +91,15 @@ impl<'a> Epilogue<'a> {
                         for v in 0..V {
                             // The second where either is NaN.
                             sums[m][v] = s.max(s.splat(0.0), sums[m][v]);
+                        }
+                    }
+                }
+                Link::Add(other) => {
+                    for m in 0..M {
+                        for v in 0..V {
+                            // SAFETY: the caller's.
+                            let other = unsafe { load_columns(s, other.as_ptr().add(rows[m]), v, columns) };
+                            sums[m][v] = s.add(sums[m][v], other);
                         }
                     }
                 }

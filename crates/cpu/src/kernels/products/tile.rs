@@ -67,7 +67,9 @@ impl Stored for Bf16 {
 #[derive(Clone, Copy)]
 pub(super) struct Strip<'a> {
     pub x: *const f32,
+    /// Where all results go, and which of them those of the first row are.
     pub y: *mut f32,
+    pub first: usize,
     pub x_step: usize,
     pub y_step: usize,
     pub tiles: usize,
@@ -88,7 +90,7 @@ pub(super) struct Strip<'a> {
 ///
 /// # Safety
 /// For each of the tiles' rows, everything that `runs` reach must be readable from `x` on, and `columns` elements
-/// writable from `y` on; `weights` must have the rows that `runs` name, from `first_row` on.
+/// writable from `first` on; `weights` must have the rows that `runs` name, from `first_row` on.
 pub(super) unsafe fn run<W: Stored>(
     isa: Isa,
     shape: [usize; 2],
@@ -146,22 +148,25 @@ impl<W: Stored, const M: usize, const V: usize> Task for Tiles<'_, W, M, V> {
             // SAFETY: these rows are among those that the caller of `run` vouches for.
             unsafe {
                 let x = strip.x.wrapping_add(tile * M * strip.x_step);
-                let y = strip.y.add(tile * M * strip.y_step);
+                let mut rows = [0; M];
+                for m in 0..M {
+                    rows[m] = strip.first + (tile * M + m) * strip.y_step;
+                }
                 let mut sums = sums::<S, W, M, V>(simd, &strip, x, weights);
                 if strip.adds {
                     for m in 0..M {
                         for v in 0..V {
-                            let before = load_columns(simd, y.add(m * strip.y_step), v, strip.columns);
+                            let before = load_columns(simd, strip.y.add(rows[m]), v, strip.columns);
                             sums[m][v] = simd.add(before, sums[m][v]);
                         }
                     }
                 }
                 if let Some(epilogue) = strip.epilogue {
-                    epilogue.apply(simd, &mut sums, strip.channel, strip.columns);
+                    epilogue.apply(simd, &mut sums, [strip.channel, strip.columns], &rows);
                 }
                 for m in 0..M {
                     for v in 0..V {
-                        store_columns(simd, y.add(m * strip.y_step), v, strip.columns, sums[m][v]);
+                        store_columns(simd, strip.y.add(rows[m]), v, strip.columns, sums[m][v]);
                     }
                 }
             }

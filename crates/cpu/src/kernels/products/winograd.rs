@@ -2,8 +2,10 @@
 //!
 //! Two neighbouring outputs of a window `g` over the steps `d` are
 //!
-//!     y0 = m0 + m1 + m2        m0 = (d0 - d2) g0        m1 = (d1 + d2) (g0 + g1 + g2) / 2
-//!     y1 = m1 - m2 - m3        m3 = (d1 - d3) g2        m2 = (d2 - d1) (g0 - g1 + g2) / 2
+//! ```text
+//! y0 = m0 + m1 + m2        m0 = (d0 - d2) g0        m1 = (d1 + d2) (g0 + g1 + g2) / 2
+//! y1 = m1 - m2 - m3        m3 = (d1 - d3) g2        m2 = (d2 - d1) (g0 - g1 + g2) / 2
+//! ```
 //!
 //! where a product is one of matrices, over channels and filters. Its error is that of the direct method: sums are
 //! three times shorter, and what is added before and after has the magnitude of steps and outputs. Pairs start at even
@@ -14,9 +16,8 @@
 
 use super::finish::Epilogue;
 use super::layout::Panel;
-use super::terms::Run;
 use super::tile::{self, F32, Strip, load_columns, store_columns};
-use super::{Layout, Packed, Product, RowRun, Share, Target, Terms};
+use super::{Layout, Product, RowRun, Share, Target, Terms};
 use crate::arena::Buffer;
 use crate::simd::{Isa, Simd, Task};
 use crate::{Error, Result};
@@ -180,7 +181,7 @@ impl Product<'_> {
         let mut memory = Nearby([const { MaybeUninit::uninit() }; MOST]);
         let transformed = memory.0.as_mut_ptr().cast::<f32>();
         let (mut pairs, mut count) = ([Pair::default(); PAIRS], 0);
-        let mut flush = |pairs: &[Pair]| {
+        let flush = |pairs: &[Pair]| {
             let x = self.x;
             self.isa.run(Transform { steps, x, pairs, to: transformed });
             // SAFETY: as many were written.
@@ -210,7 +211,7 @@ impl Product<'_> {
         y: Target,
     ) {
         let layout = &winograd.layout;
-        let epilogue = Epilogue::new(&self.finish, layout.columns);
+        let epilogue = Epilogue::new(&self.finish, layout.columns, y.len);
         let mut bad = [[false; 2]; PAIRS];
         for index in 0..layout.panels() {
             let panel = layout.panel(index);
@@ -221,6 +222,7 @@ impl Product<'_> {
                 let strip = Strip {
                     x: transformed[first * steps.channels..].as_ptr(),
                     y: y.start,
+                    first: 0,
                     x_step: steps.channels,
                     y_step: 0,
                     tiles: 1,
@@ -247,24 +249,17 @@ impl Product<'_> {
                 first = end;
             }
         }
-        for (pair, bad) in pairs.iter().zip(bad) {
-            let row = |position: usize| RowRun {
-                x: 0,
-                y: (pair.sample * steps.output + position) * layout.columns,
-                count: 1,
-                x_step: 0,
-                y_step: layout.columns,
-            };
+        let all_in_registers = epilogue.links() == self.finish.chain.links.len();
+        for (pair, bad) in pairs.iter().zip(bad).filter(|(_, bad)| !all_in_registers || *bad != [false; 2]) {
             let positions = [pair.position, pair.position + steps.dilation];
             for (&position, bad) in positions[..1 + usize::from(pair.is_whole)].iter().zip(bad) {
-                match bad {
-                    true => self.convolve_directly(steps, pair.sample, position, row(position), y),
-                    false => {
-                        let terms = &steps.each;
-                        let share =
-                            Share { group: 0, terms, rows: row(position), panels: 0..layout.panels() };
-                        self.rest(&epilogue, &share, row(position), y);
-                    }
+                let y_at = (pair.sample * steps.output + position) * layout.columns;
+                let row = RowRun { x: 0, y: y_at, count: 1, x_step: 0, y_step: layout.columns };
+                if bad {
+                    self.convolve_directly(steps, pair.sample, position, row, y);
+                } else {
+                    let share = Share { group: 0, terms: &steps.each, rows: row, panels: 0..layout.panels() };
+                    self.rest(&epilogue, &share, row, y);
                 }
             }
         }
@@ -429,16 +424,20 @@ impl<const M: usize, const V: usize> PairTile<'_, M, V> {
         }
         // SAFETY: the caller's.
         unsafe {
+            let mut rows = [0; M];
+            for m in 0..M {
+                // A pair without a second output has the first one's place for it, which is read and not written.
+                let position =
+                    pairs[m].position + if pairs[m].is_whole { second * steps.dilation } else { 0 };
+                rows[m] = (pairs[m].sample * steps.output + position) * *filters + strip.channel;
+            }
             if let Some(epilogue) = strip.epilogue {
-                epilogue.apply(s, &mut sums, strip.channel, strip.columns);
+                epilogue.apply(s, &mut sums, [strip.channel, strip.columns], &rows);
             }
             for m in 0..M {
-                let pair = pairs[m];
-                if second == 0 || pair.is_whole {
-                    let position = pair.position + second * steps.dilation;
-                    let y = (pair.sample * steps.output + position) * *filters + strip.channel;
+                if second == 0 || pairs[m].is_whole {
                     for v in 0..V {
-                        store_columns(s, strip.y.add(y), v, strip.columns, sums[m][v]);
+                        store_columns(s, strip.y.add(rows[m]), v, strip.columns, sums[m][v]);
                     }
                 }
             }
