@@ -5,6 +5,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use k2o::cpu::Session;
+use k2o_benches::peak::clear_registers;
 use k2o_benches::{BATCHES, Contest, MODELS};
 
 fn predict(criterion: &mut Criterion) {
@@ -14,6 +15,8 @@ fn predict(criterion: &mut Criterion) {
             let contest = Contest::new(name, batch);
             group.throughput(Throughput::Elements(batch as u64));
             let mut session = Session::new(contest.model.plan().unwrap());
+            // tract has run before.
+            clear_registers();
             group.bench_function(BenchmarkId::new("k2o", batch), |bencher| {
                 bencher.iter(|| contest.model.run(&mut session, &contest.inputs).unwrap());
             });

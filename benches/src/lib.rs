@@ -1,17 +1,35 @@
-//! What the benches share: the models, and the check that everything timed computes the same.
+//! What the benches share: the models, the check that everything timed computes the same, and the contest with other
+//! runtimes.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot run must stop")]
 
+pub mod contest;
+pub mod machine;
+pub mod ours;
+pub mod peak;
+#[cfg(feature = "peers")]
+pub mod peers;
+pub mod plot;
+pub mod report;
+#[cfg(feature = "peers")]
+pub mod runtimes;
+pub mod selection;
+pub mod table;
+
+use k2o::onnx::Target;
 use k2o::{Array, ExportOptions, Model};
 use k2o_verify::{Difference, TractModel, random_inputs};
 use ndarray::ArrayD;
 
 /// The models that are timed, by the names of their fixtures.
-pub const MODELS: [&str; 8] = [
+pub const MODELS: [&str; 11] = [
     "conv_flatten_dense",
     "basic",
     "advanced",
+    "tcn",
+    "separable",
+    "convbilstm",
     "narrow_advanced",
     "dense_between_steps",
     "dense_between_flat",
@@ -32,6 +50,11 @@ pub struct Contest {
     pub tract: TractModel,
 }
 
+/// The folder of results, and of what `benches/setup` makes.
+pub fn folder() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target").join("bench")
+}
+
 /// The file of a fixture that holds the whole model.
 pub fn path(name: &str) -> std::path::PathBuf {
     k2o_fixtures::case(name).path("keras3.keras")
@@ -45,7 +68,8 @@ impl Contest {
     pub fn new(name: &str, batch: usize) -> Contest {
         let model = Model::open(path(name)).unwrap();
         let inputs = random_inputs(&model, batch, 7).unwrap();
-        let onnx = model.to_onnx(&ExportOptions::default()).unwrap().to_bytes().unwrap();
+        let options = ExportOptions::default().with_target(Target::Tract);
+        let onnx = model.to_onnx(&options).unwrap().to_bytes().unwrap();
         let tract = TractModel::load(&onnx, &inputs).unwrap();
         let contest = Contest { model, inputs, tract };
         assert_agree(
@@ -59,17 +83,33 @@ impl Contest {
 
 /// Stops the bench where two runtimes disagree.
 pub fn assert_agree(name: &str, ours: &[ArrayD<f32>], theirs: &[ArrayD<f32>]) {
-    assert_eq!(ours.len(), theirs.len(), "{name}: numbers of outputs");
+    agree(ours, theirs).unwrap_or_else(|error| panic!("{name}: {error}"));
+}
+
+/// Whether two runtimes computed the same: outputs of the same shapes, within the bound of [`Difference`].
+///
+/// # Errors
+/// Says how they differ.
+pub fn agree(ours: &[ArrayD<f32>], theirs: &[ArrayD<f32>]) -> Result<(), String> {
+    if ours.len() != theirs.len() {
+        return Err(format!("the numbers of outputs differ: {} and {}", ours.len(), theirs.len()));
+    }
     for (ours, theirs) in ours.iter().zip(theirs) {
+        if ours.shape() != theirs.shape() {
+            return Err(format!(
+                "the shapes of an output differ: {:?} and {:?}",
+                ours.shape(),
+                theirs.shape()
+            ));
+        }
         let expected: Vec<f64> = theirs.iter().map(|&x| f64::from(x)).collect();
         let difference = Difference::between(ours.iter().map(|&x| f64::from(x)), &expected);
-        assert!(
-            ours.shape() == theirs.shape() && difference.is_within(),
-            "{name}: the outputs differ by {:e}, more than {:e}",
-            difference.worst,
-            difference.allowed
-        );
+        if !difference.is_within() {
+            let Difference { worst, allowed } = difference;
+            return Err(format!("the outputs differ by {worst:e}, more than {allowed:e}"));
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
