@@ -3,6 +3,7 @@
 mod elements;
 mod order;
 mod pieces;
+mod rows;
 
 pub use pieces::Ranges;
 

@@ -13,7 +13,7 @@ use build::Packed;
 use draft::Drafts;
 pub(crate) use groups::Group;
 use groups::Samples;
-use k2o_core::{CallId, Graph, GraphBuilder, Operand, TensorType, ValueId};
+use k2o_core::{CallId, DType, Graph, GraphBuilder, Operand, TensorType, ValueId, round_weights};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +32,9 @@ pub struct PlanOptions {
     /// Whether convolutions may compute two positions at once with fewer multiplications, which takes memory for weights
     /// of their own. Without, results have the bits of a [stream](crate::StreamPlan)'s.
     pub minimal_multiplications: bool,
+    /// The type that weights of two and more axes are [rounded](k2o_core::round_weights) to, `F16` or `BF16`, if any. Those
+    /// of products are kept in this type, in half the memory. All is computed in single precision.
+    pub narrow_weights: Option<DType>,
 }
 
 impl Default for PlanOptions {
@@ -41,6 +44,7 @@ impl Default for PlanOptions {
             memory_limit: isize::MAX as usize,
             instruction_set: None,
             minimal_multiplications: true,
+            narrow_weights: None,
         }
     }
 }
@@ -140,11 +144,15 @@ impl Plan {
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for values that are neither `float32` nor integers nor `bool`; what the
     /// storage of a constant says where it cannot be read; an instruction set that the processor lacks.
+    /// [`Limit`](crate::ErrorKind::Limit) where a weight is past the narrow type.
     pub fn new(graph: &Graph, options: &PlanOptions) -> Result<Plan> {
-        Plan::with_packed(graph, options, &mut Packed::new())
+        match options.narrow_weights {
+            Some(narrow) => Plan::with_packed(&round_weights(graph, narrow)?, options, &mut Packed::new()),
+            None => Plan::with_packed(graph, options, &mut Packed::new()),
+        }
     }
 
-    /// The plan of a graph some of whose constants may be packed already.
+    /// The plan of a graph whose weights are rounded as the options say, and some of them packed already.
     fn with_packed(graph: &Graph, options: &PlanOptions, packed: &mut Packed) -> Result<Plan> {
         let isa = isa(options)?;
         let tapped = graph.taps().iter().filter_map(|tap| tap.value).filter(|_| options.keep_taps);

@@ -21,7 +21,7 @@ use std::sync::Arc;
 ///
 /// ```
 /// # use k2o_core::{DType, Dim, GraphBuilder, Padding, Shape, TensorType, Window, ops};
-/// # use k2o_cpu::{StreamPlan, TensorView};
+/// # use k2o_cpu::{PlanOptions, StreamPlan, TensorView};
 /// # let mut builder = GraphBuilder::new();
 /// # let shape = Shape::new([Dim::symbol("batch"), Dim::symbol("steps"), 1.into()]);
 /// # let x = builder.input("x", TensorType::new(shape, DType::F32))?;
@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// # let y = builder.add(ops::Pool { kind: ops::PoolKind::Max, windows: vec![window] }, [x])?;
 /// # builder.output("y", y);
 /// # let graph = builder.finish();
-/// let plan = StreamPlan::new(&graph)?;
+/// let plan = StreamPlan::new(&graph, &PlanOptions::default())?;
 /// assert_eq!(plan.latency(), 0);
 /// let mut session = plan.session();
 /// let outputs = session.push(&[TensorView::f32(&[1, 2, 1], &[5.0, 1.0])?])?;
@@ -45,6 +45,7 @@ pub struct StreamPlan {
 
 pub(crate) struct Inner {
     pub stages: Stages,
+    pub options: PlanOptions,
     /// One for each stage.
     pub plans: Vec<Plan>,
     /// Computes what does not depend on the steps; none where there is nothing of it.
@@ -57,20 +58,20 @@ impl StreamPlan {
     /// The plan of a graph, which should have been [rewritten](k2o_core::rewrite).
     ///
     /// The sequences are the inputs of which axis 1 is a symbol, or, if there are none, all of rank 3 and more; the others
-    /// are given once.
+    /// are given once. Taps are not kept, and the limit of memory is that of each stage.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) with the [origin](Error::origin) of the first operator that needs all
     /// steps of a sequence, and why; otherwise as [`Plan::new`].
-    pub fn new(graph: &Graph) -> Result<StreamPlan> {
+    pub fn new(graph: &Graph, options: &PlanOptions) -> Result<StreamPlan> {
         let stages = Stages::new(graph)?;
         // Pairs of positions would start elsewhere in each chunk.
-        let options = PlanOptions { minimal_multiplications: false, ..PlanOptions::default() };
+        let options = PlanOptions { keep_taps: false, minimal_multiplications: false, ..options.clone() };
         let plan = |graph: &Graph| Plan::new(graph, &options);
         let plans = stages.graphs().map(|stage| plan(&stage?)).collect::<Result<Vec<Plan>>>()?;
         let fixed = stages.fixed_graph()?.map(|graph| plan(&graph)).transpose()?;
         let latest = stages.latest_graph()?.map(|graph| plan(&graph)).transpose()?;
-        Ok(StreamPlan { inner: Arc::new(Inner { stages, plans, fixed, latest }) })
+        Ok(StreamPlan { inner: Arc::new(Inner { stages, options, plans, fixed, latest }) })
     }
 
     /// A session that runs this plan, at the start of a sequence.

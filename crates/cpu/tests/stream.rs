@@ -10,7 +10,7 @@ use k2o_core::{
     Constant, ConstantExpr, DType, Dim, Graph, GraphBuilder, Op, Operand, Padding, Shape, Tensor, TensorType,
     ValueId, Window, to_scans,
 };
-use k2o_cpu::{ErrorKind, Plan, PlanOptions, StreamPlan, TensorView};
+use k2o_cpu::{ErrorKind, InstructionSet, Plan, PlanOptions, StreamPlan, TensorView};
 use proptest::prelude::*;
 
 /// Numbers between -1 and 1 that depend on `seed` only.
@@ -132,17 +132,27 @@ fn collect(rows: &mut [Vec<u32>], view: &TensorView<'_>) {
     }
 }
 
+/// One of the ways to make a plan.
+fn options(number: usize) -> PlanOptions {
+    let sets: Vec<_> = InstructionSet::ALL.into_iter().filter(|set| set.is_available()).collect();
+    let narrow = [None, Some(DType::F16), Some(DType::BF16)];
+    let (instruction_set, narrow_weights) =
+        (Some(sets[number % sets.len()]), narrow[number / sets.len() % 3]);
+    PlanOptions { instruction_set, narrow_weights, ..PlanOptions::default() }
+}
+
 /// Runs `graph` on `steps` steps whole and in chunks and compares.
 #[track_caller]
 fn check(graph: &Graph, (batch, total): (usize, usize), chunks: &[usize]) {
     let channels = graph.value(graph.inputs()[0].value).r#type.shape.last().unwrap().as_usize().unwrap();
     let x = numbers(batch * total * channels, 99);
-    let plan = Plan::new(graph, &PlanOptions::default()).unwrap();
+    let options = options(batch + total);
+    let plan = Plan::new(graph, &options).unwrap();
     let mut whole = plan.session();
     let shape = [batch, total, channels];
     let run = whole.run(&[TensorView::f32(&shape, &x).unwrap()]);
 
-    let stream = StreamPlan::new(graph).unwrap();
+    let stream = StreamPlan::new(graph, &options).unwrap();
     let mut session = stream.session();
     // A second sequence after the first finds nothing of it.
     for _ in 0..2 {
@@ -335,7 +345,7 @@ fn stack(layers: &[Layer]) -> Option<Graph> {
         }
     }
     let graph = net.finish(&[x]);
-    match StreamPlan::new(&graph) {
+    match StreamPlan::new(&graph, &PlanOptions::default()) {
         Ok(_) => Some(graph),
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
@@ -356,7 +366,7 @@ fn check_refused(expected: &str, build: impl FnOnce(&mut Net, ValueId) -> ValueI
     let x = net.input(4);
     net.builder.within(Some(k2o_core::CallId(7)));
     let y = build(&mut net, x);
-    let error = StreamPlan::new(&net.finish(&[y])).unwrap_err();
+    let error = StreamPlan::new(&net.finish(&[y]), &PlanOptions::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert_eq!(error.message(), format!("it cannot be streamed: {expected}"));
     assert_eq!(error.origin(), Some(k2o_core::CallId(7)));
@@ -404,7 +414,7 @@ fn the_latency_is_how_many_steps_come_before_the_first_answer() {
         let mut net = Net::new();
         let x = net.input(2);
         let y = build(&mut net, x);
-        StreamPlan::new(&net.finish(&[y])).unwrap().latency()
+        StreamPlan::new(&net.finish(&[y]), &PlanOptions::default()).unwrap().latency()
     };
     assert_eq!(latency(&|net, x| net.conv(x, 3, causal(5, 2))), 0);
     assert_eq!(latency(&|net, x| net.conv(x, 3, window(5, 1, 2, VALID))), 8);
@@ -422,7 +432,7 @@ fn the_latency_is_how_many_steps_come_before_the_first_answer() {
 
 #[test]
 fn chunks_that_do_not_fit_are_refused() {
-    let mut session = StreamPlan::new(&tcn()).unwrap().session();
+    let mut session = StreamPlan::new(&tcn(), &PlanOptions::default()).unwrap().session();
     let misfit = |shape: &[usize]| {
         let data = vec![0.0; shape.iter().product()];
         session.push(&[TensorView::f32(shape, &data).unwrap()]).map(|_| ()).map_err(|error| error.kind())

@@ -285,7 +285,7 @@ impl Model {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn stream_plan(&self) -> Result<StreamPlan> {
-        StreamPlan::new(&self.0.rewritten).map_err(|error| self.cpu_error(&error))
+        StreamPlan::new(&self.0.rewritten, &PlanOptions::default()).map_err(|error| self.cpu_error(&error))
     }
 
     /// The model as ONNX, with where it came from among its metadata, unless `options` have these keys: `keras_version`,

@@ -3,7 +3,9 @@
 use super::Operands;
 use super::products::{Layout, Packed};
 use crate::Result;
-use crate::arena::Buffer;
+use crate::arena::{Buffer, Zeroable};
+use half::{bf16, f16};
+use k2o_core::{Constant, DType};
 use std::sync::Arc;
 
 /// Where the right side of a product comes from.
@@ -23,6 +25,33 @@ pub(crate) enum PackedBuffer {
     F16(Buffer<u16>),
     /// The bits of `bfloat16`.
     Bf16(Buffer<u16>),
+}
+
+impl PackedBuffer {
+    /// A constant's elements, kept in `dtype`, which is `F32`, or `F16` or `BF16` if these lose nothing of them.
+    pub fn new(constant: &Constant, layout: &Layout, dtype: DType) -> Result<PackedBuffer> {
+        Ok(match dtype {
+            DType::F16 => PackedBuffer::F16(packed(constant, layout, |x| f16::from_f32(x).to_bits())?),
+            DType::BF16 => PackedBuffer::Bf16(packed(constant, layout, |x| bf16::from_f32(x).to_bits())?),
+            _ => PackedBuffer::F32(packed(constant, layout, |x| x)?),
+        })
+    }
+}
+
+/// A constant's elements, some thousands of which are in memory beside the packed ones.
+fn packed<T: Zeroable>(
+    constant: &Constant,
+    layout: &Layout,
+    convert: impl Fn(f32) -> T,
+) -> Result<Buffer<T>> {
+    let mut packed = Buffer::zeros(layout.packed_len()?)?;
+    let filters = constant.shape().last().copied().unwrap_or(1);
+    let mut first = 0;
+    constant.visit_rows(filters, |rows| {
+        layout.pack_rows(first, rows, &mut packed, &convert);
+        first += rows.len() / filters;
+    })?;
+    Ok(packed)
 }
 
 impl Weights {

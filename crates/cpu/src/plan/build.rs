@@ -14,6 +14,7 @@ use crate::kernels::conv_transpose::ConvTranspose;
 use crate::kernels::dense::Dense;
 use crate::kernels::full::Full;
 use crate::kernels::gather::Gather;
+use crate::kernels::grid::elements;
 use crate::kernels::mat_mul::MatMul;
 use crate::kernels::normalize::Normalize;
 use crate::kernels::pad::Pad;
@@ -33,12 +34,12 @@ use crate::kernels::{AnyKernel, Kernel};
 use crate::simd::Isa;
 use crate::{Error, Result};
 use k2o_core::ops::{self, BinaryKind, Operator};
-use k2o_core::{CallId, ConstantId, DType, Data, Graph, Node, Op, Operand, ValueId};
+use k2o_core::{CallId, Constant, ConstantId, DType, Data, ExprKind, Graph, Node, Op, Operand, ValueId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Right sides of products by constant and layout.
-pub(super) type Packed = BTreeMap<(ConstantId, Layout), Weights>;
+/// Right sides of products by constant, layout, and the type that they are kept in.
+pub(super) type Packed = BTreeMap<(ConstantId, Layout, DType), Weights>;
 
 /// Makes kernels and evaluates each constant that they need once.
 pub(super) struct Builder<'a> {
@@ -94,7 +95,15 @@ impl<'a> Builder<'a> {
         }
         let constant = self.graph.constant(id);
         let slot = match constant.dtype.is_float() {
-            true => self.constants.push(Buffer::from_slice(&constant.to_f32()?)?),
+            true => {
+                let mut buffer = Buffer::zeros(elements(constant.shape())?)?;
+                let mut at = 0;
+                constant.visit_rows(1, |some| {
+                    buffer[at..][..some.len()].copy_from_slice(some);
+                    at += some.len();
+                })?;
+                self.constants.push::<f32>(buffer)
+            }
             false => {
                 Kind::of(constant.dtype)?;
                 let tensor = constant.evaluate()?;
@@ -118,18 +127,28 @@ impl<'a> Builder<'a> {
         kernel: Operand,
         layout: impl Fn(&[usize]) -> Result<Layout>,
     ) -> Result<Weights> {
+        self.weights_in(DType::F32, operands, kernel, layout)
+    }
+
+    /// As [`weights`](Self::weights), packed in a type that loses nothing of them.
+    fn weights_in(
+        &mut self,
+        dtype: DType,
+        operands: &mut Vec<Operand>,
+        kernel: Operand,
+        layout: impl Fn(&[usize]) -> Result<Layout>,
+    ) -> Result<Weights> {
         let Operand::Constant(id) = kernel else {
             operands.push(kernel);
             return Ok(Weights::Computed(operands.len() - 1));
         };
         let constant = self.graph.constant(id);
         let layout = layout(constant.shape())?;
-        if let Some(weights) = self.packed.get(&(id, layout)) {
+        if let Some(weights) = self.packed.get(&(id, layout, dtype)) {
             return Ok(weights.clone());
         }
-        let weights =
-            Weights::Packed(layout, Arc::new(PackedBuffer::F32(layout.packed(&constant.to_f32()?)?)));
-        self.packed.insert((id, layout), weights.clone());
+        let weights = Weights::Packed(layout, Arc::new(PackedBuffer::new(constant, &layout, dtype)?));
+        self.packed.insert((id, layout, dtype), weights.clone());
         Ok(weights)
     }
 
@@ -141,6 +160,16 @@ impl<'a> Builder<'a> {
                 Winograd::new(self.isa, kernel.shape(), &kernel.to_f32()?)
             }
             _ => Ok(None),
+        }
+    }
+
+    /// The type that a constant is kept in as a node's operand.
+    fn kept_in(&self, node: &Node, constant: &Constant) -> DType {
+        match (&node.op, constant.expr.kind()) {
+            (Op::Dense(_), ExprKind::Rounded(_, dtype)) if self.options.narrow_weights == Some(*dtype) => {
+                *dtype
+            }
+            _ => DType::F32,
         }
     }
 
@@ -219,7 +248,10 @@ impl<'a> Builder<'a> {
                     Op::ConvTranspose(_) => Layout::with_taps_reversed(isa, kernel),
                     _ => Layout::new(isa, kernel, 1),
                 };
-                let weights = self.weights(&mut operands, node.inputs[1], layout)?;
+                let kernel = node.inputs[1];
+                let constant = kernel.constant().map(|id| self.graph.constant(id));
+                let dtype = constant.map_or(DType::F32, |constant| self.kept_in(node, constant));
+                let weights = self.weights_in(dtype, &mut operands, kernel, layout)?;
                 operands.extend(&node.inputs[2..]);
                 let bias = (node.inputs.len() > 2).then(|| operands.len() - 1);
                 let chain = self.chain(&mut operands, draft);
@@ -294,9 +326,13 @@ impl<'a> Builder<'a> {
         }
         let parts = std::iter::once(draft.node).chain(draft.links.iter().copied());
         let names: Vec<&str> = parts.map(|at| self.graph.nodes()[at].op.name()).collect();
-        let weights = node.inputs.iter().filter_map(|operand| operand.constant());
-        let weights = weights.map(|id| self.graph.constant(id).shape()).filter(|shape| shape.len() > 1);
-        let weight_bytes = weights.map(|shape| shape.iter().product::<usize>().saturating_mul(4)).sum();
+        let constants = node.inputs.iter().filter_map(|operand| operand.constant());
+        let weights = constants.map(|id| self.graph.constant(id)).filter(|weight| weight.shape().len() > 1);
+        let bytes = |weight: &Constant| {
+            let len = weight.shape().iter().product::<usize>();
+            len.saturating_mul(self.kept_in(node, weight).size())
+        };
+        let weight_bytes = weights.map(bytes).fold(0, usize::saturating_add);
         Ok(Built { name: names.join("+"), kernel, operands, weight_bytes, origin: node.origin })
     }
 

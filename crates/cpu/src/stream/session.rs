@@ -4,7 +4,7 @@ use super::queue::{Elements, Queue};
 use super::stages::{Head, Stage, sizes};
 use super::{StreamOutputs, StreamPlan};
 use crate::arena::Kind;
-use crate::{DataView, Error, ErrorKind, Plan, PlanOptions, Result, Session, TensorView};
+use crate::{DataView, Error, ErrorKind, Plan, Result, Session, TensorView};
 use k2o_core::{Fill, ValueId};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -228,7 +228,7 @@ impl StreamSession {
         if due.after > 0 {
             let after = i64::try_from(due.after).map_err(|_| Error::limit("padding does not fit memory"))?;
             let graph = plan.inner.stages.graph_of(at, after)?;
-            padded = Some(Plan::new(&graph, &PlanOptions::default())?.session());
+            padded = Some(Plan::new(&graph, &plan.inner.options)?.session());
         }
         let Running { session, queues, rows, .. } = running;
         let shapes: Vec<Vec<usize>> = rows.iter().map(|row| sizes(batch, Some(due.rows), row)).collect();

@@ -1,6 +1,6 @@
 //! How the right side of a product is packed: into panels of a few vectors of columns, row by row.
 
-use crate::arena::{Buffer, Zeroable};
+use crate::arena::Zeroable;
 use crate::kernels::grid::elements;
 use crate::simd::Isa;
 use crate::{Error, Result};
@@ -83,33 +83,38 @@ impl Layout {
         group * len..(group + 1) * len
     }
 
-    /// Packs the matrices, whose columns stand beside each other in `kernel`, into `packed`:
+    /// Packs the matrices, whose columns stand beside each other at the start of `kernel`, into `packed`:
     /// `[group][panel][row][lane]`, with zeros where the last panel has no column.
     pub fn pack<T: Zeroable>(&self, kernel: &[T], packed: &mut [T]) {
-        let filters = self.groups * self.columns;
+        let kernel = &kernel[..self.depth * self.groups * self.columns];
+        self.pack_rows(0, kernel, packed, &|x| x);
+    }
+
+    /// As [`pack`](Self::pack) for some rows of `kernel`, of which the first is its row `skip`, and for what `convert` makes
+    /// of each element.
+    pub fn pack_rows<T: Copy, U: Zeroable>(
+        &self,
+        skip: usize,
+        rows: &[T],
+        packed: &mut [U],
+        convert: &impl Fn(T) -> U,
+    ) {
+        let filters = (self.groups * self.columns).max(1);
         for group in 0..self.groups {
             for index in 0..self.panels() {
                 let Panel { vectors, start, first, columns } = self.panel(index);
                 let width = vectors * self.lanes;
                 let panel = &mut packed[self.group(group)][start..][..width * self.depth];
-                let mut block_row = self.depth;
-                for block in panel.chunks_exact_mut((self.block * width).max(1)) {
-                    block_row -= self.block;
-                    for (row, target) in block.chunks_exact_mut(width).enumerate() {
-                        let start = (block_row + row) * filters + group * self.columns + first;
-                        target[..columns].copy_from_slice(&kernel[start..start + columns]);
-                        target[columns..].fill(T::default());
-                    }
+                for (row, from) in (skip..).zip(rows.chunks_exact(filters)) {
+                    let blocks_after = (self.depth - 1 - row) / self.block;
+                    let target =
+                        &mut panel[(blocks_after * self.block + row % self.block) * width..][..width];
+                    let from = &from[group * self.columns + first..][..columns];
+                    target.iter_mut().zip(from).for_each(|(target, &x)| *target = convert(x));
+                    target[columns..].fill(U::default());
                 }
             }
         }
-    }
-
-    /// The packed matrices in a buffer of their own.
-    pub fn packed<T: Zeroable>(&self, kernel: &[T]) -> Result<Buffer<T>> {
-        let mut packed = Buffer::zeros(self.packed_len()?)?;
-        self.pack(kernel, &mut packed);
-        Ok(packed)
     }
 }
 
@@ -128,7 +133,10 @@ mod tests {
             for isa in sets() {
                 let layout = Layout::new(isa, &[depth * block, groups * columns], groups).unwrap();
                 let layout = Layout { block, ..layout };
-                let packed = layout.packed(&kernel).unwrap();
+                let mut packed = vec![-1.0; layout.packed_len().unwrap()];
+                let (some, others) = kernel.split_at(groups * columns * (depth * block / 2));
+                layout.pack_rows(0, some, &mut packed, &|x| x);
+                layout.pack_rows(depth * block / 2, others, &mut packed, &|x| x);
                 let mut next = 0;
                 for index in 0..layout.panels() {
                     let panel = layout.panel(index);

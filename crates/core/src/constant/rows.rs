@@ -1,0 +1,168 @@
+//! A weight's elements in single precision, some rows at a time.
+
+use super::{Constant, ExprKind, Ranges, StoredTensor, read_checked};
+use crate::tensor::element_count;
+use crate::{DType, Error, Result};
+
+/// How many elements there are at a time, unless a row has more.
+const BLOCK: usize = 1 << 14;
+
+impl Constant {
+    /// Calls `visit` with the elements that [`to_f32`](Self::to_f32) gives, one range after the other: some thousands of
+    /// elements or one row of `row` elements, whichever is more, and always whole rows if there are any.
+    ///
+    /// What storage can give in ranges is never in memory as a whole.
+    ///
+    /// # Errors
+    /// As [`to_f32`](Self::to_f32), perhaps after some of the elements.
+    pub fn visit_rows(&self, row: usize, mut visit: impl FnMut(&[f32])) -> Result<()> {
+        let count = element_count(self.shape())?;
+        let row = row.clamp(1, count.max(1));
+        let block = (row * (BLOCK / row).max(1)).min(count);
+        if let ExprKind::Stored(stored) = self.expr.kind()
+            && stored.dtype() == DType::F32
+        {
+            return visit_stored(stored.as_ref(), (count, block), visit);
+        }
+        if !self.expr.is_float() {
+            self.to_f32()?.chunks(block.max(1)).for_each(visit);
+            return Ok(());
+        }
+        let mut ranges = Ranges::new(&self.expr)?;
+        let mut numbers = vec![0.0; block];
+        for start in (0..count).step_by(block.max(1)) {
+            let numbers = &mut numbers[..block.min(count - start)];
+            ranges.read(start, numbers)?;
+            visit(numbers);
+        }
+        Ok(())
+    }
+}
+
+/// Calls `visit` with all `count` elements, a block at a time.
+fn visit_stored(
+    stored: &dyn StoredTensor,
+    (count, block): (usize, usize),
+    mut visit: impl FnMut(&[f32]),
+) -> Result<()> {
+    let has_ranges = stored.read_range(0, &mut [])?;
+    let mut bytes = if has_ranges { vec![0; block * 4] } else { read_checked(stored)? };
+    let mut numbers = vec![0.0; block];
+    for start in (0..count).step_by(block.max(1)) {
+        let len = block.min(count - start);
+        let bytes = match has_ranges {
+            true => {
+                let bytes = &mut bytes[..len * 4];
+                if !stored.read_range(start * 4, bytes)? {
+                    return Err(Error::shape("a stored tensor that has ranges, and has not"));
+                }
+                &*bytes
+            }
+            false => &bytes[start * 4..][..len * 4],
+        };
+        let numbers = &mut numbers[..len];
+        numbers.iter_mut().zip(bytes.as_chunks().0).for_each(|(x, bytes)| *x = f32::from_le_bytes(*bytes));
+        visit(numbers);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ConstantExpr, Data, Tensor};
+    use std::sync::Arc;
+
+    /// Bytes that can be read in ranges, or not.
+    #[derive(Debug)]
+    struct File {
+        shape: Vec<usize>,
+        dtype: DType,
+        bytes: Vec<u8>,
+        has_ranges: bool,
+    }
+
+    impl StoredTensor for File {
+        fn shape(&self) -> &[usize] {
+            &self.shape
+        }
+        fn dtype(&self) -> DType {
+            self.dtype
+        }
+        fn read(&self) -> Result<Vec<u8>> {
+            assert!(!self.has_ranges, "read as a whole");
+            Ok(self.bytes.clone())
+        }
+        fn read_range(&self, start: usize, out: &mut [u8]) -> Result<bool> {
+            if self.has_ranges {
+                out.copy_from_slice(&self.bytes[start..start + out.len()]);
+            }
+            Ok(self.has_ranges)
+        }
+    }
+
+    fn file(shape: &[usize], dtype: DType, has_ranges: bool) -> ConstantExpr {
+        let count: usize = shape.iter().product();
+        let number = |i: usize| i as f32 / 64.0 - 3.0;
+        let bytes = (0..count).flat_map(|i| match dtype {
+            DType::F16 => half::f16::from_f32(number(i)).to_le_bytes().to_vec(),
+            DType::F32 => number(i).to_le_bytes().to_vec(),
+            _ => vec![i as u8],
+        });
+        let bytes = bytes.collect();
+        ConstantExpr::stored(Arc::new(File { shape: shape.to_vec(), dtype, bytes, has_ranges }))
+    }
+
+    #[test]
+    fn rows_are_whole_and_together_what_the_weight_is() {
+        let shapes: [&[usize]; 6] = [&[], &[0, 7], &[3, BLOCK + 1], &[BLOCK, 3], &[2, 9, 1000], &[2 * BLOCK]];
+        for shape in shapes {
+            let literal = |i: usize| i as f64 / 7.0;
+            let count = shape.iter().product();
+            let floats = Tensor::f64(shape, (0..count).map(literal).collect()).unwrap();
+            let integers = Tensor::new(shape, Data::I64((0..count as i64).collect())).unwrap();
+            let (floats, integers) = (ConstantExpr::literal(floats), ConstantExpr::literal(integers));
+            let stored = file(shape, DType::F32, false);
+            let all = [
+                file(shape, DType::F32, true),
+                file(shape, DType::F16, true),
+                file(shape, DType::F16, false),
+                file(shape, DType::I8, false),
+                floats.mul(&stored).unwrap(),
+                floats.rounded(DType::BF16).unwrap(),
+                stored,
+                floats,
+                integers,
+            ];
+            for (at, expr) in all.into_iter().enumerate() {
+                let constant = Constant { name: "w".into(), dtype: DType::F32, expr };
+                let row = shape.last().copied().unwrap_or(1);
+                let mut rows: Vec<f32> = Vec::new();
+                let visit = |some: &[f32]| {
+                    assert!(!some.is_empty() && some.len().is_multiple_of(row), "{} of {row}", some.len());
+                    assert!(some.len() <= row.max(BLOCK));
+                    rows.extend(some);
+                };
+                constant.visit_rows(row, visit).unwrap();
+                // Read as a whole, which the file with ranges refuses.
+                let whole = match at {
+                    0 => (0..count).map(|i| i as f32 / 64.0 - 3.0).collect(),
+                    _ => constant.to_f32().unwrap(),
+                };
+                assert!(
+                    rows.iter().map(|x| x.to_bits()).eq(whole.iter().map(|x| x.to_bits())),
+                    "{shape:?} {at}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn storage_of_another_size_is_malformed() {
+        let short = File { shape: vec![3], dtype: DType::F32, bytes: vec![0; 8], has_ranges: false };
+        let expr = ConstantExpr::stored(Arc::new(short));
+        let constant = Constant { name: "w".into(), dtype: DType::F32, expr };
+        let error = constant.visit_rows(1, |_| panic!("elements")).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Malformed);
+    }
+}
