@@ -163,10 +163,10 @@ impl Product<'_> {
         let chunk = if by_blocks { LARGE_ROWS } else { CHUNK };
         for skip in (0..share.rows.count).step_by(chunk) {
             let rows = share.rows.part(skip, chunk.min(share.rows.count - skip));
-            // SAFETY, for both: the last row, and so each, has its terms in `x` and its columns in `y`, as `multiply` has
-            // made sure of; the panel has all rows.
             if !by_blocks {
                 for (panel, weights) in share.panels.clone().map(panel) {
+                    // SAFETY: the last row, and so each, has its terms in `x` and its columns in `y`, as `multiply` has made
+                    // sure of; the panel has all rows.
                     unsafe { strips::<W>(self.isa, rows, panel, weights, strip(&panel)) };
                 }
             } else {
@@ -177,6 +177,7 @@ impl Product<'_> {
                             let epilogue = (at + 1 == count).then_some(&epilogue);
                             let runs = share.terms.block(at);
                             let part = Strip { runs, adds: at > 0, epilogue, ..strip(&panel) };
+                            // SAFETY: as above.
                             unsafe { block::<W>(self.isa, rows, panel, weights, part) };
                         }
                     }

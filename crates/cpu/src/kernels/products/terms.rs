@@ -43,7 +43,7 @@ impl Terms {
             let run = len.min(BLOCK - row % BLOCK);
             if let Some(last) = self.runs.last_mut() {
                 let (end, left) = (last.row + last.len, last.offset + last.len);
-                if end == row && left == offset && row % BLOCK != 0 {
+                if end == row && left == offset && !row.is_multiple_of(BLOCK) {
                     last.len += run;
                     (offset, row, len) = (offset + run, row + run, len - run);
                     continue;

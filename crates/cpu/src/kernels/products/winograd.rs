@@ -68,7 +68,9 @@ impl Winograd {
         if wide.iter().any(|weight| !weight.is_finite()) {
             return Ok(None);
         }
-        Ok(Some(Winograd { packed: layout.packed(&wide)?, layout }))
+        let mut packed = Buffer::zeros(layout.packed_len()?)?;
+        layout.pack(&wide, &mut packed);
+        Ok(Some(Winograd { layout, packed }))
     }
 }
 
