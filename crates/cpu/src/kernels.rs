@@ -114,6 +114,8 @@ pub(crate) struct Memory<'a> {
     pub shared: &'a Arena,
     pub local: &'a Arena,
     pub chunk: usize,
+    /// Steps of the sequences before those of this run.
+    pub steps_before: usize,
     pub isa: Isa,
     pub team: Team,
 }
@@ -168,6 +170,11 @@ impl<'a> Operands<'a> {
     /// The instruction set that the plan was made for.
     pub fn isa(&self) -> Isa {
         self.memory.isa
+    }
+
+    /// Steps of the sequences before those that the first output is computed of.
+    pub fn steps_before(&self) -> usize {
+        self.memory.steps_before
     }
 
     /// The threads that may compute parts of the output.

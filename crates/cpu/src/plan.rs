@@ -30,7 +30,7 @@ pub struct PlanOptions {
     /// The instructions that kernels use; the widest that the processor has if `None`. Results differ by rounding.
     pub instruction_set: Option<InstructionSet>,
     /// Whether convolutions may compute two positions at once with fewer multiplications, which takes memory for weights
-    /// of their own. Without, results have the bits of a [stream](crate::StreamPlan)'s.
+    /// of their own.
     pub minimal_multiplications: bool,
     /// The type that weights of two and more axes are [rounded](k2o_core::round_weights) to, `F16` or `BF16`, if any. Those
     /// of products are kept in this type, in half the memory. All is computed in single precision.

@@ -73,6 +73,15 @@ impl Session {
     /// [`Shape`](ErrorKind::Shape) where their sizes break a constraint of the graph, [`Limit`](ErrorKind::Limit)
     /// where the values do not fit memory or the plan's limit.
     pub fn run(&mut self, inputs: &[TensorView<'_>]) -> Result<Outputs<'_>> {
+        self.run_after(0, inputs)
+    }
+
+    /// As [`run`](Session::run), for the part of sequences whose outputs come after so many steps of the output.
+    pub(crate) fn run_after(
+        &mut self,
+        steps_before: usize,
+        inputs: &[TensorView<'_>],
+    ) -> Result<Outputs<'_>> {
         self.is_run = false;
         let known = self.sizes.iter().position(|bound| {
             bound.inputs.len() == inputs.len() && bound.inputs.iter().zip(inputs).all(|(a, b)| a == b.shape())
@@ -112,6 +121,7 @@ impl Session {
             shared,
             local,
             chunk: 0,
+            steps_before,
             isa: plan.isa,
             team,
         };

@@ -65,8 +65,7 @@ impl StreamPlan {
     /// steps of a sequence, and why; otherwise as [`Plan::new`].
     pub fn new(graph: &Graph, options: &PlanOptions) -> Result<StreamPlan> {
         let stages = Stages::new(graph)?;
-        // Pairs of positions would start elsewhere in each chunk.
-        let options = PlanOptions { keep_taps: false, minimal_multiplications: false, ..options.clone() };
+        let options = PlanOptions { keep_taps: false, ..options.clone() };
         let plan = |graph: &Graph| Plan::new(graph, &options);
         let plans = stages.graphs().map(|stage| plan(&stage?)).collect::<Result<Vec<Plan>>>()?;
         let fixed = stages.fixed_graph()?.map(|graph| plan(&graph)).transpose()?;

@@ -189,12 +189,12 @@ fn check(graph: &Graph, (batch, total): (usize, usize), chunks: &[usize]) {
     }
 }
 
-fn tcn() -> Graph {
+fn tcn(filters: usize) -> Graph {
     let mut net = Net::new();
     let x = net.input(3);
-    let mut h = net.conv(x, 8, window(1, 1, 1, VALID));
+    let mut h = net.conv(x, filters, window(1, 1, 1, VALID));
     for dilation in [1, 2, 4, 8] {
-        let y = net.conv(h, 8, causal(3, dilation));
+        let y = net.conv(h, filters, causal(3, dilation));
         let y = net.add(Unary::Relu, &[y.into()]);
         h = net.add(Binary { kind: BinaryKind::Add }, &[h.into(), y.into()]);
     }
@@ -221,8 +221,13 @@ fn chunks() -> impl Strategy<Value = Vec<usize>> {
 
 proptest! {
     #[test]
-    fn causal_convolutions_with_residuals(size in (1usize..4, 1usize..90), chunks in chunks()) {
-        check(&tcn(), size, &chunks);
+    fn causal_convolutions_with_residuals(
+        size in (1usize..4, 1usize..90),
+        chunks in chunks(),
+        // Few, and as many as are computed for two positions at once.
+        filters in prop::sample::select(vec![8usize, 18]),
+    ) {
+        check(&tcn(filters), size, &chunks);
     }
 
     #[test]
@@ -253,7 +258,7 @@ proptest! {
 /// One layer of a random stack.
 #[derive(Clone, Debug)]
 enum Layer {
-    Conv(Window),
+    Conv(Window, usize),
     Pool(PoolKind, Window),
     Dense,
     Recurrent(Kind),
@@ -280,7 +285,8 @@ fn any_window() -> impl Strategy<Value = Window> {
 fn layer() -> impl Strategy<Value = Layer> {
     let kinds = vec![Kind::Lstm, Kind::Gru, Kind::GruAfter, Kind::Rnn];
     prop_oneof![
-        4 => any_window().prop_map(Layer::Conv),
+        4 => (any_window(), prop::sample::select(vec![3usize, 18]))
+            .prop_map(|(window, filters)| Layer::Conv(window, filters)),
         3 => any_window().prop_map(|window| Layer::Pool(PoolKind::Max, window)),
         2 => any_window().prop_map(|window| Layer::Pool(PoolKind::Average, window)),
         1 => Just(Layer::Dense),
@@ -304,8 +310,8 @@ fn stack(layers: &[Layer]) -> Option<Graph> {
         let all: Operand = x.into();
         let before = net.builder.clone();
         let added = match layer {
-            Layer::Conv(window) => {
-                let kernel = net.weight(&[window.size() as usize, net.channels(x), 3]);
+            Layer::Conv(window, filters) => {
+                let kernel = net.weight(&[window.size() as usize, net.channels(x), *filters]);
                 net.builder.add(Conv { windows: vec![*window], groups: 1 }, [all, kernel])
             }
             Layer::Pool(kind, window) => net.builder.add(Pool { kind: *kind, windows: vec![*window] }, [all]),
@@ -432,7 +438,7 @@ fn the_latency_is_how_many_steps_come_before_the_first_answer() {
 
 #[test]
 fn chunks_that_do_not_fit_are_refused() {
-    let mut session = StreamPlan::new(&tcn(), &PlanOptions::default()).unwrap().session();
+    let mut session = StreamPlan::new(&tcn(8), &PlanOptions::default()).unwrap().session();
     let misfit = |shape: &[usize]| {
         let data = vec![0.0; shape.iter().product()];
         session.push(&[TensorView::f32(shape, &data).unwrap()]).map(|_| ()).map_err(|error| error.kind())

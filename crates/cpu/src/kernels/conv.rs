@@ -88,7 +88,7 @@ impl Kernel for Conv {
         let product =
             Product { isa: self.isa, team: operands.team(), x: operands.get(0), layout, packed, finish };
         if let (Some(winograd), Some(steps)) = (&self.winograd, &bound.steps) {
-            return product.convolve_pairs(winograd, steps, out);
+            return product.convolve_pairs(winograd, steps, operands.steps_before(), out);
         }
         for Piece { terms, rows } in &bound.pieces {
             if let Some(multiplier) = bound.multiplier {

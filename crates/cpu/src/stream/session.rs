@@ -230,7 +230,7 @@ impl StreamSession {
             let graph = plan.inner.stages.graph_of(at, after)?;
             padded = Some(Plan::new(&graph, &plan.inner.options)?.session());
         }
-        let Running { session, queues, rows, .. } = running;
+        let Running { session, queues, rows, given, .. } = running;
         let shapes: Vec<Vec<usize>> = rows.iter().map(|row| sizes(batch, Some(due.rows), row)).collect();
         let mut views = Vec::with_capacity(shapes.len() + stage.fixed.len() + stage.states.len());
         for (queue, shape) in queues.iter_mut().zip(&shapes) {
@@ -242,7 +242,7 @@ impl StreamSession {
                 self.values.get(id).ok_or_else(|| Error::shape("a value is used before it is computed"))?;
             views.push(held.elements.view(&held.shape)?);
         }
-        let outputs = padded.as_mut().unwrap_or(session).run(&views)?;
+        let outputs = padded.as_mut().unwrap_or(session).run_after(*given, &views)?;
         drop(views);
         let stages = &plan.inner.stages;
         for (index, &value) in stage.outputs.iter().enumerate() {

@@ -9,8 +9,9 @@
 //!
 //! where a product is one of matrices, over channels and filters. Its error is that of the direct method: sums are
 //! three times shorter, and what is added before and after has the magnitude of steps and outputs. Pairs start at even
-//! positions, so that the bits of an output do not depend on the length of its sequence. A result which is not finite is
-//! computed directly: infinities would cancel, and padding would be multiplied with weights.
+//! positions of the whole sequence, so that the bits of an output depend on neither its length nor the parts in which it
+//! comes. A result which is not finite is computed directly: infinities would cancel, and padding would be multiplied
+//! with weights.
 //!
 //! A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks. CVPR 2016.
 
@@ -89,13 +90,13 @@ pub(crate) struct Steps {
     partial: [[Terms; TAPS]; TAPS],
 }
 
-/// Two outputs, `dilation` apart.
+/// Two outputs, `dilation` apart, one of which may not be wanted.
 #[derive(Clone, Copy, Default)]
 struct Pair {
     sample: usize,
-    position: usize,
-    /// Whether there is the second.
-    is_whole: bool,
+    /// Of the first, before the first output if that is the second.
+    position: isize,
+    is_wanted: [bool; 2],
 }
 
 impl Steps {
@@ -117,29 +118,34 @@ impl Steps {
         Steps { batch, input, output, before, dilation, channels, each: Terms::contiguous(channels), partial }
     }
 
-    /// Pairs of the outputs that are `phase` past a multiple of the dilation.
-    fn pairs_of(&self, phase: usize) -> usize {
-        self.output.saturating_sub(phase).div_ceil(self.dilation).div_ceil(2)
+    /// Of the outputs that are a multiple of the dilation after output `phase`: how many pairs there are, and whether the
+    /// first of them has its second output only, as there are `before` earlier outputs of the sequence.
+    fn pairs_of(&self, phase: usize, before: usize) -> (usize, bool) {
+        let outputs = self.output.saturating_sub(phase).div_ceil(self.dilation);
+        let is_odd = (before + phase) / self.dilation % 2 == 1;
+        ((outputs + usize::from(is_odd)).div_ceil(2), is_odd)
     }
 
-    fn pairs_of_sample(&self) -> usize {
-        (0..self.dilation.min(self.output)).map(|phase| self.pairs_of(phase)).sum()
+    fn pairs_of_sample(&self, before: usize) -> usize {
+        (0..self.dilation.min(self.output)).map(|phase| self.pairs_of(phase, before).0).sum()
     }
 
     /// Calls `visit` with the pairs of a range, in their order.
-    fn visit(&self, range: std::ops::Range<usize>, mut visit: impl FnMut(Pair)) {
-        let each = self.pairs_of_sample().max(1);
+    fn visit(&self, before: usize, range: std::ops::Range<usize>, mut visit: impl FnMut(Pair)) {
+        let each = self.pairs_of_sample(before).max(1);
         let (mut sample, mut at) = (range.start / each, range.start % each);
         let mut left = range.len();
         while left > 0 && sample < self.batch {
             for phase in 0..self.dilation.min(self.output) {
-                let pairs = self.pairs_of(phase);
+                let (pairs, is_odd) = self.pairs_of(phase, before);
                 for pair in at.min(pairs)..pairs {
                     if left == 0 {
                         return;
                     }
-                    let position = phase + 2 * pair * self.dilation;
-                    visit(Pair { sample, position, is_whole: position + self.dilation < self.output });
+                    let position = (phase + 2 * pair * self.dilation) as isize;
+                    let position = if is_odd { position - self.dilation as isize } else { position };
+                    let has_second = position + (self.dilation as isize) < self.output as isize;
+                    visit(Pair { sample, position, is_wanted: [position >= 0, has_second] });
                     left -= 1;
                 }
                 at = at.saturating_sub(pairs);
@@ -148,35 +154,50 @@ impl Steps {
         }
     }
 
-    /// Where step `at` of the padded sequence starts in the sample, if it is no padding.
+    /// Where step `at` of the padded sequence starts in the sample, if it is there and no padding.
     #[inline(always)]
-    fn step(&self, at: usize) -> Option<usize> {
-        let step = at.checked_sub(self.before)?;
+    fn step(&self, at: isize) -> Option<usize> {
+        let step = usize::try_from(at).ok()?.checked_sub(self.before)?;
         (step < self.input).then(|| step * self.channels)
+    }
+
+    /// The first or the second of a pair's outputs, if it is wanted.
+    #[inline(always)]
+    fn output_of(&self, pair: Pair, second: usize) -> Option<usize> {
+        let position = pair.position + (second * self.dilation) as isize;
+        pair.is_wanted[second].then(|| pair.sample * self.output + position as usize)
     }
 }
 
 impl Product<'_> {
-    /// The convolution of `steps`, whose direct weights are this product's, and stores the finished sums in `y`.
+    /// The convolution of `steps`, whose direct weights are this product's; stores the finished sums in `y`. There are
+    /// `before` earlier outputs of each sequence.
     ///
     /// # Panics
     /// Where the sizes are not those of the left side and of `y`.
-    pub fn convolve_pairs(&self, winograd: &Winograd, steps: &Steps, y: &mut [f32]) {
+    pub fn convolve_pairs(&self, winograd: &Winograd, steps: &Steps, before: usize, y: &mut [f32]) {
         let columns = self.layout.columns;
         assert_eq!(self.x.len(), steps.batch * steps.input * steps.channels, "the sizes of the left side");
         assert_eq!(y.len(), steps.batch * steps.output * columns, "the sizes of the results");
         let target = Target { start: y.as_mut_ptr(), len: y.len() };
-        let pairs = steps.batch * steps.pairs_of_sample();
+        let pairs = steps.batch * steps.pairs_of_sample(before);
         let parts = match super::is_large(2 * pairs, self.layout.depth, columns) {
             true => self.team.count().min(pairs.div_ceil(PAIRS)).max(1),
             false => 1,
         };
         self.team.each(parts, &|part| {
-            self.convolve_some(winograd, steps, pairs * part / parts..pairs * (part + 1) / parts, target);
+            let range = pairs * part / parts..pairs * (part + 1) / parts;
+            self.convolve_some(winograd, steps, (before, range), target);
         });
     }
 
-    fn convolve_some(&self, winograd: &Winograd, steps: &Steps, range: std::ops::Range<usize>, y: Target) {
+    fn convolve_some(
+        &self,
+        winograd: &Winograd,
+        steps: &Steps,
+        (before, range): (usize, std::ops::Range<usize>),
+        y: Target,
+    ) {
         let tallest = self.isa.tile_rows(winograd.layout.panel(0).vectors);
         let most = (NEARBY / (PRODUCTS * steps.channels) / tallest).max(1) * tallest;
         let most = most.min(PAIRS);
@@ -191,7 +212,7 @@ impl Product<'_> {
                 unsafe { std::slice::from_raw_parts(transformed, PRODUCTS * pairs.len() * steps.channels) };
             self.convolve_transformed(winograd, steps, transformed, pairs, y);
         };
-        steps.visit(range, |pair| {
+        steps.visit(before, range, |pair| {
             pairs[count] = pair;
             count += 1;
             if count == most {
@@ -253,11 +274,12 @@ impl Product<'_> {
         }
         let all_in_registers = epilogue.links() == self.finish.chain.links.len();
         for (pair, bad) in pairs.iter().zip(bad).filter(|(_, bad)| !all_in_registers || *bad != [false; 2]) {
-            let positions = [pair.position, pair.position + steps.dilation];
-            for (&position, bad) in positions[..1 + usize::from(pair.is_whole)].iter().zip(bad) {
-                let y_at = (pair.sample * steps.output + position) * layout.columns;
+            for second in 0..2 {
+                let Some(output) = steps.output_of(*pair, second) else { continue };
+                let y_at = output * layout.columns;
                 let row = RowRun { x: 0, y: y_at, count: 1, x_step: 0, y_step: layout.columns };
-                if bad {
+                if bad[second] {
+                    let position = pair.position + (second * steps.dilation) as isize;
                     self.convolve_directly(steps, pair.sample, position, row, y);
                 } else {
                     let share = Share { group: 0, terms: &steps.each, rows: row, panels: 0..layout.panels() };
@@ -268,8 +290,8 @@ impl Product<'_> {
     }
 
     /// One output, by the direct method.
-    fn convolve_directly(&self, steps: &Steps, sample: usize, position: usize, mut row: RowRun, y: Target) {
-        let place = |tap: usize| steps.step(position + tap * steps.dilation);
+    fn convolve_directly(&self, steps: &Steps, sample: usize, position: isize, mut row: RowRun, y: Target) {
+        let place = |tap: usize| steps.step(position + (tap * steps.dilation) as isize);
         let first = (0..TAPS).find(|&tap| place(tap).is_some());
         let count = (0..TAPS).filter(|&tap| place(tap).is_some()).count();
         let nothing = Terms::default();
@@ -304,7 +326,7 @@ impl Task for Transform<'_> {
             let sample = &x[pair.sample * steps.input * channels..][..steps.input * channels];
             let mut read: [Option<&[f32]>; PRODUCTS] = [None; PRODUCTS];
             for (i, read) in read.iter_mut().enumerate() {
-                if let Some(step) = steps.step(pair.position + i * steps.dilation) {
+                if let Some(step) = steps.step(pair.position + (i * steps.dilation) as isize) {
                     *read = Some(&sample[step..step + channels]);
                 }
             }
@@ -385,20 +407,24 @@ impl<const M: usize, const V: usize> Task for PairTile<'_, M, V> {
                     difference[m][v] = s.sub(m1, m2);
                 }
             }
-            let mut first = self.product(s, 0);
-            for m in 0..M {
-                for v in 0..V {
-                    first[m][v] = s.add(first[m][v], both[m][v]);
+            if self.0.pairs.iter().any(|pair| pair.is_wanted[0]) {
+                let mut first = self.product(s, 0);
+                for m in 0..M {
+                    for v in 0..V {
+                        first[m][v] = s.add(first[m][v], both[m][v]);
+                    }
                 }
+                self.finish(s, first, 0);
             }
-            self.finish(s, first, 0);
-            let mut second = self.product(s, 3);
-            for m in 0..M {
-                for v in 0..V {
-                    second[m][v] = s.sub(difference[m][v], second[m][v]);
+            if self.0.pairs.iter().any(|pair| pair.is_wanted[1]) {
+                let mut second = self.product(s, 3);
+                for m in 0..M {
+                    for v in 0..V {
+                        second[m][v] = s.sub(difference[m][v], second[m][v]);
+                    }
                 }
+                self.finish(s, second, 1);
             }
-            self.finish(s, second, 1);
         }
     }
 }
@@ -428,16 +454,16 @@ impl<const M: usize, const V: usize> PairTile<'_, M, V> {
         unsafe {
             let mut rows = [0; M];
             for m in 0..M {
-                // A pair without a second output has the first one's place for it, which is read and not written.
-                let position =
-                    pairs[m].position + if pairs[m].is_whole { second * steps.dilation } else { 0 };
-                rows[m] = (pairs[m].sample * steps.output + position) * *filters + strip.channel;
+                // What is not wanted has the place of what is, which is read and not written.
+                let output =
+                    steps.output_of(pairs[m], second).or_else(|| steps.output_of(pairs[m], 1 - second));
+                rows[m] = output.unwrap_or(0) * *filters + strip.channel;
             }
             if let Some(epilogue) = strip.epilogue {
                 epilogue.apply(s, &mut sums, [strip.channel, strip.columns], &rows);
             }
             for m in 0..M {
-                if second == 0 || pairs[m].is_whole {
+                if pairs[m].is_wanted[second] {
                     for v in 0..V {
                         store_columns(s, strip.y.add(rows[m]), v, strip.columns, sums[m][v]);
                     }
