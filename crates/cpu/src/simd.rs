@@ -166,6 +166,14 @@ pub(crate) trait Task {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
+/// A function of each element of a vector.
+///
+/// Not an `Fn`: closures cannot be `#[inline(always)]`, and a large one would be compiled without the instructions.
+pub(crate) trait Elementwise: Copy {
+    /// The function's values. Implementations are `#[inline(always)]`.
+    fn eval<S: Simd>(self, s: S, x: S::F) -> S::F;
+}
+
 /// Vectors of `LANES` numbers and what an instruction set computes with them.
 ///
 /// Comparisons are false where an operand is NaN.
@@ -186,8 +194,6 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
     const TILE_ROWS: [usize; 5];
     /// Whether [`mul_add`](Simd::mul_add) and [`neg_mul_add`](Simd::neg_mul_add) round once.
     const FUSED: bool;
-    /// Whether a division takes longer than about eight multiplications.
-    const DIVIDES_SLOWLY: bool;
 
     /// Runs `task` compiled for this instruction set.
     fn run<T: Task>(self, task: T) -> T::Output;
@@ -279,7 +285,7 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
 
     /// Replaces every element by what `f` makes of it; `f` sees zeros past the end.
     #[inline(always)]
-    fn map(self, values: &mut [f32], f: impl Fn(Self::F) -> Self::F) {
+    fn map(self, values: &mut [f32], f: impl Elementwise) {
         let start = values.as_mut_ptr();
         // SAFETY: all elements are in `values`.
         unsafe { map_between(self, start, start, values.len(), f) };
@@ -287,7 +293,7 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
 
     /// Makes every element of `to` what `f` makes of the one of `from`, which is as long; `f` sees zeros past the end.
     #[inline(always)]
-    fn map_to(self, from: &[f32], to: &mut [f32], f: impl Fn(Self::F) -> Self::F) {
+    fn map_to(self, from: &[f32], to: &mut [f32], f: impl Elementwise) {
         assert_eq!(from.len(), to.len());
         // SAFETY: all elements are in `from` and `to`.
         unsafe { map_between(self, from.as_ptr(), to.as_mut_ptr(), to.len(), f) };
@@ -299,16 +305,26 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
 /// # Safety
 /// `len` elements must be readable at `from` and writable at `to`, which are the same or apart.
 #[inline(always)]
-unsafe fn map_between<S: Simd>(s: S, from: *const f32, to: *mut f32, len: usize, f: impl Fn(S::F) -> S::F) {
+unsafe fn map_between<S: Simd>(s: S, from: *const f32, to: *mut f32, len: usize, f: impl Elementwise) {
     let mut at = 0;
+    while at + 2 * S::LANES <= len {
+        // SAFETY: elements `at..at + 2 * LANES` are among the caller's.
+        unsafe {
+            let [a, b] = [s.load(from.add(at)), s.load(from.add(at + S::LANES))];
+            let [a, b] = [f.eval(s, a), f.eval(s, b)];
+            s.store(to.add(at), a);
+            s.store(to.add(at + S::LANES), b);
+        }
+        at += 2 * S::LANES;
+    }
     while at + S::LANES <= len {
         // SAFETY: elements `at..at + LANES` are among the caller's.
-        unsafe { s.store(to.add(at), f(s.load(from.add(at)))) };
+        unsafe { s.store(to.add(at), f.eval(s, s.load(from.add(at)))) };
         at += S::LANES;
     }
     if at < len {
         // SAFETY: elements `at..len` are among the caller's.
-        unsafe { s.store_first(to.add(at), f(s.load_first(from.add(at), len - at)), len - at) };
+        unsafe { s.store_first(to.add(at), f.eval(s, s.load_first(from.add(at), len - at)), len - at) };
     }
 }
 

@@ -45,7 +45,6 @@ impl Simd for Avx2 {
     const PANEL_VECTORS: usize = 2;
     const TILE_ROWS: [usize; 5] = [0, 8, 6, 0, 0];
     const FUSED: bool = true;
-    const DIVIDES_SLOWLY: bool = false;
 
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {

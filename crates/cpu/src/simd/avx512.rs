@@ -45,7 +45,6 @@ impl Simd for Avx512 {
     const PANEL_VECTORS: usize = 4;
     const TILE_ROWS: [usize; 5] = [0, 8, 8, 8, 6];
     const FUSED: bool = true;
-    const DIVIDES_SLOWLY: bool = true;
 
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {

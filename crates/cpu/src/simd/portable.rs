@@ -28,7 +28,6 @@ impl Simd for Portable {
     const TILE_ROWS: [usize; 5] = [0, 4, 4, 0, 0];
     // Where there is no such instruction, a call of a function would be far slower.
     const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
-    const DIVIDES_SLOWLY: bool = false;
 
     #[inline(always)]
     fn run<T: Task>(self, task: T) -> T::Output {

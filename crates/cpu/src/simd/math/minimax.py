@@ -111,8 +111,5 @@ x = grid(0.0, 1.5)[3:]
 shrink = lambda x: x - mp.tanh(x)
 polynomial("(x - tanh(x)) / x^3, in x^2", shrink, x, range(3, 25, 2), 1 / values(shrink, x))
 
-x = grid(1.0, 2.0)
-polynomial("1 / x", lambda x: 1 / x, x, range(3), x)
-
 tail = lambda t: mp.exp(t * t / 2) * mp.erfc(t / mp.sqrt(2)) / 2
 quotient("exp(t^2 / 2) Phi(-t), P then Q without its 1", tail, grid(0.0, 15.0), 4, 5, orders=200)

@@ -2,7 +2,7 @@
 
 use super::exponential::{SCALE, scaled_exp};
 use super::logistic::weighted;
-use super::{abs, product};
+use super::{abs, pair, product};
 use crate::simd::Simd;
 
 /// `x Φ(x)`.
@@ -12,12 +12,11 @@ pub(crate) fn gelu<S: Simd>(s: S, x: S::F) -> S::F {
     let t = s.min(s.splat(15.0), abs(s, x));
     let (square, excess) = product(s, t, t);
     let down = scaled_exp(s, s.mul(square, s.splat(-0.5)), Some(s.mul(excess, s.splat(0.5))));
-    let line = |c0: f32, c1: f32| s.mul_add(s.splat(c1), t, s.splat(c0));
     let fourth = s.mul(square, square);
-    let p = s.mul_add(line(0.438_870_46, 0.183_635_44), square, s.mul(t, s.splat(0.5)));
-    let p = s.mul_add(line(0.040_760_472, 0.004_132_889_7), fourth, p);
-    let q = s.mul_add(line(1.204_222_6, 0.470_520_38), square, line(1.0, 1.675_625_8));
-    let q = s.mul_add(line(0.102_177_5, 0.010_359_506), fourth, q);
+    let p = s.mul_add(pair(s, t, &[0.438_870_46, 0.183_635_44]), square, s.mul(t, s.splat(0.5)));
+    let p = s.mul_add(pair(s, t, &[0.040_760_472, 0.004_132_889_7]), fourth, p);
+    let q = s.mul_add(pair(s, t, &[1.204_222_6, 0.470_520_38]), square, pair(s, t, &[1.0, 1.675_625_8]));
+    let q = s.mul_add(pair(s, t, &[0.102_177_5, 0.010_359_506]), fourth, q);
     let tail = s.mul(down, s.div(p, q));
     // x Φ(x) = max(x, 0) - t Φ(-t)
     s.neg_mul_add(tail, s.splat(1.0 / SCALE), s.max(s.splat(0.0), x))

@@ -19,7 +19,8 @@ fn ln_1p_of_unit<S: Simd>(s: S, x: S::F) -> S::F {
         0.020_086_423,
         -0.003_290_530_3,
     ];
-    s.mul_add(s.mul(x, x), polynomial(s, x, series), x)
+    let square = s.mul(x, x);
+    s.mul_add(square, polynomial(s, x, square, series), x)
 }
 
 /// `ln(1 + exp(-|x|))`.
