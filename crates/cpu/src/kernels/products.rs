@@ -25,7 +25,8 @@ use crate::threads::Team;
 use finish::Epilogue;
 use layout::Panel;
 use std::ops::Range;
-use tile::{Bf16, F16, F32, MOST_ROWS, Stored, Strip};
+pub(crate) use tile::{Bf16, F16, F32, Stored};
+use tile::{MOST_ROWS, Strip};
 
 /// Rows that are multiplied with one panel after the other, so that they stay in the nearest cache.
 const CHUNK: usize = 48;

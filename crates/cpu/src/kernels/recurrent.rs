@@ -1,55 +1,43 @@
-//! Recurrent layers: products of all steps' inputs, and one product of the state per step.
+//! Recurrent layers: products of many steps' inputs at once, then step by step the product of the states and what the
+//! cell makes of both while they are in registers.
 //!
-//! The batch is cut into blocks of [`ROW_CHUNK`] rows, each of which goes through all steps. The products of the inputs
-//! are computed for as many steps at once as make so many rows, so that scratch memory grows neither with the batch nor
-//! with the steps. No number depends on either cut: each row of a product is summed alone.
+//! Columns of weights and sums are interleaved: a vector of units of every gate, then the next vector of units. So the
+//! sums of a panel are all that those units' states need.
+//!
+//! The batch is cut into blocks of at most [`MOST_ROWS`] rows, each of which goes through all steps. The products of the
+//! inputs are computed for as many steps at once as make about [`ROWS_AT_ONCE`] rows, so that scratch memory grows
+//! neither with the batch nor with the steps. No number depends on either cut: each row of a product is summed alone.
 
+mod activation;
+mod cell;
 mod gru;
 mod lstm;
 mod rnn;
+mod steps;
 #[cfg(test)]
 mod tests;
+mod tile;
 
-pub(crate) use gru::Gru;
+pub(crate) use activation::Activation;
+pub(crate) use cell::Cell;
+pub(crate) use gru::{Gru, GruResetBefore};
 pub(crate) use lstm::Lstm;
 pub(crate) use rnn::Rnn;
 
 use super::chain::Chain;
-use super::products::{Finish, Layout, Packed, Product, RowRun, Terms};
-use super::unary::Function;
+use super::products::{F32, Finish, Layout, Packed, Product, RowRun, Stored, Terms};
 use super::weights::Weights;
 use super::{Kernel, Operands};
 use crate::simd::Isa;
 use crate::threads::Team;
 use crate::{Error, Result};
+use steps::{Steps, array_of, states_per_row};
 
-/// Rows of the batch, or of the batch and the steps, that are computed at once.
-const ROW_CHUNK: usize = 60;
+/// The most rows of the batch that go through the steps together.
+const MOST_ROWS: usize = 48;
 
-/// What a recurrent operator does in one step.
-pub(crate) trait Cell: Send + Sync + 'static {
-    /// Sums per unit.
-    const GATES: usize;
-    /// States per unit, of which the first is the output.
-    const STATES: usize;
-
-    /// How many products the recurrent weights are split into, each of an equal share of the columns.
-    fn products(&self) -> usize {
-        1
-    }
-
-    /// Whether the bias has a second row, which is added to the recurrent product.
-    fn has_inner_bias(&self) -> bool {
-        false
-    }
-
-    /// Makes rows of `sums`, the products of the inputs with the bias, what [`update`](Cell::update) reads. Each row of
-    /// `states` has all states of a row of the batch. `products` is as large as `sums`, of any values.
-    fn gates(&self, recurrent: &Recurrent<'_>, states: &[f32], sums: &mut [f32], products: &mut [f32]);
-
-    /// Replaces one row's states.
-    fn update(&self, isa: Isa, gates: &[f32], states: &mut [f32]);
-}
+/// About how many rows of inputs are multiplied at once: some steps of some rows of the batch.
+const ROWS_AT_ONCE: usize = 96;
 
 /// A recurrent operator. Operand 0 is the sequence; the others are where the fields say.
 pub(crate) struct Recurrence<C> {
@@ -71,101 +59,95 @@ pub(crate) struct RecurrenceBound {
     steps: usize,
     channels: usize,
     units: usize,
+    /// Units, up to a whole vector.
+    width: usize,
+    /// Rows and steps that are computed at once.
+    block: (usize, usize),
     kernel: Layout,
     recurrent_kernel: Layout,
     terms: Terms,
-    recurrent_terms: Terms,
 }
 
-/// The recurrent weights at work on one block of rows.
-pub(crate) struct Recurrent<'a> {
-    layout: &'a Layout,
-    packed: Packed<'a>,
-    finish: Finish<'a>,
-    isa: Isa,
-    terms: &'a Terms,
-    rows: usize,
-    /// Units of a state.
-    pub units: usize,
-}
-
-impl Recurrent<'_> {
-    /// The instruction set that the plan was made for.
-    fn isa(&self) -> Isa {
-        self.finish.operands.isa()
-    }
-
-    /// Product number `index` of rows that start every `steps[0]` elements of `x`, in rows that start every `steps[1]`
-    /// elements of `y`.
-    fn multiply(&self, index: usize, x: &[f32], steps: [usize; 2], y: &mut [f32]) {
-        let rows = RowRun { x: 0, y: 0, count: self.rows, x_step: steps[0], y_step: steps[1] };
-        let Recurrent { isa, layout, packed, finish, .. } = *self;
-        Product { isa, team: Team::ONE, x, layout, packed, finish }.multiply(index, self.terms, rows, y);
-    }
-}
-
-/// Replaces each element by the function's value, if there is one.
-fn apply(function: Option<Function>, isa: Isa, values: &mut [f32]) {
-    if let Some(function) = function {
-        function.apply(isa, values);
-    }
-}
-
-/// Adds to each element of `sums` its counterpart.
-fn add(sums: &mut [f32], terms: &[f32]) {
-    sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
-}
-
-impl RecurrenceBound {
-    /// The most rows and the most steps that are computed at once.
-    fn block(&self) -> (usize, usize) {
-        let rows = self.batch.clamp(1, ROW_CHUNK);
-        (rows, (ROW_CHUNK / rows).clamp(1, self.steps.max(1)))
-    }
-}
-
-/// Scratch memory: weights that are packed at each run, the sums of a block of rows and steps, and the recurrent
-/// products and states of a block of rows.
+/// Scratch memory: weights that are packed at each run, the interleaved bias, the sums of a block of rows and steps, and
+/// the states of a block of rows.
 struct Scratch<'a> {
     kernel: &'a mut [f32],
     recurrent_kernel: &'a mut [f32],
+    bias: &'a mut [f32],
     sums: &'a mut [f32],
-    products: &'a mut [f32],
     states: &'a mut [f32],
 }
 
 impl<C: Cell> Recurrence<C> {
+    /// The layouts of the weights of a cell: of the inputs and of the states.
+    pub fn layouts(isa: Isa) -> [impl Fn(&[usize]) -> Result<Layout>; 2] {
+        [false, true].map(|by_units| {
+            move |kernel: &[usize]| Layout::with_gates_interleaved(isa, kernel, C::GATES, by_units)
+        })
+    }
+
     fn scratch_lens(&self, bound: &RecurrenceBound) -> [usize; 5] {
-        let (rows, steps) = bound.block();
-        let columns = C::GATES * bound.units;
+        let (rows, steps) = bound.block;
+        let columns = C::GATES * bound.width;
         [
             self.kernel.scratch(&bound.kernel),
             self.recurrent_kernel.scratch(&bound.recurrent_kernel),
+            2 * columns,
             rows * steps * columns,
-            rows * columns,
-            rows * C::STATES * bound.units,
+            rows * states_per_row::<C>(bound.width),
         ]
     }
 
     fn split<'a>(&self, bound: &RecurrenceBound, scratch: &'a mut [f32]) -> Scratch<'a> {
-        let [kernel, recurrent_kernel, sums, products, states] = self.scratch_lens(bound);
+        let [kernel, recurrent_kernel, bias, sums, states] = self.scratch_lens(bound);
         let (kernel, scratch) = scratch.split_at_mut(kernel);
         let (recurrent_kernel, scratch) = scratch.split_at_mut(recurrent_kernel);
+        let (bias, scratch) = scratch.split_at_mut(bias);
         let (sums, scratch) = scratch.split_at_mut(sums);
-        let (products, scratch) = scratch.split_at_mut(products);
-        Scratch { kernel, recurrent_kernel, sums, products, states: &mut scratch[..states] }
+        Scratch { kernel, recurrent_kernel, bias, sums, states: &mut scratch[..states] }
     }
 
     /// Sets the states of the rows of the batch from `first` on.
-    fn set_first_states(&self, operands: &Operands<'_>, (first, units): (usize, usize), states: &mut [f32]) {
-        let Some(operand) = self.states else { return states.fill(0.0) };
-        for (row, own) in states.chunks_exact_mut(C::STATES * units).enumerate() {
-            for (state, own) in own.chunks_exact_mut(units).enumerate() {
-                let all = operands.get::<f32>(operand + state);
-                own.copy_from_slice(&all[(first + row) * units..][..units]);
+    fn set_first_states(
+        &self,
+        bound: &RecurrenceBound,
+        operands: &Operands<'_>,
+        first: usize,
+        states: &mut [f32],
+    ) {
+        let &RecurrenceBound { units, width, .. } = bound;
+        let len = states.len() / states_per_row::<C>(1);
+        for state in 0..C::STATES {
+            let given = self.states.map(|operand| operands.get::<f32>(operand + state));
+            let own = &mut states[array_of(state, 0) * len..][..len];
+            for (row, own) in own.chunks_exact_mut(width).enumerate() {
+                match given {
+                    Some(given) => own[..units].copy_from_slice(&given[(first + row) * units..][..units]),
+                    None => own.fill(0.0),
+                }
             }
         }
     }
+
+    /// Runs some of the steps of a block of rows with the recurrent weights, however they are stored.
+    fn run_steps<'a>(&'a self, packed: Packed<'a>, steps: Steps<'a>) {
+        match packed {
+            Packed::F32(weights) => self.run_stored::<F32>(weights, steps),
+            Packed::F16(_) | Packed::Bf16(_) => {
+                debug_assert!(false, "the weights of recurrences are kept in single precision");
+            }
+        }
+    }
+
+    fn run_stored<'a, W: Stored>(&'a self, weights: &'a [W::Element], steps: Steps<'a>) {
+        self.isa.run(steps::Run::<C, W> { cell: &self.cell, weights, steps });
+    }
+}
+
+/// How many rows of a batch and how many steps are computed at once.
+fn block(batch: usize, steps: usize) -> (usize, usize) {
+    let rows = batch.div_ceil(batch.div_ceil(MOST_ROWS).max(1)).max(1);
+    (rows, ROWS_AT_ONCE.div_ceil(rows).min(steps.max(1)))
 }
 
 impl<C: Cell> Kernel for Recurrence<C> {
@@ -176,21 +158,19 @@ impl<C: Cell> Kernel for Recurrence<C> {
         let &[batch, steps, channels] = operands[0] else {
             return Err(Error::shape("a recurrence over an array that is no sequence"));
         };
-        let kernel = self.kernel.layout(operands, |kernel| Layout::new(self.isa, kernel, 1))?;
-        let products = self.cell.products();
-        let recurrent_kernel =
-            self.recurrent_kernel.layout(operands, |kernel| Layout::new(self.isa, kernel, products))?;
-        let units = recurrent_kernel.depth;
-        let (terms, recurrent_terms) = (Terms::contiguous(kernel.depth), Terms::contiguous(units));
+        let [of_kernel, of_recurrent_kernel] = Recurrence::<C>::layouts(self.isa);
+        let kernel = self.kernel.layout(operands, of_kernel)?;
+        let recurrent_kernel = self.recurrent_kernel.layout(operands, of_recurrent_kernel)?;
         Ok(RecurrenceBound {
             batch,
             steps,
             channels,
-            units,
+            units: recurrent_kernel.depth,
+            width: kernel.columns / C::GATES,
+            block: block(batch, steps),
+            terms: Terms::contiguous(kernel.depth),
             kernel,
             recurrent_kernel,
-            terms,
-            recurrent_terms,
         })
     }
 
@@ -199,71 +179,74 @@ impl<C: Cell> Kernel for Recurrence<C> {
     }
 
     fn run(&self, bound: &RecurrenceBound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [f32]) {
-        let &RecurrenceBound { batch, steps, channels, units, .. } = bound;
-        let Scratch { kernel, recurrent_kernel, sums, products, states } = self.split(bound, scratch);
+        let &RecurrenceBound { batch, steps, channels, units, width, .. } = bound;
+        let Scratch { kernel, recurrent_kernel, bias, sums, states } = self.split(bound, scratch);
         let kernel = self.kernel.get(&bound.kernel, operands, kernel);
         let packed = self.recurrent_kernel.get(&bound.recurrent_kernel, operands, recurrent_kernel);
-        let (columns, width) = (C::GATES * units, C::STATES * units);
+        let columns = C::GATES * width;
         let x = operands.get::<f32>(0);
         let mask = self.mask.map(|mask| operands.get::<i64>(mask));
+        let (outer, inner) = bias.split_at_mut(columns);
+        let given = self.bias.map(|bias| operands.get::<f32>(bias).split_at(C::GATES * units));
+        if let Some((given, recurrent)) = given {
+            bound.kernel.interleave(given, outer);
+            if C::HAS_INNER_BIAS {
+                bound.kernel.interleave(recurrent, inner);
+            }
+        }
+        let inner = (given.is_some() && C::HAS_INNER_BIAS).then_some(&*inner);
         let chain = Chain::default();
-        let bias = self.bias.map(|bias| operands.get::<f32>(bias).split_at(columns));
-        let outer = Finish { bias: bias.map(|(outer, _)| outer), chain: &chain, operands };
-        let inner = bias.map(|(_, inner)| inner).filter(|_| self.cell.has_inner_bias());
+        let finish = Finish { bias: given.map(|_| &*outer), chain: &chain, operands };
+        let (isa, team) = (self.isa, Team::ONE);
+        let product = Product { isa, team, x, layout: &bound.kernel, packed: kernel, finish };
         let (y, last) = out.split_at_mut(if self.wanted[0] { batch * steps * units } else { 0 });
 
-        let (block, steps_at_once) = bound.block();
-        for first in (0..batch).step_by(block) {
-            let rows = block.min(batch - first);
-            let states = &mut states[..rows * width];
-            self.set_first_states(operands, (first, units), states);
-            let finish = Finish { bias: inner, chain: &chain, operands };
-            let recurrent = Recurrent {
-                layout: &bound.recurrent_kernel,
-                packed,
-                finish,
-                isa: self.isa,
-                terms: &bound.recurrent_terms,
-                rows,
-                units,
-            };
-            let at = |i: usize, row: usize| {
-                let step = if self.reverse { steps - 1 - i } else { i };
-                (first + row) * steps + step
-            };
+        let (rows_at_once, steps_at_once) = bound.block;
+        for first in (0..batch).step_by(rows_at_once) {
+            let rows = rows_at_once.min(batch - first);
+            let states = &mut states[..rows * states_per_row::<C>(width)];
+            self.set_first_states(bound, operands, first, states);
             for begin in (0..steps).step_by(steps_at_once) {
-                let end = steps.min(begin + steps_at_once);
-                let product = Product {
-                    isa: self.isa,
-                    team: operands.team(),
-                    x,
-                    layout: &bound.kernel,
-                    packed: kernel,
-                    finish: outer,
-                };
-                for (to, i) in (begin..end).enumerate() {
-                    let (x, y) = (at(i, 0) * channels, to * rows * columns);
-                    let rows = RowRun { x, y, count: rows, x_step: steps * channels, y_step: columns };
-                    product.multiply(0, &bound.terms, rows, sums);
-                }
-                for (i, sums) in (begin..end).zip(sums.chunks_exact_mut(rows * columns)) {
-                    self.cell.gates(&recurrent, states, sums, &mut products[..rows * columns]);
-                    let gates = sums.chunks_exact(columns);
-                    for ((row, states), gates) in states.chunks_exact_mut(width).enumerate().zip(gates) {
-                        let at = at(i, row);
-                        if mask.is_none_or(|mask| mask[at] != 0) {
-                            self.cell.update(operands.isa(), gates, states);
-                        }
-                        if self.wanted[0] {
-                            y[at * units..][..units].copy_from_slice(&states[..units]);
-                        }
+                let count = steps_at_once.min(steps - begin);
+                // The first in time of these steps.
+                let at = if self.reverse { steps - begin - count } else { begin };
+                let (x_step, y_step) = (steps * channels, count * columns);
+                // Few and long runs of rows: the steps of each row, or the rows of each step.
+                if count > rows {
+                    for row in 0..rows {
+                        let (x, y) = ((first + row) * x_step + at * channels, row * y_step);
+                        let run = RowRun { x, y, count, x_step: channels, y_step: columns };
+                        product.multiply(0, &bound.terms, run, sums);
+                    }
+                } else {
+                    for step in 0..count {
+                        let (x, y) = (first * x_step + (at + step) * channels, step * columns);
+                        let run = RowRun { x, y, count: rows, x_step, y_step };
+                        product.multiply(0, &bound.terms, run, sums);
                     }
                 }
+                let run = first * steps..(first + rows) * steps;
+                let steps = Steps {
+                    sums: &mut sums[..rows * y_step],
+                    inner,
+                    states,
+                    rows,
+                    width,
+                    y: if self.wanted[0] { &mut y[run.start * units..run.end * units] } else { &mut [] },
+                    mask: mask.map(|mask| &mask[run]),
+                    units,
+                    all: steps,
+                    begin,
+                    count,
+                    reverse: self.reverse,
+                };
+                self.run_steps(packed, steps);
             }
-            let wanted = self.wanted[1..].iter().enumerate().filter(|(_, wanted)| **wanted);
-            for ((state, _), last) in wanted.zip(last.chunks_exact_mut(batch * units)) {
-                for (row, own) in states.chunks_exact(width).enumerate() {
-                    last[(first + row) * units..][..units].copy_from_slice(&own[state * units..][..units]);
+            let wanted = (0..C::STATES).filter(|state| self.wanted[1 + state]);
+            for (state, last) in wanted.zip(last.chunks_exact_mut(batch * units)) {
+                let own = &states[array_of(state, steps) * rows * width..][..rows * width];
+                for (row, own) in own.chunks_exact(width).enumerate() {
+                    last[(first + row) * units..][..units].copy_from_slice(&own[..units]);
                 }
             }
         }

@@ -4,16 +4,15 @@ use super::build::Builder;
 use super::{Plan, PlanOptions};
 use crate::Result;
 use crate::kernels::AnyKernel;
-use crate::kernels::products::Layout;
-use crate::kernels::recurrent::{Cell, Gru, Lstm, Recurrence, Rnn};
+use crate::kernels::recurrent::{Activation, Cell, Gru, GruResetBefore, Lstm, Recurrence, Rnn};
 use crate::kernels::scan::Scan;
 use crate::kernels::unary::Function;
 use k2o_core::ops::{self, Operator, Unary};
 use k2o_core::{Node, Op, Operand, ValueId};
 use std::sync::Arc;
 
-fn function(op: Option<Unary>) -> Option<Function> {
-    op.map(Function::new)
+fn activation(op: Option<Unary>) -> Activation {
+    Activation::new(op.map(Function::new))
 }
 
 impl Builder<'_> {
@@ -27,21 +26,24 @@ impl Builder<'_> {
         let mut build = Recurrent { builder: self, node, outputs, operands };
         match &node.op {
             Op::Gru(op) => {
-                let cell = Gru {
-                    activation: function(op.activation),
-                    recurrent_activation: function(op.recurrent_activation),
-                    reset_after: op.reset_after,
-                };
-                build.kernel(op.recurrence, cell)
+                let (recurrent, activation) =
+                    (activation(op.recurrent_activation), activation(op.activation));
+                match op.reset_after {
+                    true => build.kernel(op.recurrence, Gru { activation, recurrent_activation: recurrent }),
+                    false => build.kernel(
+                        op.recurrence,
+                        GruResetBefore { activation, recurrent_activation: recurrent },
+                    ),
+                }
             }
             Op::Lstm(op) => {
                 let cell = Lstm {
-                    activation: function(op.activation),
-                    recurrent_activation: function(op.recurrent_activation),
+                    activation: activation(op.activation),
+                    recurrent_activation: activation(op.recurrent_activation),
                 };
                 build.kernel(op.recurrence, cell)
             }
-            Op::Rnn(op) => build.kernel(op.recurrence, Rnn { activation: function(op.activation) }),
+            Op::Rnn(op) => build.kernel(op.recurrence, Rnn { activation: activation(op.activation) }),
             other => Err(crate::Error::unsupported(format!("{} as a recurrence", other.name()))),
         }
     }
@@ -81,11 +83,10 @@ impl Recurrent<'_, '_> {
         let numbers = [given.x, given.kernel, given.recurrent_kernel].into_iter();
         builder.are_floats(node, numbers.chain(given.bias).chain(given.states))?;
         operands.push(*given.x);
-        let products = cell.products();
         let isa = builder.isa;
-        let kernel = builder.weights(operands, *given.kernel, |kernel| Layout::new(isa, kernel, 1))?;
-        let layout = |kernel: &[usize]| Layout::new(isa, kernel, products);
-        let recurrent_kernel = builder.weights(operands, *given.recurrent_kernel, layout)?;
+        let [of_kernel, of_recurrent_kernel] = Recurrence::<C>::layouts(isa);
+        let kernel = builder.weights(operands, *given.kernel, of_kernel)?;
+        let recurrent_kernel = builder.weights(operands, *given.recurrent_kernel, of_recurrent_kernel)?;
         let mut add = |all: &[Operand]| {
             operands.extend(all);
             (!all.is_empty()).then(|| operands.len() - all.len())

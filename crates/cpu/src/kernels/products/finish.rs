@@ -48,7 +48,7 @@ impl<'a> Epilogue<'a> {
         };
         for link in finish.chain.links.iter().take(MOST_LINKS) {
             epilogue.links[epilogue.count] = match *link {
-                Pointwise::Function(Function::Relu) => Link::Relu,
+                Pointwise::Function(Function::Relu { .. }) => Link::Relu,
                 Pointwise::Affine { scale, shift } => Link::Affine(vector(scale), vector(shift)),
                 Pointwise::Add { other } => Link::Add(&finish.operands.get::<f32>(other)[..results]),
                 Pointwise::Function(_) => break,

@@ -18,6 +18,15 @@ pub(crate) struct Layout {
     pub lanes: usize,
     /// The most vectors of a panel.
     widest: usize,
+    /// What the columns are, if they are packed in another order than that of the kernel.
+    gates: Option<Gates>,
+}
+
+/// The columns of a recurrent layer's kernel: those of every gate, one gate after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Gates {
+    count: usize,
+    units: usize,
 }
 
 /// Neighbouring columns that are packed together.
@@ -32,6 +41,25 @@ pub(crate) struct Panel {
     pub columns: usize,
 }
 
+impl Gates {
+    /// Makes `target` what `convert` makes of the interleaved columns from `first` on, a multiple of `lanes`.
+    fn interleave<T: Copy, U: Zeroable>(
+        &self,
+        row: &[T],
+        target: &mut [U],
+        (first, lanes): (usize, usize),
+        convert: &impl Fn(T) -> U,
+    ) {
+        for (target, vector) in target.chunks_exact_mut(lanes).zip(first / lanes..) {
+            let (gate, unit) = (vector % self.count, vector / self.count * lanes);
+            let count = lanes.min(self.units - unit);
+            let from = &row[gate * self.units + unit..][..count];
+            target.iter_mut().zip(from).for_each(|(target, &x)| *target = convert(x));
+            target[count..].fill(U::default());
+        }
+    }
+}
+
 impl Layout {
     /// The layout of a kernel `[.., filters]`, of which each group has an equal share of the filters.
     pub fn new(isa: Isa, kernel: &[usize], groups: usize) -> Result<Layout> {
@@ -39,7 +67,26 @@ impl Layout {
         let depth = elements(rows)?;
         let columns = filters / groups.max(1);
         let (lanes, widest) = (isa.lanes(), isa.panel_vectors());
-        let layout = Layout { groups, depth, columns, block: depth, lanes, widest };
+        let layout = Layout { groups, depth, columns, block: depth, lanes, widest, gates: None };
+        layout.packed_len()?;
+        Ok(layout)
+    }
+
+    /// The layout of a recurrent layer's kernel `[depth, gates * units]` whose columns are interleaved: a vector of
+    /// units of every gate, then the next vector of units, with zeros after the last unit. If `by_units`, a panel is
+    /// such a vector of units.
+    pub fn with_gates_interleaved(
+        isa: Isa,
+        kernel: &[usize],
+        gates: usize,
+        by_units: bool,
+    ) -> Result<Layout> {
+        let layout = Layout::new(isa, kernel, 1)?;
+        let units = layout.columns / gates;
+        let padded = units.checked_next_multiple_of(layout.lanes).and_then(|width| width.checked_mul(gates));
+        let columns = padded.ok_or_else(|| Error::limit("packed weights do not fit memory"))?;
+        let widest = if by_units { gates } else { layout.widest };
+        let layout = Layout { columns, widest, gates: Some(Gates { count: gates, units }), ..layout };
         layout.packed_len()?;
         Ok(layout)
     }
@@ -49,6 +96,14 @@ impl Layout {
         let layout = Layout::new(isa, kernel, 1)?;
         let block = kernel.len().checked_sub(2).map_or(layout.depth, |axis| kernel[axis]);
         Ok(Layout { block, ..layout })
+    }
+
+    /// A row of the kernel in the order of the packed columns.
+    pub fn interleave(&self, row: &[f32], target: &mut [f32]) {
+        match self.gates {
+            Some(gates) => gates.interleave(row, target, (0, self.lanes), &|x| x),
+            None => target.copy_from_slice(row),
+        }
     }
 
     /// The panels of a group: as few as possible, of sizes as equal as possible.
@@ -86,8 +141,13 @@ impl Layout {
     /// Packs the matrices, whose columns stand beside each other at the start of `kernel`, into `packed`:
     /// `[group][panel][row][lane]`, with zeros where the last panel has no column.
     pub fn pack<T: Zeroable>(&self, kernel: &[T], packed: &mut [T]) {
-        let kernel = &kernel[..self.depth * self.groups * self.columns];
+        let kernel = &kernel[..self.depth * self.kernel_columns()];
         self.pack_rows(0, kernel, packed, &|x| x);
+    }
+
+    /// Columns of the kernel.
+    fn kernel_columns(&self) -> usize {
+        self.gates.map_or(self.groups * self.columns, |gates| gates.count * gates.units)
     }
 
     /// As [`pack`](Self::pack) for some rows of `kernel`, of which the first is its row `skip`, and for what `convert` makes
@@ -99,7 +159,7 @@ impl Layout {
         packed: &mut [U],
         convert: &impl Fn(T) -> U,
     ) {
-        let filters = (self.groups * self.columns).max(1);
+        let filters = self.kernel_columns().max(1);
         for group in 0..self.groups {
             for index in 0..self.panels() {
                 let Panel { vectors, start, first, columns } = self.panel(index);
@@ -109,6 +169,10 @@ impl Layout {
                     let blocks_after = (self.depth - 1 - row) / self.block;
                     let target =
                         &mut panel[(blocks_after * self.block + row % self.block) * width..][..width];
+                    if let Some(gates) = self.gates {
+                        gates.interleave(from, target, (first, self.lanes), convert);
+                        continue;
+                    }
                     let from = &from[group * self.columns + first..][..columns];
                     target.iter_mut().zip(from).for_each(|(target, &x)| *target = convert(x));
                     target[columns..].fill(U::default());
@@ -154,6 +218,33 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(next, columns);
+            }
+        }
+
+        #[test]
+        fn gates_are_interleaved_by_vectors_of_units(
+            gates in 1usize..5, depth in 1usize..4, units in 1usize..40, by_units: bool,
+        ) {
+            let kernel: Vec<f32> = (1..=depth * gates * units).map(|i| i as f32).collect();
+            for isa in sets() {
+                let layout = Layout::with_gates_interleaved(isa, &[depth, gates * units], gates, by_units).unwrap();
+                let mut packed = vec![-1.0; layout.packed_len().unwrap()];
+                layout.pack(&kernel, &mut packed);
+                let mut row = vec![-1.0; layout.columns];
+                layout.interleave(&kernel[..gates * units], &mut row);
+                let lanes = isa.lanes();
+                for (column, d) in (0..layout.columns).flat_map(|column| (0..depth).map(move |d| (column, d))) {
+                    let (vector, lane) = (column / lanes, column % lanes);
+                    let unit = vector / gates * lanes + lane;
+                    let from = d * gates * units + vector % gates * units + unit;
+                    let expected = if unit < units { kernel[from] } else { 0.0 };
+                    let mut panels = (0..layout.panels()).map(|index| layout.panel(index));
+                    let panel = panels.find(|panel| (panel.first..panel.first + panel.columns).contains(&column));
+                    let panel = panel.unwrap();
+                    prop_assert!(!by_units || panel.vectors == gates);
+                    prop_assert_eq!(packed[panel.start + d * panel.vectors * lanes + column - panel.first], expected);
+                    prop_assert!(d > 0 || row[column] == expected);
+                }
             }
         }
     }

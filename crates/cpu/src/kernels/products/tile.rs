@@ -11,7 +11,7 @@ pub(super) const MOST_ROWS: usize = 8;
 const PREFETCH: usize = 2048;
 
 /// How weights are stored.
-pub(super) trait Stored: 'static {
+pub(crate) trait Stored: 'static {
     /// An element.
     type Element: Copy;
     /// Whether it is narrower than what is computed with.
@@ -27,11 +27,11 @@ pub(super) trait Stored: 'static {
 }
 
 /// Single precision.
-pub(super) struct F32;
+pub(crate) struct F32;
 /// IEEE 754 binary16.
-pub(super) struct F16;
+pub(crate) struct F16;
 /// `bfloat16`.
-pub(super) struct Bf16;
+pub(crate) struct Bf16;
 
 impl Stored for F32 {
     type Element = f32;

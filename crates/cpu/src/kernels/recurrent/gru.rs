@@ -1,64 +1,57 @@
-//! The gated recurrent unit.
+//! The gated recurrent unit: with the gates `[z, r, g]`, `h' = z h + (1 - z) g`.
 
-use super::{Cell, Function, Recurrent, add, apply};
-use crate::simd::Isa;
+use super::Activation;
+use super::cell::{Cell, Sums, add};
+use crate::simd::Simd;
 
-/// With the gates `[z, r, g]`: `h' = z h + (1 - z) g`. The reset gate `r` scales the state before the product of `g`, or
-/// that product.
+/// The unit whose reset gate `r` scales the product of `g`.
 pub(crate) struct Gru {
-    pub activation: Option<Function>,
-    pub recurrent_activation: Option<Function>,
-    pub reset_after: bool,
+    pub activation: Activation,
+    pub recurrent_activation: Activation,
+}
+
+/// The unit whose reset gate `r` scales the state before the product of `g`.
+pub(crate) struct GruResetBefore {
+    pub activation: Activation,
+    pub recurrent_activation: Activation,
+}
+
+/// `z h + (1 - z) g`
+#[inline(always)]
+fn mix<S: Simd>(s: S, z: S::F, h: S::F, g: S::F) -> S::F {
+    s.mul_add(z, h, s.mul(s.sub(s.splat(1.0), z), g))
 }
 
 impl Cell for Gru {
     const GATES: usize = 3;
     const STATES: usize = 1;
+    const PASSES: &'static [(usize, usize)] = &[(0, 3)];
+    const HAS_INNER_BIAS: bool = true;
 
-    fn products(&self) -> usize {
-        if self.reset_after { 1 } else { 3 }
+    #[inline(always)]
+    fn update<S: Simd>(&self, s: S, _: usize, Sums { x, h, inner, states }: Sums<S>) -> [S::F; 2] {
+        let inner = add(s, h, inner);
+        let [z, r, ..] = add(s, x, inner);
+        let z = self.recurrent_activation.apply(s, z);
+        let r = self.recurrent_activation.apply(s, r);
+        let g = self.activation.apply(s, s.mul_add(r, inner[2], x[2]));
+        [mix(s, z, states[0], g), states[1]]
     }
+}
 
-    fn has_inner_bias(&self) -> bool {
-        self.reset_after
-    }
+impl Cell for GruResetBefore {
+    const GATES: usize = 3;
+    const STATES: usize = 1;
+    const PASSES: &'static [(usize, usize)] = &[(0, 2), (2, 1)];
 
-    fn gates(&self, recurrent: &Recurrent<'_>, states: &[f32], sums: &mut [f32], products: &mut [f32]) {
-        let units = recurrent.units;
-        let columns = 3 * units;
-        if self.reset_after {
-            recurrent.multiply(0, states, [units, columns], products);
-        } else {
-            recurrent.multiply(0, states, [units, columns], products);
-            recurrent.multiply(1, states, [units, columns], &mut products[units..]);
+    #[inline(always)]
+    fn update<S: Simd>(&self, s: S, pass: usize, Sums { x, h, states, .. }: Sums<S>) -> [S::F; 2] {
+        if pass == 0 {
+            let [z, r, ..] = add(s, x, h);
+            let r = self.recurrent_activation.apply(s, r);
+            return [self.recurrent_activation.apply(s, z), s.mul(r, states[0])];
         }
-        for (sums, products) in sums.chunks_exact_mut(columns).zip(products.chunks_exact(columns)) {
-            add(&mut sums[..2 * units], products);
-            apply(self.recurrent_activation, recurrent.isa(), &mut sums[..2 * units]);
-        }
-        if !self.reset_after {
-            // In the place of `r`, which nothing else reads.
-            for (sums, h) in sums.chunks_exact_mut(columns).zip(states.chunks_exact(units)) {
-                sums[units..].iter_mut().zip(h).for_each(|(r, h)| *r *= h);
-            }
-            recurrent.multiply(2, &sums[units..], [columns; 2], &mut products[2 * units..]);
-        }
-        for (sums, products) in sums.chunks_exact_mut(columns).zip(products.chunks_exact(columns)) {
-            let (r, g) = sums[units..].split_at_mut(units);
-            let inner = &products[2 * units..];
-            match self.reset_after {
-                true => g.iter_mut().zip(inner).zip(r).for_each(|((g, inner), r)| *g += *r * inner),
-                false => add(g, inner),
-            }
-            apply(self.activation, recurrent.isa(), g);
-        }
-    }
-
-    fn update(&self, _: Isa, gates: &[f32], states: &mut [f32]) {
-        let units = states.len();
-        for (u, h) in states.iter_mut().enumerate() {
-            let (z, g) = (gates[u], gates[2 * units + u]);
-            *h = z * *h + (1.0 - z) * g;
-        }
+        let g = self.activation.apply(s, s.add(x[2], h[0]));
+        [mix(s, x[0], states[0], g), states[1]]
     }
 }
