@@ -8,6 +8,7 @@
 
 mod arrays;
 mod commands;
+mod computing;
 mod failure;
 mod output;
 
@@ -22,7 +23,8 @@ use std::process::ExitCode;
 #[command(
     name = "k2o",
     version,
-    about = "Keras models without Python: look at them, run them, write them as ONNX"
+    about = "Keras models without Python: look at them, run them, write them as ONNX",
+    after_help = computing::ENVIRONMENT
 )]
 struct Cli {
     #[command(subcommand)]

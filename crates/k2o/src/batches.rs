@@ -8,21 +8,25 @@ use ndarray::{ArrayD, IxDyn};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-/// The outputs for all of `inputs`, computed for `batch_size` rows at a time.
-pub(crate) fn predict(model: &Model, inputs: &[Array], batch_size: NonZeroUsize) -> Result<Vec<ArrayD<f32>>> {
+/// The outputs for all of `inputs`, computed by `session` for `batch_size` rows at a time.
+pub(crate) fn predict(
+    model: &Model,
+    session: &mut Session,
+    inputs: &[Array],
+    batch_size: NonZeroUsize,
+) -> Result<Vec<ArrayD<f32>>> {
     let graph = model.graph();
     check(model)?;
     let sizes: Vec<&[usize]> = inputs.iter().map(Array::shape).collect();
     graph.bind(&sizes).map_err(|error| model.core_error(&error))?;
     let rows = sizes.first().and_then(|sizes| sizes.first()).copied().unwrap_or(0);
-    let mut session = Session::new(model.plan()?);
     let mut whole: Vec<(Vec<usize>, Vec<f32>)> = Vec::new();
     let mut from = 0usize;
     // No rows are one batch too: the outputs have shapes all the same.
     loop {
         let to = rows.min(from.saturating_add(batch_size.get()));
         let part: Vec<Array> = inputs.iter().map(|array| array.rows(from, to)).collect();
-        let outputs = model.run(&mut session, &part)?;
+        let outputs = model.run(session, &part)?;
         if whole.is_empty() {
             let empty = |output: &ArrayD<f32>| {
                 let mut shape = output.shape().to_vec();

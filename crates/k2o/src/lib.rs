@@ -21,7 +21,8 @@
 //! # }
 //! ```
 //!
-//! Tensors are channels-last, as in Keras: `[batch, steps, channels]`. Computation is in single precision.
+//! Tensors are channels-last, as in Keras: `[batch, steps, channels]`. Computation is in single precision, by the caller's
+//! thread; with the feature `rayon` there is `Threads::new` for [`PredictOptions`] and [`Session`].
 //!
 //! This crate is thin: it opens files and puts `k2o-keras`, `k2o-core`, `k2o-cpu` and `k2o-onnx` together.
 
@@ -33,6 +34,7 @@ mod error;
 mod file;
 mod layer;
 mod model;
+mod predict;
 mod sha256;
 mod summary;
 
@@ -40,9 +42,11 @@ pub use array::Array;
 pub use error::{Error, ErrorKind, Result};
 pub use k2o_core as core;
 pub use k2o_cpu as cpu;
+pub use k2o_cpu::{InstructionSet, Plan, PlanOptions, Session, StreamPlan, Threads};
 pub use k2o_keras as keras;
 pub use k2o_keras::{Importer, Limits};
 pub use k2o_onnx as onnx;
 pub use k2o_onnx::{Export, ExportOptions};
 pub use model::{Model, OpenOptions, Port, Provenance};
+pub use predict::PredictOptions;
 pub use summary::{Summary, SummaryRow};

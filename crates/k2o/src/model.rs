@@ -1,14 +1,12 @@
 //! An opened model.
 
 use crate::sha256::begin_sha256;
-use crate::{Array, Error, ErrorKind, Result, Summary, batches, file, layer};
+use crate::{Error, ErrorKind, Result, Summary, file, layer};
 use k2o_core::{Graph, Outline};
-use k2o_cpu::{DataView, Plan, PlanOptions, Session, StreamPlan, TensorView};
+use k2o_cpu::{Plan, PlanOptions, StreamPlan};
 use k2o_keras::{Archive, ImportOptions, Importer, KerasVersion, Limits, Source};
 use k2o_onnx::{Export, ExportOptions};
-use ndarray::{ArrayD, IxDyn};
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -201,67 +199,33 @@ impl Model {
         Summary::new(&self.0.outline, self.0.optimizer_parameters)
     }
 
-    /// The outputs for one array per input, in the model's order; the first axis of each is the batch.
-    ///
-    /// # Errors
-    /// [`Input`](ErrorKind::Input) where the arrays do not fit the inputs, [`Malformed`](ErrorKind::Malformed) or
-    /// [`Io`](ErrorKind::Io) where weights cannot be read, which happens at the first call.
-    ///
-    /// ```
-    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/basic/keras3.keras");
-    /// # let model = k2o::Model::open(path)?;
-    /// let x = ndarray::Array3::<f32>::ones((4, 100, 1));
-    /// let y = model.predict(&[x.into()])?;
-    /// assert_eq!(y[0].shape(), [4, 1]);
-    /// # Ok::<(), k2o::Error>(())
-    /// ```
-    pub fn predict(&self, inputs: &[Array]) -> Result<Vec<ArrayD<f32>>> {
-        let mut session = Session::new(self.plan()?);
-        self.run(&mut session, inputs)
-    }
-
-    /// As [`predict`](Model::predict), with no more than `batch_size` examples at a time, which bounds the memory that
-    /// is needed for what layers compute. The outputs are the same, bit for bit.
-    ///
-    /// # Errors
-    /// As [`predict`](Model::predict), and [`Input`](ErrorKind::Input) where the model cannot be run in parts: its
-    /// batch is of a fixed size, or an example's output depends on others.
-    ///
-    /// ```
-    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/basic/keras3.keras");
-    /// # let model = k2o::Model::open(path)?;
-    /// let x: k2o::Array = ndarray::Array3::<f32>::ones((5, 100, 1)).into();
-    /// let size = std::num::NonZero::new(2).ok_or("no batch")?;
-    /// assert_eq!(model.predict_in_batches(&[x.clone()], size)?, model.predict(&[x])?);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn predict_in_batches(&self, inputs: &[Array], batch_size: NonZeroUsize) -> Result<Vec<ArrayD<f32>>> {
-        batches::predict(self, inputs, batch_size)
-    }
-
-    /// The outputs that `session`, made from this model's [`plan`](Model::plan), computes.
-    pub fn run(&self, session: &mut Session, inputs: &[Array]) -> Result<Vec<ArrayD<f32>>> {
-        let inputs: Vec<Array> = inputs.iter().cloned().map(Array::into_standard_layout).collect();
-        let views = inputs.iter().map(view).collect::<Result<Vec<_>>>()?;
-        let outputs = session.run(&views).map_err(|error| self.cpu_error(&error))?;
-        let array = |(name, view): (&str, TensorView<'_>)| {
-            let data = view.as_f32().ok_or_else(|| {
-                Error::new(ErrorKind::Unsupported, format!("output {name:?} holds integers"))
-            })?;
-            ArrayD::from_shape_vec(IxDyn(view.shape()), data.to_vec())
-                .map_err(|error| Error::new(ErrorKind::Limit, error.to_string()))
-        };
-        outputs.iter().map(array).collect()
-    }
-
     /// The model planned for this machine: weights packed, steps fused. Made at the first call.
     pub fn plan(&self) -> Result<&Plan> {
         if let Some(plan) = self.0.plan.get() {
             return Ok(plan);
         }
-        let plan =
-            Plan::new(&self.0.rewritten, &PlanOptions::default()).map_err(|error| self.cpu_error(&error))?;
+        let plan = self.plan_with(&PlanOptions::default())?;
         Ok(self.0.plan.get_or_init(|| plan))
+    }
+
+    /// The model planned with narrow weights, for a certain instruction set, or with taps. Made at every call.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    ///
+    /// ```
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/basic/keras3.keras");
+    /// use k2o::{PlanOptions, Session, core::DType};
+    ///
+    /// let model = k2o::Model::open(path)?;
+    /// let options = PlanOptions { narrow_weights: Some(DType::F16), ..PlanOptions::default() };
+    /// let mut session = Session::new(&model.plan_with(&options)?);
+    /// let y = model.run(&mut session, &[ndarray::Array3::<f32>::ones((4, 100, 1)).into()])?;
+    /// assert_eq!(y[0].shape(), [4, 1]);
+    /// # Ok::<(), k2o::Error>(())
+    /// ```
+    pub fn plan_with(&self, options: &PlanOptions) -> Result<Plan> {
+        Plan::new(&self.0.rewritten, options).map_err(|error| self.cpu_error(&error))
     }
 
     /// The model made ready to run on endless sequences, chunk by chunk: every step is computed once, and what comes out
@@ -285,7 +249,12 @@ impl Model {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn stream_plan(&self) -> Result<StreamPlan> {
-        StreamPlan::new(&self.0.rewritten, &PlanOptions::default()).map_err(|error| self.cpu_error(&error))
+        self.stream_plan_with(&PlanOptions::default())
+    }
+
+    /// As [`stream_plan`](Model::stream_plan), with narrow weights or for a certain instruction set.
+    pub fn stream_plan_with(&self, options: &PlanOptions) -> Result<StreamPlan> {
+        StreamPlan::new(&self.0.rewritten, options).map_err(|error| self.cpu_error(&error))
     }
 
     /// The model as ONNX, with where it came from among its metadata, unless `options` have these keys: `keras_version`,
@@ -407,16 +376,6 @@ pub struct Port {
     pub name: String,
     /// Shape and element type.
     pub r#type: k2o_core::TensorType,
-}
-
-fn view(array: &Array) -> Result<TensorView<'_>> {
-    let data = match array {
-        Array::F32(array) => array.as_slice().map(DataView::F32),
-        Array::I32(array) => array.as_slice().map(DataView::I32),
-        Array::I64(array) => array.as_slice().map(DataView::I64),
-    };
-    let data = data.ok_or_else(|| Error::new(ErrorKind::Input, "an array that is not in row-major order"))?;
-    TensorView::new(array.shape(), data).map_err(|error| Error::new(ErrorKind::Input, error.to_string()))
 }
 
 fn sources(source: Source, weights: Option<Source>) -> Sources {

@@ -2,9 +2,11 @@
 
 use crate::{Difference, random_inputs};
 use k2o::core::{CallId, Data, Graph, Tap, Tensor, ValueId, round_weights, run_reference};
-use k2o::cpu::{DataView, Plan, PlanOptions, Session};
+use k2o::cpu::DataView;
 use k2o::onnx::WeightsType;
-use k2o::{Array, Error, ErrorKind, ExportOptions, Model, Result};
+use k2o::{
+    Array, Error, ErrorKind, ExportOptions, InstructionSet, Model, PlanOptions, Result, Session, Threads,
+};
 use ndarray::ArrayD;
 use std::collections::BTreeMap;
 
@@ -22,16 +24,28 @@ pub struct Options {
     pub seed: u64,
     /// The operator set of the exported file.
     pub opset: i64,
-    /// The type in which an exported file is to have its weights. Where it is not `f32`, everything is compared with these
-    /// weights in the reference too, and the report says what rounding them changes.
+    /// The type in which an exported file is to have its weights, and the runtime those that it keeps in narrow types. Where
+    /// it is not `f32`, everything is compared with these weights in the reference too, and the report says what rounding
+    /// them changes.
     pub weights_type: WeightsType,
+    /// The instructions that the runtime uses; the widest that the processor has if `None`.
+    pub instruction_set: Option<InstructionSet>,
+    /// The threads that the runtime computes with.
+    pub threads: Threads,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        let weights_type = WeightsType::default();
-        let opset = ExportOptions::default().opset;
-        Options { inputs: None, expected: None, batch: 2, seed: 0x6b32_6f00, opset, weights_type }
+        Options {
+            inputs: None,
+            expected: None,
+            batch: 2,
+            seed: 0x6b32_6f00,
+            opset: ExportOptions::default().opset,
+            weights_type: WeightsType::default(),
+            instruction_set: None,
+            threads: Threads::one(),
+        }
     }
 }
 
@@ -151,7 +165,7 @@ pub fn verify(model: &Model, options: &Options) -> Result<Report> {
     };
     let is_rounded = rounded.is_some();
     let reference = Reference::run(model, rounded.as_ref().unwrap_or(model.graph()), &inputs)?;
-    let cpu = Cpu::run(model, rounded.as_ref().unwrap_or(model.rewritten()), &inputs)?;
+    let cpu = Cpu::run(model, options, &inputs)?;
     #[cfg(feature = "tract")]
     let tract = match options.weights_type {
         // tract does not read them.
@@ -278,10 +292,14 @@ struct Cpu {
 }
 
 impl Cpu {
-    fn run(model: &Model, graph: &Graph, inputs: &[Array]) -> Result<Cpu> {
-        let options = PlanOptions { keep_taps: true, ..PlanOptions::default() };
-        let plan = Plan::new(graph, &options).map_err(|error| model.cpu_error(&error))?;
-        let mut session = Session::new(&plan);
+    fn run(model: &Model, options: &Options, inputs: &[Array]) -> Result<Cpu> {
+        let plan = model.plan_with(&PlanOptions {
+            keep_taps: true,
+            instruction_set: options.instruction_set,
+            narrow_weights: options.weights_type.narrow(),
+            ..PlanOptions::default()
+        })?;
+        let mut session = Session::with_threads(&plan, options.threads.clone());
         let outputs = model.run(&mut session, inputs)?;
         let outputs = outputs.into_iter().map(|array| array.into_raw_vec_and_offset().0).collect();
         let layer = |tap: &Tap| {
@@ -293,7 +311,7 @@ impl Cpu {
             };
             Some(((tap.call, tap.output), numbers))
         };
-        let layers = graph.taps().iter().filter_map(layer).collect();
+        let layers = model.rewritten().taps().iter().filter_map(layer).collect();
         Ok(Cpu { layers, outputs })
     }
 }

@@ -1,9 +1,12 @@
-//! `predict MODEL --input X --output Y [--batch-size N]`
+//! `predict MODEL --input X --output Y [--batch-size N] [--threads N] [--weights-type TYPE]`
 
 use super::{ModelArgs, Opened};
 use crate::arrays;
+use crate::computing::{ComputeArgs, instruction_set};
 use crate::failure::Failure;
 use crate::output::{answer, write_whole};
+use k2o::PredictOptions;
+use k2o::onnx::WeightsType;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -21,9 +24,18 @@ pub(crate) struct Args {
     /// Runs so many examples at a time, which takes less memory and gives the same [default: all at once]
     #[arg(long, value_name = "N")]
     batch_size: Option<NonZeroUsize>,
+    /// The type that weights are rounded to, all but vectors: f32, f16 or bf16. All is computed in f32
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    weights_type: WeightsType,
+    #[command(flatten)]
+    compute: ComputeArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
+    let mut options = PredictOptions::default();
+    options.plan.instruction_set = instruction_set()?;
+    options.plan.narrow_weights = args.weights_type.narrow();
+    options.batch_size = args.batch_size;
     let Opened { model, mut paths } = args.model.open_with_weights()?;
     let names: Vec<String> = model.outputs().into_iter().map(|port| port.name).collect();
     if names.len() != 1 && !arrays::is_npz(&args.output) {
@@ -32,11 +44,9 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
         return Err(Failure::Usage(text));
     }
     let inputs = arrays::read_inputs(&args.input, &model)?;
+    options.threads = args.compute.threads(&model)?;
     let start = Instant::now();
-    let outputs = match args.batch_size {
-        Some(size) => model.predict_in_batches(&inputs, size)?,
-        None => model.predict(&inputs)?,
-    };
+    let outputs = model.predict_with(&inputs, &options)?;
     let elapsed = start.elapsed();
     paths.push(args.input.clone());
     write_whole(&args.output, &paths, |writer| arrays::write(&args.output, &names, &outputs, writer))?;

@@ -1,7 +1,8 @@
-//! `verify MODEL [--input X] [--expected Y] [--weights-type TYPE]`
+//! `verify MODEL [--input X] [--expected Y] [--weights-type TYPE] [--threads N]`
 
 use super::{ModelArgs, Opened};
 use crate::arrays;
+use crate::computing::{ComputeArgs, instruction_set};
 use crate::failure::Failure;
 use comfy_table::{CellAlignment, Table, presets};
 use k2o::onnx::WeightsType;
@@ -18,14 +19,18 @@ pub(crate) struct Args {
     /// What Keras computed for this input, in the same formats
     #[arg(short, long, value_name = "Y", requires = "input")]
     expected: Option<PathBuf>,
-    /// Says what weights stored as f16 or bf16 change, and checks the file that has them
+    /// Says what weights stored as f16 or bf16 change, and checks the runtime and the file that have them
     #[arg(long, value_name = "TYPE", default_value_t)]
     weights_type: WeightsType,
+    #[command(flatten)]
+    compute: ComputeArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
-    let Opened { model, .. } = args.model.open_with_weights()?;
     let mut options = Options::default();
+    options.instruction_set = instruction_set()?;
+    let Opened { model, .. } = args.model.open_with_weights()?;
+    options.threads = args.compute.threads(&model)?;
     options.inputs = args.input.as_ref().map(|path| arrays::read_inputs(path, &model)).transpose()?;
     options.expected = args.expected.as_ref().map(|path| arrays::read_outputs(path, &model)).transpose()?;
     options.weights_type = args.weights_type;
