@@ -209,6 +209,14 @@ impl Plan {
                 group.by_sample && group.steps.start < buffer.from && buffer.to <= group.steps.end
             };
             buffer.group = groups.iter().position(within);
+            if buffer.group.is_none() {
+                // Some samples may be at a group's last step while others are at its first.
+                for group in groups.iter().filter(|group| group.by_sample) {
+                    let steps = group.steps.start + 1..=group.steps.end;
+                    buffer.from = if steps.contains(&buffer.from) { *steps.start() } else { buffer.from };
+                    buffer.to = if steps.contains(&buffer.to) { *steps.end() } else { buffer.to };
+                }
+            }
         }
         let (constants, constant_shapes) = builder.finish();
         let Drafts { roots, needed, .. } = drafts;
