@@ -11,6 +11,12 @@ use k2o_core::{Operand, Shape, ValueId};
 /// step reads them.
 const NEARBY: usize = 384 << 10;
 
+/// Products of two numbers that are worth another thread: computing them takes as long as waking it does.
+const WORTH_A_THREAD: usize = 1 << 18;
+
+/// How many products take as long as a function of one element does.
+const ELEMENT: usize = 16;
+
 /// Everything about a plan that follows from the sizes of its inputs.
 pub(crate) struct Bound {
     /// The sizes of each input.
@@ -58,6 +64,8 @@ pub(crate) struct Cut {
     samples: usize,
     /// Samples of each chunk but the last; 0 if the group does not compute by samples.
     chunk: usize,
+    /// How many threads share the chunks.
+    threads: usize,
     /// Where in a thread's own memory the plan's buffers lie.
     slots: Vec<(usize, Slot)>,
 }
@@ -123,8 +131,9 @@ impl Bound {
         let mut cuts = Vec::new();
         for (at, group) in plan.groups.iter().enumerate() {
             let samples = if group.by_sample { self.samples(plan, group) } else { 0 };
-            let chunk = chunk(samples, self.bytes_per_sample(plan, group, samples), threads, group);
-            let mut cut = Cut { samples, chunk, slots: Vec::new() };
+            let threads = (self.work(plan, group) / WORTH_A_THREAD).clamp(1, threads);
+            let chunk = chunk(samples, self.bytes_per_sample(plan, group, samples), threads, group.is_heavy);
+            let mut cut = Cut { samples, chunk, threads, slots: Vec::new() };
             let own = plan.buffers.iter().enumerate().filter(|(_, buffer)| buffer.group == Some(at));
             let mut lives = Vec::new();
             for (index, buffer) in own {
@@ -160,7 +169,7 @@ impl Bound {
             let before = (chunks - 1) * cut.chunk;
             let last = Chunk { first: before, count: cut.samples - before, stride: 0 };
             let mut passes = Vec::new();
-            for _ in 0..threads.min(chunks) {
+            for _ in 0..cut.threads.min(chunks) {
                 let usual = match chunks {
                     1 => Pass::default(),
                     _ => self.pass(plan, group, cut, usual)?,
@@ -169,7 +178,7 @@ impl Bound {
             }
             let is_large =
                 passes.iter().flatten().flat_map(|pass| &pass.steps).any(|step| step.runner.is_large());
-            self.is_parallel |= threads > 1 && (chunks > 1 || is_large);
+            self.is_parallel |= passes.len() > 1 || threads > 1 && is_large;
             self.groups.push(BoundGroup { chunks, passes });
         }
         Ok(())
@@ -190,6 +199,21 @@ impl Bound {
             values.map(|id| 4 * self.shapes[id.0 as usize].iter().product::<usize>() / samples.max(1)).sum()
         };
         plan.steps[group.steps.clone()].iter().map(step).max().unwrap_or(0)
+    }
+
+    /// How much the steps of a group have to compute, in products of two numbers.
+    fn work(&self, plan: &Inner, group: &Group) -> usize {
+        let step = |step: &crate::plan::Step| {
+            let operands = step.operands.iter().filter_map(|(operand, _)| operand.value());
+            let work = |id: ValueId| {
+                let shape = &self.shapes[id.0 as usize];
+                let rows = shape.split_last().map_or(0, |(_, rows)| rows.iter().product());
+                let elements = shape.iter().product::<usize>().saturating_mul(ELEMENT);
+                step.weights_per_row.saturating_mul(rows).saturating_add(elements)
+            };
+            operands.chain(step.outputs.iter().copied()).map(work).max().unwrap_or(0)
+        };
+        plan.steps[group.steps.clone()].iter().map(step).fold(0, usize::saturating_add)
     }
 
     /// The sizes of a value in a chunk of `count` samples.
@@ -313,12 +337,14 @@ impl Bound {
     }
 }
 
-/// How many samples are computed at once: few enough that what they need is nearby, and at least a chunk for each thread.
-fn chunk(samples: usize, bytes: usize, threads: usize, group: &Group) -> usize {
-    if samples == 0 || group.is_heavy && samples < 8 * threads {
+/// How many samples are computed at once: few enough that what they need, so many bytes each, is nearby, and so that the
+/// chunks, the last of which may be smaller, are as good as a multiple of the threads.
+fn chunk(samples: usize, bytes: usize, threads: usize, is_heavy: bool) -> usize {
+    // Reading the weights once takes less long than each thread reading them for few samples.
+    if samples == 0 || is_heavy && samples < 8 * threads {
         return samples;
     }
-    let most = if group.is_heavy { samples } else { (NEARBY / bytes.max(1)).clamp(1, samples) };
+    let most = if is_heavy { samples } else { (NEARBY / bytes.max(1)).clamp(1, samples) };
     let chunks = samples.div_ceil(most).next_multiple_of(threads).min(samples);
     samples.div_ceil(chunks)
 }
@@ -347,4 +373,36 @@ fn parts(slot: Slot, lens: &[usize]) -> Vec<Slot> {
 fn sum(lens: &[usize]) -> Result<usize> {
     let sum = lens.iter().try_fold(0usize, |sum, &len| sum.checked_add(len));
     sum.ok_or_else(|| Error::limit("the outputs of one operator do not fit memory"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_nearby_and_shared_evenly() {
+        for (samples, threads) in (0..200).flat_map(|samples| (1..9).map(move |threads| (samples, threads))) {
+            for (bytes, is_heavy) in
+                [(0, false), (NEARBY / 50, false), (NEARBY / 7, false), (NEARBY * 2, false), (1, true)]
+            {
+                let given = chunk(samples, bytes, threads, is_heavy);
+                let text =
+                    format!("{given} of {samples} samples of {bytes} bytes, {threads} threads, {is_heavy}");
+                assert_eq!(given == 0, samples == 0, "{text}");
+                assert!(is_heavy || given <= 1 || given * bytes <= NEARBY, "{text}");
+                if samples == 0 || is_heavy && samples < 8 * threads {
+                    assert_eq!(given, samples, "{text}");
+                    continue;
+                }
+                // The chunks that a thread gets at most, as a session hands them out.
+                let chunks = samples.div_ceil(given);
+                let most = (0..threads).map(|at| chunks * (at + 1) / threads - chunks * at / threads).max();
+                assert!(most.unwrap() * given < samples.div_ceil(threads) + given, "{text}");
+            }
+        }
+        assert_eq!(
+            [chunk(7, 1, 2, false), chunk(31, NEARBY / 8, 1, false), chunk(31, NEARBY / 8, 3, false)],
+            [4, 8, 6]
+        );
+    }
 }

@@ -30,12 +30,15 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     origin: Option<CallId>,
+    /// The step of the plan that failed and, where that is a scan, which of its runs, the step of its body's plan, and so
+    /// on: of the errors of one run of a plan, the smallest is the one that is reported.
+    place: Vec<usize>,
 }
 
 impl Error {
     /// An error of `kind`; `message` is lower case without a final stop.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), origin: None }
+        Error { kind, message: message.into(), origin: None, place: Vec::new() }
     }
 
     pub(crate) fn unsupported(message: impl Into<String>) -> Error {
@@ -54,6 +57,17 @@ impl Error {
     pub(crate) fn at(mut self, origin: Option<CallId>) -> Error {
         self.origin = self.origin.or(origin);
         self
+    }
+
+    /// The same error, in step `step` of what failed.
+    pub(crate) fn in_step(mut self, step: usize) -> Error {
+        self.place.insert(0, step);
+        self
+    }
+
+    /// Where it failed: the steps, the outermost first.
+    pub(crate) fn place(&self) -> &[usize] {
+        &self.place
     }
 
     /// Who is at fault.

@@ -30,7 +30,7 @@
 //! - A recurrent layer run on the parts of a sequence, each from the last states of the one before, gives the bits of
 //!   the whole.
 //! - Joining operators into a step changes no bit, so what taps show is what runs without taps.
-//! - A session allocates nothing for sizes that it has seen.
+//! - A session allocates nothing for sizes that it has seen; with several threads, as far as rayon does not.
 //! - NaN and infinity propagate as in the operators' references.
 //!
 //! This crate knows nothing of Keras, ONNX, files, threads, time or the environment.

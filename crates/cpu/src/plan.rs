@@ -91,8 +91,10 @@ pub(crate) struct Step {
     /// Those of the operator's outputs that something reads.
     pub outputs: Vec<ValueId>,
     pub buffer: usize,
-    /// Bytes of the constants of two and more axes that it reads.
+    /// Bytes of the constants of two and more axes that it reads as a whole.
     pub weight_bytes: usize,
+    /// How many weights each row of its operands, or of its results, is multiplied with.
+    pub weights_per_row: usize,
     pub origin: Option<CallId>,
 }
 
@@ -180,9 +182,10 @@ impl Plan {
                 operands.push((operand, places.read(&builder, &drafts, operand, at + 1)?));
             }
             let buffer = places.write(graph, outputs.clone(), at + 1)?;
-            let (name, kernel, origin) = (built.name, built.kernel, built.origin);
-            let weight_bytes = built.weight_bytes;
-            steps.push(Step { name, kernel, operands, outputs, buffer, weight_bytes, origin });
+            let build::Built { name, kernel, weight_bytes, weights_per_row, origin, .. } = built;
+            let step =
+                Step { name, kernel, operands, outputs, buffer, weight_bytes, weights_per_row, origin };
+            steps.push(step);
         }
         let mut exit = |name: &str, value: ValueId| -> Result<Exit> {
             let kind = Kind::of(graph.value(value).r#type.dtype)?;

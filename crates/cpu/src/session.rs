@@ -34,7 +34,8 @@ pub struct Session {
 struct Worker {
     arena: Arena,
     scratch: Buffer<f32>,
-    /// Why its part of the latest group could not be computed.
+    /// Why its part of the latest group could not be computed: of several reasons the first one, by steps and then by
+    /// samples, as if there were one chunk.
     error: Option<Error>,
 }
 
@@ -217,11 +218,17 @@ fn run(plan: &Inner, group: &mut BoundGroup, memory: Memory<'_>, workers: &mut [
             let pass = &mut passes[usize::from(chunk + 1 == chunks)];
             let memory = if chunk + 1 == chunks { Memory { chunk: 0, ..memory } } else { memory };
             for step in &mut pass.steps {
+                if error.as_ref().is_some_and(|first| *first.place() < [step.index][..]) {
+                    break;
+                }
                 // SAFETY: chunks of a value do not overlap, and nothing shares memory with a value while it is needed.
                 let result = unsafe { step.runner.run(memory, scratch, &step.sources, step.target) };
                 if let Err(why) = result {
-                    *error = Some(why.at(plan.steps[step.index].origin));
-                    return;
+                    let why = why.at(plan.steps[step.index].origin).in_step(step.index);
+                    if error.as_ref().is_none_or(|first| why.place() < first.place()) {
+                        *error = Some(why);
+                    }
+                    break;
                 }
                 for &(from, to) in &step.copies {
                     // SAFETY: as above.
@@ -230,7 +237,8 @@ fn run(plan: &Inner, group: &mut BoundGroup, memory: Memory<'_>, workers: &mut [
             }
         }
     });
-    match workers.iter_mut().take(threads).find_map(|worker| worker.error.take()) {
+    let errors = workers.iter_mut().take(threads).filter_map(|worker| worker.error.take());
+    match errors.min_by(|a, b| a.place().cmp(b.place())) {
         Some(error) => Err(error),
         None => Ok(()),
     }

@@ -2,177 +2,83 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panic too")]
 
-use k2o_core::ops::{
-    self, BinaryKind, CompareKind, NormalizeKind, PoolKind, Recurrence, ReduceKind, ReshapeDim, Unary,
-};
-use k2o_core::{
-    Constant, ConstantExpr, ConstantId, DType, Dim, Graph, GraphBuilder, Operand, Padding, Shape, TensorType,
-    ValueId, Window, to_scans,
-};
-use k2o_cpu::{Plan, PlanOptions, TensorView};
+mod every_operator;
+
+use k2o_core::to_scans;
+use k2o_cpu::{Plan, PlanOptions, Session, TensorView};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 
 #[global_allocator]
 static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-fn weight(builder: &mut GraphBuilder, shape: &[usize]) -> ConstantId {
-    let expr = ConstantExpr::filled(shape, 0.25).unwrap();
-    builder.constant(Constant { name: "w".into(), dtype: DType::F32, expr }).unwrap()
-}
-
-/// Every operator at least once.
-fn graph() -> Graph {
-    let mut builder = GraphBuilder::new();
-    let b = &mut builder;
-    let batch = Dim::symbol("batch");
-    let image = Shape::new([batch.clone(), Dim::symbol("height"), 8.into(), 6.into()]);
-    let x = b.input("image", TensorType::new(image, DType::F32)).unwrap();
-    let ids = b.input("ids", TensorType::new(Shape::new([batch, 2.into()]), DType::I32)).unwrap();
-    let window = |stride, padding| Window::new(3, stride, 1, padding).unwrap();
-
-    let kernel = weight(b, &[3, 3, 6, 20]);
-    let windows = vec![window(1, Padding::Same); 2];
-    let y =
-        b.add(ops::Conv { windows: windows.clone(), groups: 1 }, [Operand::from(x), kernel.into()]).unwrap();
-    let (scale, shift) = (weight(b, &[20]), weight(b, &[20]));
-    let y = b.add(ops::Affine { axis: 3 }, [Operand::from(y), scale.into(), shift.into()]).unwrap();
-    let y = b.add(Unary::Relu, [y]).unwrap();
-    let kernel = weight(b, &[3, 3, 1, 20]);
-    let z = b.add(ops::Conv { windows, groups: 20 }, [Operand::from(y), kernel.into()]).unwrap();
-    let kernel = weight(b, &[3, 3, 10, 20]);
-    let windows = vec![window(1, Padding::Same); 2];
-    let grouped = b.add(ops::Conv { windows, groups: 2 }, [Operand::from(y), kernel.into()]).unwrap();
-    let z = b.add(ops::Concat { axis: 3 }, [y, z, grouped]).unwrap();
-    let windows = vec![window(2, Padding::Explicit(1, 1)); 2];
-    let z = b.add(ops::Pool { kind: PoolKind::Average, windows: windows.clone() }, [z]).unwrap();
-    let z = b.add(ops::Pool { kind: PoolKind::Max, windows }, [z]).unwrap();
-    let z = b.add(ops::Pad { amounts: vec![(0, 0), (1, 1), (0, 0), (0, 0)], value: 0.0 }, [z]).unwrap();
-    let z = b.add(ops::Transpose { permutation: vec![0, 2, 1, 3] }, [z]).unwrap();
-    let mean = ops::Reduce { kind: ReduceKind::Mean, axes: vec![1, 2], keep_dims: true };
-    let mean = b.add(mean, [z]).unwrap();
-    let z = b.add(ops::Binary { kind: BinaryKind::Mul }, [z, mean]).unwrap();
-    let sum = ops::Reduce { kind: ReduceKind::Sum, axes: vec![1, 2], keep_dims: false };
-    let z = b.add(sum, [z]).unwrap();
-    let z = b.add(ops::Identity, [z]).unwrap();
-    let target = vec![ReshapeDim::Keep, ReshapeDim::Fixed(6), ReshapeDim::Infer];
-    let z = b.add(ops::Reshape { target }, [z]).unwrap();
-    let kernel = weight(b, &[10, 7]);
-    let z = b.add(ops::Dense, [Operand::from(z), kernel.into()]).unwrap();
-    let computed = weight(b, &[7, 3]);
-    let computed =
-        b.add(ops::Reshape { target: vec![ReshapeDim::Fixed(7), ReshapeDim::Fixed(3)] }, [computed]);
-    let z = b.add(ops::Dense, [z, computed.unwrap()]).unwrap();
-    let z = b.add(ops::Softmax::over([2]), [z]).unwrap();
-    b.output("scores", z);
-    let twice = b.add(ops::Concat { axis: 1 }, [ids, ids]).unwrap();
-    let twice = b.add(ops::Transpose { permutation: vec![1, 0] }, [twice]).unwrap();
-    b.output("twice", twice);
-    added_operators(b, x, ids);
-    builder.finish()
-}
-
-/// Those that the network above has no place for.
-fn added_operators(b: &mut GraphBuilder, x: ValueId, ids: ValueId) {
-    let table = weight(b, &[12, 5]);
-    let picked = b.add(ops::Gather { axis: 0 }, [Operand::from(table), ids.into()]).unwrap();
-    let numbers = b.add(ops::Cast { to: DType::F32 }, [ids]).unwrap();
-    let target = vec![ReshapeDim::Like(0), ReshapeDim::Keep, ReshapeDim::Fixed(1)];
-    let numbers = b.add(ops::Reshape { target }, [numbers, picked]).unwrap();
-    let z = b.add(ops::Binary { kind: BinaryKind::Prelu }, [picked, numbers]).unwrap();
-    let kernel = weight(b, &[3, 5, 20]);
-    let windows = vec![ops::Spread::new(3, 2, 1, (0, 1), 0).unwrap()];
-    let z =
-        b.add(ops::ConvTranspose { windows: windows.clone() }, [Operand::from(z), kernel.into()]).unwrap();
-    let computed = b.add(Unary::Exp, [kernel]).unwrap();
-    let again = b.add(ops::ConvTranspose { windows }, [picked, computed]).unwrap();
-    let z = b.add(ops::Slice { axis: 1, before: 1, after: 0 }, [z]).unwrap();
-    let again = b.add(ops::Transpose { permutation: vec![0, 2, 1] }, [again]).unwrap();
-    let z = b.add(ops::MatMul, [z, again]).unwrap();
-    let (scale, bias) = (weight(b, &[4]), weight(b, &[4]));
-    let normalize = ops::Normalize { kind: NormalizeKind::Standard, axes: vec![2], epsilon: 1e-3 };
-    let z = b.add(normalize, [Operand::from(z), scale.into(), bias.into()]).unwrap();
-    let z = b.add(ops::Repeat { axis: 2, times: 3 }, [z]).unwrap();
-    let z = b.add(ops::Sparsemax { axis: 1 }, [z]).unwrap();
-    let z = b.add(Unary::Sqrt, [z]).unwrap();
-    let z = b.add(ops::Softmax { axes: vec![1, 2], log: true }, [z]).unwrap();
-    b.output("added", z);
-    recurrent_operators(b, ids);
-    // More elements along the axis than a sort of few keeps in place.
-    let z = b.add(ops::Sparsemax { axis: 1 }, [x]).unwrap();
-    b.output("sparse", z);
-}
-
-/// Recurrent layers over embedded `ids`, with a mask, and one of them as a scan.
-fn recurrent_operators(b: &mut GraphBuilder, ids: ValueId) {
-    let table = weight(b, &[12, 5]);
-    let x = b.add(ops::Gather { axis: 0 }, [Operand::from(table), ids.into()]).unwrap();
-    let zeros = b.add(
-        ops::Full { dims: vec![ops::FullDim::Of(0), ops::FullDim::Fixed(2)], value: 0.0, dtype: DType::I32 },
-        [ids],
-    );
-    let mask = b.add(ops::Compare { kind: CompareKind::Greater }, [ids, zeros.unwrap()]).unwrap();
-    let recurrence = Recurrence { reverse: true, has_bias: true, has_states: false, has_mask: true };
-    let (activation, recurrent_activation) = (Some(Unary::Tanh), Some(Unary::Sigmoid));
-    let weights = |b: &mut GraphBuilder, gates: usize, bias: &[usize]| -> Vec<Operand> {
-        let shapes = [&[5, 7 * gates][..], &[7, 7 * gates], bias];
-        let weights: Vec<Operand> = shapes.iter().map(|shape| weight(b, shape).into()).collect();
-        [x.into()].into_iter().chain(weights).chain([mask.into()]).collect()
-    };
-    let operands = weights(b, 4, &[28]);
-    let lstm =
-        b.add_all(ops::Lstm { activation, recurrent_activation, recurrence }.into(), operands).unwrap();
-    let operands = weights(b, 3, &[2, 21]);
-    let gru = ops::Gru { activation, recurrent_activation, reset_after: true, recurrence };
-    let gru = b.add_all(gru.into(), operands).unwrap();
-    let operands = weights(b, 1, &[7]);
-    let rnn = b.add_all(ops::Rnn { activation, recurrence }.into(), operands).unwrap();
-    let turned = b.add(ops::Reverse { axis: 1 }, [gru[0]]).unwrap();
-    let sum = b.add(ops::Binary { kind: BinaryKind::Add }, [lstm[0], turned]).unwrap();
-    let sum = b.add(ops::Binary { kind: BinaryKind::Add }, [sum, rnn[0]]).unwrap();
-    let column = vec![ReshapeDim::Keep, ReshapeDim::Keep, ReshapeDim::Fixed(1)];
-    let column = b.add(ops::Reshape { target: column }, [mask]).unwrap();
-    let selected = b.add(ops::Select, [column, sum, lstm[0]]).unwrap();
-    b.output("recurrent", selected);
-    b.output("last", lstm[2]);
-}
-
 fn main() {
     sizes_that_were_seen_cost_no_allocation();
     println!("test sizes_that_were_seen_cost_no_allocation ... ok");
+    #[cfg(feature = "rayon")]
+    {
+        sizes_that_were_seen_cost_none_within_a_pool_either();
+        println!("test sizes_that_were_seen_cost_none_within_a_pool_either ... ok");
+    }
+}
+
+/// Plans of a graph that has every operator.
+fn plans() -> Vec<Plan> {
+    let recurrent = every_operator::graph();
+    let scans = to_scans(&recurrent, &|_| true).unwrap();
+    let plan =
+        |graph, keep_taps| Plan::new(graph, &PlanOptions { keep_taps, ..PlanOptions::default() }).unwrap();
+    vec![plan(&recurrent, false), plan(&recurrent, true), plan(&scans, false)]
+}
+
+/// Runs one size after the other, a batch of several chunks among them, until all have been seen, and then counts
+/// allocations.
+fn check(session: &mut Session) {
+    let sizes = [(1, 9), (4, 9), (33, 30), (2, 30)];
+    let shapes = sizes.map(|(batch, height)| ([batch, height, 8, 6], [batch, 2]));
+    let data: Vec<(Vec<f32>, Vec<i32>)> =
+        sizes.iter().map(|(batch, height)| (vec![0.5; batch * height * 48], vec![7; batch * 2])).collect();
+    let views: Vec<[TensorView<'_>; 2]> = shapes
+        .iter()
+        .zip(&data)
+        .map(|((image, ids), (x, i))| [TensorView::f32(image, x).unwrap(), TensorView::i32(ids, i).unwrap()])
+        .collect();
+    for views in &views {
+        session.run(views).unwrap();
+    }
+    let region = Region::new(GLOBAL);
+    let mut sum = 0.0;
+    for views in views.iter().chain(&views) {
+        let outputs = session.run(views).unwrap();
+        sum += outputs.by_name("scores").unwrap().as_f32().unwrap().iter().sum::<f32>();
+        assert_eq!(outputs.get(1).unwrap().as_i64().unwrap()[0], 7);
+    }
+    let change = region.change();
+    assert_eq!((change.allocations, change.reallocations, change.deallocations), (0, 0, 0));
+    assert!(sum.is_finite());
 }
 
 fn sizes_that_were_seen_cost_no_allocation() {
-    let recurrent = graph();
-    let scans = to_scans(&recurrent, &|_| true).unwrap();
-    for (graph, keep_taps) in [(&recurrent, false), (&recurrent, true), (&scans, false)] {
-        let plan = Plan::new(graph, &PlanOptions { keep_taps, ..PlanOptions::default() }).unwrap();
-        let mut session = plan.session();
-        let sizes = [(1, 9), (4, 9), (2, 30)];
-        let shapes = sizes.map(|(batch, height)| ([batch, height, 8, 6], [batch, 2]));
-        let data: Vec<(Vec<f32>, Vec<i32>)> = sizes
-            .iter()
-            .map(|(batch, height)| (vec![0.5; batch * height * 48], vec![7; batch * 2]))
-            .collect();
-        let views: Vec<[TensorView<'_>; 2]> = shapes
-            .iter()
-            .zip(&data)
-            .map(|((image, ids), (x, i))| {
-                [TensorView::f32(image, x).unwrap(), TensorView::i32(ids, i).unwrap()]
-            })
-            .collect();
-        for views in &views {
-            session.run(views).unwrap();
-        }
-        let region = Region::new(GLOBAL);
-        let mut sum = 0.0;
-        for views in views.iter().chain(&views) {
-            let outputs = session.run(views).unwrap();
-            sum += outputs.by_name("scores").unwrap().as_f32().unwrap().iter().sum::<f32>();
-            assert_eq!(outputs.get(1).unwrap().as_i64().unwrap()[0], 7);
-        }
-        let change = region.change();
-        assert_eq!((change.allocations, change.reallocations, change.deallocations), (0, 0, 0));
-        assert!(sum.is_finite());
+    plans().iter().for_each(|plan| check(&mut plan.session()));
+}
+
+#[cfg(feature = "rayon")]
+fn sizes_that_were_seen_cost_none_within_a_pool_either() {
+    use k2o_cpu::Threads;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    for plan in plans() {
+        pool.install(|| check(&mut Session::with_threads(&plan, Threads::current())));
     }
+
+    // What is handed to the pool from outside goes through a queue of blocks, each of which is for many runs.
+    let pool = std::sync::Arc::new(pool);
+    let (image, ids) = (vec![0.5; 33 * 30 * 48], [7; 66]);
+    let views = [TensorView::f32(&[33, 30, 8, 6], &image).unwrap(), TensorView::i32(&[33, 2], &ids).unwrap()];
+    let mut session = Session::with_threads(&plans()[0], Threads::of_pool(pool));
+    session.run(&views).unwrap();
+    let region = Region::new(GLOBAL);
+    (0..128).for_each(|_| drop(session.run(&views).unwrap()));
+    let change = region.change();
+    assert!(change.allocations <= 128 / 16, "{change:?}");
+    assert!(change.bytes_allocated <= 4096 * change.allocations, "{change:?}");
 }

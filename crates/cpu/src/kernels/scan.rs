@@ -166,7 +166,7 @@ impl ScanRunner {
                 };
                 views.push(TensorView::trusted(shape, data));
             }
-            let results = self.session.run(&views)?;
+            let results = self.session.run(&views).map_err(|error| error.in_step(i))?;
             views.clear();
             // Collected in place, so that the next step need not allocate.
             self.views = views.into_iter().map(|_| TensorView::trusted(&[], DataView::F32(&[]))).collect();

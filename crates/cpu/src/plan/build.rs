@@ -57,6 +57,7 @@ pub(super) struct Built {
     pub kernel: Arc<dyn AnyKernel>,
     pub operands: Vec<Operand>,
     pub weight_bytes: usize,
+    pub weights_per_row: usize,
     pub origin: Option<CallId>,
 }
 
@@ -326,14 +327,37 @@ impl<'a> Builder<'a> {
         }
         let parts = std::iter::once(draft.node).chain(draft.links.iter().copied());
         let names: Vec<&str> = parts.map(|at| self.graph.nodes()[at].op.name()).collect();
+        let (weight_bytes, weights_per_row) = self.weights_of(node);
+        let (name, origin) = (names.join("+"), node.origin);
+        Ok(Built { name, kernel, operands, weight_bytes, weights_per_row, origin })
+    }
+
+    /// The bytes of the constants of two and more axes that a node reads as a whole, and how many of their elements each row
+    /// is multiplied with.
+    fn weights_of(&self, node: &Node) -> (usize, usize) {
+        // Of a table few rows are read.
+        if matches!(node.op, Op::Gather(_)) {
+            return (0, 0);
+        }
         let constants = node.inputs.iter().filter_map(|operand| operand.constant());
         let weights = constants.map(|id| self.graph.constant(id)).filter(|weight| weight.shape().len() > 1);
-        let bytes = |weight: &Constant| {
+        let (mut bytes, mut count) = (0usize, 0usize);
+        for weight in weights {
             let len = weight.shape().iter().product::<usize>();
-            len.saturating_mul(self.kept_in(node, weight).size())
-        };
-        let weight_bytes = weights.map(bytes).fold(0, usize::saturating_add);
-        Ok(Built { name: names.join("+"), kernel, operands, weight_bytes, origin: node.origin })
+            bytes = bytes.saturating_add(len.saturating_mul(self.kept_in(node, weight).size()));
+            count = count.saturating_add(len);
+        }
+        let multiplies = matches!(
+            node.op,
+            Op::Conv(_)
+                | Op::ConvTranspose(_)
+                | Op::Dense(_)
+                | Op::Gru(_)
+                | Op::Lstm(_)
+                | Op::Rnn(_)
+                | Op::Scan(_)
+        );
+        (bytes, if multiplies { count } else { 0 })
     }
 
     /// A kernel that reads the node's inputs, which are no integers, followed by the step's other functions.
