@@ -25,15 +25,17 @@
 //!
 //! - The result for one sample has the same bits whatever the batch it is in: an element's arithmetic depends on
 //!   the operator and on the element's own inputs only. Vector lanes are output channels. Sums of products are made
-//!   of blocks of at most [`BLOCK`] terms whose places depend on the kernel's sizes only; other sums (averages,
-//!   softmax, normalization) are in double precision.
+//!   of blocks of at most [`BLOCK`] terms whose places depend on the kernel's sizes only.
 //! - A recurrent layer run on the parts of a sequence, each from the last states of the one before, gives the bits of
 //!   the whole.
 //! - Joining operators into a step changes no bit, so what taps show is what runs without taps.
 //! - A session allocates nothing for sizes that it has seen; with several threads, as far as rayon does not.
 //! - NaN and infinity propagate as in the operators' references.
 //!
-//! This crate knows nothing of Keras, ONNX, files, threads, time or the environment.
+//! All `unsafe` of the project but that of its benches is here: vectors and what reads them through pointers (`simd`,
+//! `kernels`), and memory whose parts several threads write (`arena`).
+//!
+//! This crate knows nothing of Keras, ONNX, files, time or the environment, and starts no thread unless it is asked to.
 
 mod arena;
 mod bound;
