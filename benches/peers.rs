@@ -3,27 +3,17 @@
 #![allow(missing_docs, reason = "a program")]
 
 use k2o_benches::peers::Peers;
-use k2o_benches::selection::Selection;
-use k2o_benches::{plot, report};
+use k2o_benches::selection::{Selection, variable};
+use k2o_benches::{plot, report, write};
 use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // `cargo test --benches` runs this too.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return ExitCode::SUCCESS;
-    }
-    match contest() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    k2o_benches::run(contest)
 }
 
 fn contest() -> Result<(), String> {
-    let selection = Selection::new(|name| std::env::var(name).ok())?;
+    let selection = Selection::new(variable)?;
     let folder = k2o_benches::folder();
     let report = Peers::open(&folder)?.run(&selection, |what| eprintln!("{what}"))?;
 
@@ -39,11 +29,5 @@ fn contest() -> Result<(), String> {
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         write(&path, &report::rewritten(&text, &report.readme())?)?;
     }
-    Ok(())
-}
-
-fn write(path: &Path, text: &str) -> Result<(), String> {
-    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-    println!("written: {}", path.display());
     Ok(())
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot run must stop")]
 
 pub mod contest;
+pub mod growth;
 pub mod machine;
 pub mod ours;
 pub mod peak;
@@ -21,6 +22,8 @@ use k2o::onnx::Target;
 use k2o::{Array, ExportOptions, Model};
 use k2o_verify::{Difference, TractModel, random_inputs};
 use ndarray::ArrayD;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// The models that are timed, by the names of their fixtures.
 pub const MODELS: [&str; 11] = [
@@ -51,12 +54,39 @@ pub struct Contest {
 }
 
 /// The folder of results, and of what `benches/setup` makes.
-pub fn folder() -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target").join("bench")
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target").join("bench")
+}
+
+/// Runs a bench that is no group of criterion's, unless the program was started by `cargo test --benches`, which runs all;
+/// an error goes to standard error.
+pub fn run(bench: impl FnOnce() -> Result<(), String>) -> ExitCode {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    match bench() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes a file of results, in a folder that is made where there is none, and says so.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write(path: &Path, text: &str) -> Result<(), String> {
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let written = folder.and_then(|()| std::fs::write(path, text));
+    written.map_err(|error| format!("{}: {error}", path.display()))?;
+    println!("written: {}", path.display());
+    Ok(())
 }
 
 /// The file of a fixture that holds the whole model.
-pub fn path(name: &str) -> std::path::PathBuf {
+pub fn path(name: &str) -> PathBuf {
     k2o_fixtures::case(name).path("keras3.keras")
 }
 

@@ -1,6 +1,7 @@
 //! What the figures were measured on, with what, and when.
 
 use crate::peak;
+use serde_json::{Value, json};
 
 /// The machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,16 @@ impl Machine {
             instruction_set,
             os: format!("{os} {} {arch}", release.trim()),
         }
+    }
+
+    /// The machine by keys.
+    pub fn json(&self) -> Value {
+        json!({
+            "cpu": self.cpu,
+            "cores": self.cores,
+            "instruction_set": self.instruction_set,
+            "os": self.os,
+        })
     }
 }
 

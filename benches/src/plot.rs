@@ -1,6 +1,7 @@
 //! Plots, as SVG.
 
 use crate::contest::Cell;
+use crate::growth::{Along, Point, Series};
 use crate::ours::OURS;
 use crate::report::goal;
 use plotters::prelude::*;
@@ -22,6 +23,9 @@ const AIM: RGBColor = BLACK;
 const WIDTH: u32 = 900;
 const HEIGHT: u32 = 220;
 const LEGEND: u32 = 130;
+const LEGEND_LEFT: i32 = (WIDTH - LEGEND) as i32 + 20;
+const LEGEND_TOP: i32 = 50;
+const LINE: i32 = 20;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
@@ -43,20 +47,40 @@ pub fn ratios(cells: &[Cell], peers: &[&str]) -> Result<String, String> {
     let least = points.iter().copied().fold(f64::INFINITY, f64::min).floor();
     let most = points.iter().copied().fold(f64::NEG_INFINITY, f64::max).ceil();
 
+    drawn(HEIGHT, models.len(), |area, at| {
+        let columns: Vec<&Cell> = cells.iter().filter(|cell| cell.model == models[at]).collect();
+        row(area, &columns, peers, least..most)
+    })
+}
+
+/// A picture of so many rows, each drawn by itself.
+fn drawn(height: u32, rows: usize, draw: impl Fn(&Area<'_>, usize) -> Outcome<()>) -> Result<String, String> {
     let mut svg = String::new();
-    let root = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT * models.len() as u32)).into_drawing_area();
-    let draw = || -> Outcome<()> {
+    let root = SVGBackend::with_string(&mut svg, (WIDTH, height * rows as u32)).into_drawing_area();
+    let all = || -> Outcome<()> {
         root.fill(&WHITE)?;
-        for (area, model) in root.split_evenly((models.len(), 1)).iter().zip(&models) {
-            let columns: Vec<&Cell> = cells.iter().filter(|cell| cell.model == *model).collect();
-            row(area, &columns, peers, least..most)?;
+        for (at, area) in root.split_evenly((rows, 1)).iter().enumerate() {
+            draw(area, at)?;
         }
-        root.present()?;
-        Ok(())
+        Ok(root.present()?)
     };
-    draw().map_err(|error| error.to_string())?;
+    all().map_err(|error| error.to_string())?;
     drop(root);
     Ok(svg)
+}
+
+/// Says in the margin which colour means what, below the first `skipped` lines.
+fn legend(area: &Area<'_>, names: &[&str], skipped: usize) -> Outcome<()> {
+    for (line, (name, colour)) in names.iter().zip(COLOURS).enumerate() {
+        let y = LEGEND_TOP + LINE * (line + skipped) as i32;
+        area.draw(&Circle::new((LEGEND_LEFT, y), 4, colour.filled()))?;
+        entry(area, name, y)?;
+    }
+    Ok(())
+}
+
+fn entry(area: &Area<'_>, name: &str, y: i32) -> Outcome<()> {
+    Ok(area.draw(&Text::new(name.to_string(), (LEGEND_LEFT + 14, y - 6), ("sans-serif", 12)))?)
 }
 
 /// Where a runtime is in a column: the binary logarithm of its ratio.
@@ -105,16 +129,11 @@ fn row(area: &Area<'_>, columns: &[&Cell], peers: &[&str], heights: Range<f64>) 
         chart.draw_series(heights.map(|point| Circle::new(point, 4, colour.filled())))?;
     }
 
-    let style = ("sans-serif", 12).into_font();
-    let legend = (WIDTH - LEGEND) as i32 + 20;
-    area.draw(&PathElement::new([(legend - 6, 50), (legend + 6, 50)], AIM.stroke_width(2)))?;
-    area.draw(&Text::new("goal", (legend + 14, 44), style.clone()))?;
-    for (line, (peer, colour)) in peers.iter().zip(COLOURS).enumerate() {
-        let y = 70 + 20 * line as i32;
-        area.draw(&Circle::new((legend, y), 4, colour.filled()))?;
-        area.draw(&Text::new(peer.to_string(), (legend + 14, y - 6), style.clone()))?;
-    }
-    let centred = style.into_text_style(area).pos(Pos::new(HPos::Center, VPos::Top));
+    let dash = [(LEGEND_LEFT - 6, LEGEND_TOP), (LEGEND_LEFT + 6, LEGEND_TOP)];
+    area.draw(&PathElement::new(dash, AIM.stroke_width(2)))?;
+    entry(area, "goal", LEGEND_TOP)?;
+    legend(area, peers, 1)?;
+    let centred = ("sans-serif", 12).into_text_style(area).pos(Pos::new(HPos::Center, VPos::Top));
     for (at, cell) in columns.iter().enumerate() {
         let (x, _) = chart.backend_coord(&(at as f64 + 0.5, 0.0));
         let threads = if cell.threads == 1 { "thread" } else { "threads" };
@@ -122,6 +141,54 @@ fn row(area: &Area<'_>, columns: &[&Cell], peers: &[&str], heights: Range<f64>) 
         area.draw(&Text::new(label, (x, HEIGHT as i32 - 28), centred.clone()))?;
     }
     Ok(())
+}
+
+/// Nanoseconds for a unit of work as the work grows: a row for each size that grows, a line for each layer.
+///
+/// # Errors
+/// Where there is nothing to draw.
+pub fn costs(all: &[Series]) -> Result<String, String> {
+    let mut along: Vec<Along> = all.iter().map(|series| series.along).collect();
+    along.dedup();
+    if all.iter().all(|series| series.points.is_empty()) {
+        return Err("nothing was timed".to_string());
+    }
+    drawn(2 * HEIGHT, along.len(), |area, at| {
+        let lines: Vec<&Series> = all.iter().filter(|series| series.along == along[at]).collect();
+        let points = || lines.iter().flat_map(|series| &series.points);
+        let sizes = around(points().map(|point| point.size as f64), 1.0);
+        let costs = around(points().map(Point::cost), 1.2);
+        let mut chart = ChartBuilder::on(area)
+            .caption(
+                format!("nanoseconds for a multiply-add or comparison, by {}", along[at].name()),
+                ("sans-serif", 16),
+            )
+            .margin(8)
+            .margin_right(LEGEND)
+            .x_label_area_size(28)
+            .y_label_area_size(48)
+            .build_cartesian_2d(sizes.log_scale(), costs.log_scale())?;
+        let plain = |x: &f64| x.to_string();
+        chart
+            .configure_mesh()
+            .light_line_style(WHITE)
+            .x_label_formatter(&plain)
+            .y_label_formatter(&plain)
+            .draw()?;
+        for (series, colour) in lines.iter().zip(COLOURS) {
+            let points: Vec<(f64, f64)> =
+                series.points.iter().map(|point| (point.size as f64, point.cost())).collect();
+            chart.draw_series([PathElement::new(points.clone(), colour.stroke_width(1))])?;
+            chart.draw_series(points.into_iter().map(|point| Circle::new(point, 2, colour.filled())))?;
+        }
+        legend(area, &lines.iter().map(|series| series.layer).collect::<Vec<_>>(), 0)
+    })
+}
+
+/// From the least of some positive numbers to the largest, and a factor more on both sides.
+fn around(numbers: impl Iterator<Item = f64> + Clone, more: f64) -> Range<f64> {
+    let (least, most) = (numbers.clone().fold(f64::INFINITY, f64::min), numbers.fold(0.0, f64::max));
+    least / more..most * more
 }
 
 #[cfg(test)]
@@ -147,5 +214,21 @@ mod tests {
         assert_eq!(svg.matches("<circle").count(), 2 * 2 + 3);
         assert!(svg.contains("32, 1 thread\n") && svg.contains("32, 2 threads\n"));
         assert!(ratios(&[], &["one"]).is_err());
+    }
+
+    #[test]
+    fn there_is_a_line_for_each_layer_in_the_row_of_what_grows() {
+        let series = |layer, along| Series {
+            layer,
+            unit: "multiply-add",
+            along,
+            points: [1, 10, 100].map(|size| Point { size, microseconds: 1.0, units: size as f64 }).to_vec(),
+        };
+        let all = [("a", Along::Steps), ("b", Along::Steps), ("a", Along::Channels)];
+        let svg = costs(&all.map(|(layer, along)| series(layer, along))).unwrap();
+        // Three points a line, and one in the legend.
+        assert_eq!(svg.matches("<circle").count(), 3 * (3 + 1));
+        assert!(svg.contains("by steps") && svg.contains("by channels"));
+        assert!(costs(&[]).is_err());
     }
 }

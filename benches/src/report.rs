@@ -218,12 +218,7 @@ impl Report {
         };
         json!({
             "date": self.date,
-            "machine": {
-                "cpu": self.machine.cpu,
-                "cores": self.machine.cores,
-                "instruction_set": self.machine.instruction_set,
-                "os": self.machine.os,
-            },
+            "machine": self.machine.json(),
             "versions": self.versions,
             "fma_peak_gflops": self.peak.fma_gflops,
             "read_gbps": self.peak.read_gbps,

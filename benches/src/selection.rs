@@ -49,26 +49,17 @@ impl Selection {
     /// Names the variable whose value cannot be meant.
     pub fn new(variable: impl Fn(&str) -> Option<String>) -> Result<Selection, String> {
         let mut selection = Selection::default();
-        let list = |name: &str| {
-            let text = variable(name).filter(|text| !text.is_empty())?;
-            Some(text.split(',').map(|item| item.trim().to_string()).collect::<Vec<_>>())
-        };
         let numbers = |name: &str| {
             let number = |item: &String| match item.parse::<usize>() {
                 Ok(number) if number > 0 => Ok(number),
                 _ => Err(format!("{name}: {item:?} is no number above 0")),
             };
-            list(name).map(|items| items.iter().map(number).collect::<Result<Vec<_>, _>>()).transpose()
+            list(name, &variable)
+                .map(|items| items.iter().map(number).collect::<Result<Vec<_>, _>>())
+                .transpose()
         };
-        let names = |name: &str, known: &[&str]| {
-            let items = list(name).unwrap_or(known.iter().map(|item| item.to_string()).collect());
-            match items.iter().find(|item| !known.contains(&item.as_str())) {
-                Some(unknown) => Err(format!("{name}: {unknown:?} is none of {}", known.join(", "))),
-                None => Ok(items),
-            }
-        };
-        selection.models = names("K2O_BENCH_MODELS", &PEER_MODELS)?;
-        selection.peers = names("K2O_BENCH_PEERS", &PEERS)?;
+        selection.models = names("K2O_BENCH_MODELS", &PEER_MODELS, &variable)?;
+        selection.peers = names("K2O_BENCH_PEERS", &PEERS, &variable)?;
         if let Some(batches) = numbers("K2O_BENCH_BATCHES")? {
             selection.batches = batches;
         }
@@ -87,6 +78,34 @@ impl Selection {
             Some(other) => return Err(format!("K2O_BENCH_README: {other:?} is neither 0 nor 1")),
         };
         Ok(selection)
+    }
+}
+
+/// The value of an environment variable.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The items of a list with commas; `None` where the variable is not set, or empty.
+fn list(name: &str, variable: &impl Fn(&str) -> Option<String>) -> Option<Vec<String>> {
+    let text = variable(name).filter(|text| !text.is_empty())?;
+    Some(text.split(',').map(|item| item.trim().to_string()).collect())
+}
+
+/// Those of the `known` names that the variable `name` lists; all, where it is not set.
+///
+/// # Errors
+/// Where it lists others.
+pub fn names(
+    name: &str,
+    known: &[&str],
+    variable: &impl Fn(&str) -> Option<String>,
+) -> Result<Vec<String>, String> {
+    let all = || known.iter().map(|item| item.to_string()).collect();
+    let items = list(name, variable).unwrap_or_else(all);
+    match items.iter().find(|item| !known.contains(&item.as_str())) {
+        Some(unknown) => Err(format!("{name}: {unknown:?} is none of {}", known.join(", "))),
+        None => Ok(items),
     }
 }
 
