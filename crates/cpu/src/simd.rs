@@ -178,6 +178,7 @@ pub(crate) trait Elementwise: Copy {
 ///
 /// Comparisons are false where an operand is NaN.
 #[allow(clippy::wrong_self_convention, reason = "`self` is the proof, not what is converted")]
+#[allow(dead_code, reason = "a vector's operations are complete, whether a kernel needs each of them or not")]
 pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
     /// Single-precision numbers.
     type F: Copy;
