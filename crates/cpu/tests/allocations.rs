@@ -77,7 +77,7 @@ fn sizes_that_were_seen_cost_none_within_a_pool_either() {
     let mut session = Session::with_threads(&plans()[0], Threads::of_pool(pool));
     session.run(&views).unwrap();
     let region = Region::new(GLOBAL);
-    (0..128).for_each(|_| drop(session.run(&views).unwrap()));
+    (0..128).for_each(|_| assert!(session.run(&views).is_ok()));
     let change = region.change();
     assert!(change.allocations <= 128 / 16, "{change:?}");
     assert!(change.bytes_allocated <= 4096 * change.allocations, "{change:?}");
