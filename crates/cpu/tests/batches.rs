@@ -1,6 +1,6 @@
 //! What a session computes for a sample has the same bits whatever batch it is in, and whoever computes.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panic too")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail by panic too")]
 
 mod every_operator;
 mod random_graph;
@@ -250,7 +250,7 @@ fn conv_stack(layers: &[(i64, i64, i64, usize, usize)], steps: i64, channels: i6
         let window = Window::new(size, stride, dilation, padding).unwrap();
         let channels = net.channels(x);
         let groups = match kind % 5 {
-            0 if channels % 2 == 0 => 2,
+            0 if channels.is_multiple_of(2) => 2,
             1 => channels,
             _ => 1,
         };
@@ -346,7 +346,8 @@ fn of_several_bad_indices_the_same_is_reported_whoever_computes() {
         teams().into_iter().map(|team| k2o_cpu::Session::with_threads(&plan, team)).collect();
     let good: Vec<i32> = (0..64 * 40).map(|i| i * 7 % 40).collect();
     // Places of indices, and which layer finds which of them: the first layer that finds one, the first that it finds.
-    let cases: [(&[(usize, i32)], usize, i32); 7] = [
+    type Case<'a> = (&'a [(usize, i32)], usize, i32);
+    let cases: [Case<'_>; 7] = [
         (&[(5, 200), (2000, 300)], 1, 200),
         (&[(2559, -1)], 1, -1),
         (&[(10, 60), (70, 70)], 2, 60),
