@@ -47,6 +47,42 @@ impl Machine {
     }
 }
 
+/// The time that processors have spent so far, in ticks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ticks {
+    /// With anything or nothing.
+    all: f64,
+    /// With other programs than this one, or as somebody else's virtual machine.
+    others: f64,
+}
+
+impl Ticks {
+    /// Now; `None` where the system does not say.
+    pub fn now() -> Option<Ticks> {
+        let read = |path| std::fs::read_to_string(path).ok();
+        Ticks::read(&read("/proc/stat")?, &read("/proc/self/stat")?)
+    }
+
+    /// From the texts of `/proc/stat` and `/proc/self/stat`.
+    fn read(system: &str, own: &str) -> Option<Ticks> {
+        let number = |text: &str| text.parse::<f64>().ok();
+        // user, nice, system, idle, iowait, irq, softirq, steal; guests are among users.
+        let line = system.lines().next()?.strip_prefix("cpu ")?;
+        let all: Vec<f64> = line.split_whitespace().take(8).map(number).collect::<Option<_>>()?;
+        let [_, _, _, idle, waiting, ..] = all[..] else { return None };
+        // Behind the name, which may have anything in it, the state is field 3.
+        let fields: Vec<&str> = own.rsplit_once(')')?.1.split_whitespace().collect();
+        let own = number(fields.get(11)?)? + number(fields.get(12)?)?;
+        let total: f64 = all.iter().sum();
+        Some(Ticks { all: total, others: total - idle - waiting - own })
+    }
+
+    /// The share of all processors that others have had since.
+    pub fn others_since(self, before: Ticks) -> f64 {
+        (self.others - before.others) / (self.all - before.all)
+    }
+}
+
 /// Instructions that runtimes have faster kernels for.
 fn extensions() -> Vec<(&'static str, bool)> {
     #[cfg(target_arch = "x86_64")]
@@ -99,6 +135,18 @@ mod tests {
             "processor\t: 0\ncpu family\t: 6\nmodel\t\t: 207\nmodel name\t: Some Processor\nstepping\t: 2\n";
         assert_eq!(cpu(intel), "Some Processor (family 6, model 207, stepping 2)");
         assert_eq!(cpu(""), "unknown processor");
+    }
+
+    #[test]
+    fn what_others_did_is_what_was_busy_without_us() {
+        let system = |user, idle| format!("cpu  {user} 1 2 {idle} 5 0 0 3 9 9\ncpu0 1 1\n");
+        let own = |user| format!("1 (a) b) S 1 1 1 0 -1 4 0 0 0 0 {user} 10 0 0 20");
+        let before = Ticks::read(&system(100, 1000), &own(20)).unwrap();
+        let after = Ticks::read(&system(180, 1120), &own(70)).unwrap();
+        // Of 200 ticks 80 were busy, 50 of them with us.
+        assert_eq!(after.others_since(before), 0.15);
+        assert_eq!(Ticks::read("", &own(1)), None);
+        assert_eq!(Ticks::read(&system(1, 1), "1 (a"), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The contest with other runtimes: everything that is loaded, checked and timed.
 
 use crate::contest::{Cell, Entry, Export, Failure, Length, Runner, Turn, median, rounds};
-use crate::machine::{Machine, today, version_of};
+use crate::machine::{Machine, Ticks, today, version_of};
 use crate::ours::{OURS, k2o};
 use crate::peak::Peak;
 use crate::report::{Load, Report};
@@ -42,7 +42,7 @@ impl Peers {
     /// Where a model cannot be opened, exported or run by us, or Keras's file is not there.
     pub fn run(mut self, selection: &Selection, mut progress: impl FnMut(&str)) -> Result<Report, String> {
         self.runtimes.retain(|runtime| selection.peers.iter().any(|name| name == runtime.name()));
-        let before = Peak::measure();
+        let (ticks, before) = (Ticks::now(), Peak::measure());
         let (mut cells, mut loads, mut multiply_adds) = (Vec::new(), Vec::new(), BTreeMap::new());
         for name in &selection.models {
             let model = Model::open(path(name)).map_err(|error| error.to_string())?;
@@ -61,6 +61,7 @@ impl Peers {
         Ok(Report {
             date: today(),
             machine: Machine::this(),
+            others: ticks.zip(Ticks::now()).map(|(before, after)| after.others_since(before)),
             peak: before.max(Peak::measure()),
             versions: versions.chain([("k2o".to_string(), version_of("k2o"))]).collect(),
             peers: self.runtimes.iter().map(|runtime| runtime.name()).collect(),

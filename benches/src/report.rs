@@ -17,6 +17,8 @@ pub struct Report {
     pub date: String,
     /// The machine.
     pub machine: Machine,
+    /// The share of its cores that other programs had meanwhile, where the system says.
+    pub others: Option<f64>,
     /// What a core of it can do, the best of before and after.
     pub peak: Peak,
     /// Versions, by name.
@@ -161,7 +163,7 @@ impl Report {
             self.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
         format!(
             "{date}: {cpu}, {cores}, {instruction_set}; {os}. One core reaches {fma} GFLOP/s of fused multiply-adds \
-             and reads {read} GB/s. {versions}.",
+             and reads {read} GB/s. {others}{versions}.",
             date = self.date,
             cores = match cores {
                 1 => "1 core".to_string(),
@@ -169,6 +171,9 @@ impl Report {
             },
             fma = number(self.peak.fma_gflops),
             read = number(self.peak.read_gbps),
+            others = self.others.map_or(String::new(), |share| {
+                format!("Other programs had {:.0} % of the cores meanwhile. ", 100.0 * share)
+            }),
             versions = versions.join(", "),
         )
     }
@@ -219,6 +224,7 @@ impl Report {
         json!({
             "date": self.date,
             "machine": self.machine.json(),
+            "share_of_others": self.others,
             "versions": self.versions,
             "fma_peak_gflops": self.peak.fma_gflops,
             "read_gbps": self.peak.read_gbps,
@@ -287,6 +293,7 @@ mod tests {
                 instruction_set: "portable".to_string(),
                 os: "an OS".to_string(),
             },
+            others: Some(0.031),
             peak: Peak { fma_gflops: 100.0, read_gbps: 10.0 },
             versions: BTreeMap::from([("one".to_string(), "1.0".to_string())]),
             peers: vec!["one", "two"],
@@ -329,6 +336,14 @@ mod tests {
 | basic |    32 |       1 |  200 |   100 | fails |          0.50 | 1.30 |  32.0 % |
 ";
         assert_eq!(report().times(), expected);
+    }
+
+    #[test]
+    fn the_circumstances_say_how_much_of_the_machine_others_had() {
+        let mut report = report();
+        assert!(report.circumstances().contains("Other programs had 3 % of the cores meanwhile. one 1.0."));
+        report.others = None;
+        assert!(report.circumstances().contains("reads 10.0 GB/s. one 1.0."));
     }
 
     #[test]
