@@ -62,7 +62,7 @@ impl Model {
     /// As [`predict`](Model::predict), in batches, with several threads, or with another plan.
     ///
     /// # Errors
-    /// As [`predict_in_batches`](Model::predict_in_batches) and [`Plan::new`].
+    /// As [`predict_in_batches`](Model::predict_in_batches) and [`Plan::new`](k2o_cpu::Plan::new).
     ///
     /// ```
     /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/basic/keras3.keras");
