@@ -37,12 +37,18 @@
 //!
 //! This crate knows nothing of Keras, ONNX, files, time or the environment, and starts no thread unless it is asked to.
 
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code, reason = "memory whose parts several threads write")]
 mod arena;
 mod bound;
 mod error;
+#[allow(unsafe_code, reason = "elements behind pointers, and operations between vectors")]
 mod kernels;
 mod plan;
+#[allow(unsafe_code, reason = "chunks of values that threads write")]
 mod session;
+#[allow(unsafe_code, reason = "instructions that not every processor has")]
 mod simd;
 mod stream;
 #[cfg(test)]
