@@ -2,31 +2,30 @@
 
 use crate::contest::Runner;
 use k2o::Model;
-use k2o::cpu::{Session, TensorView};
+use k2o::cpu::{PlanOptions, Session, TensorView, Threads};
 use k2o::onnx::WeightsType;
 use ndarray::ArrayD;
+use std::num::NonZeroUsize;
 
 /// The rows of ours in every contest, by name, with the type in which weights are kept.
-pub const OURS: [(&str, WeightsType); 1] = [("k2o", WeightsType::F32)];
+pub const OURS: [(&str, WeightsType); 2] = [("k2o", WeightsType::F32), ("k2o f16", WeightsType::F16)];
 
 /// `model` made ready to run on `inputs` with `threads` threads and weights of type `weights`.
 ///
-/// There is one thread yet, whatever `threads` says.
-///
 /// # Errors
-/// Where there is no plan of the model, or not with such weights.
+/// Where there is no plan of the model, or there are no threads.
 pub fn k2o(
     model: &Model,
     inputs: &[ArrayD<f32>],
-    _threads: usize,
+    threads: usize,
     weights: WeightsType,
 ) -> Result<Box<dyn Runner>, String> {
-    if weights != WeightsType::F32 {
-        return Err("there are plans with f32 weights only".to_string());
-    }
-    let plan = model.plan().map_err(|error| error.to_string())?;
+    let options = PlanOptions { narrow_weights: weights.narrow(), ..PlanOptions::default() };
+    let plan = model.plan_with(&options).map_err(|error| error.to_string())?;
+    let threads = Threads::new(NonZeroUsize::new(threads).ok_or("no thread")?);
+    let session = Session::with_threads(&plan, threads.map_err(|error| error.to_string())?);
     let inputs = inputs.iter().map(|input| input.as_standard_layout().into_owned()).collect();
-    Ok(Box::new(Ours { session: Session::new(plan), inputs }))
+    Ok(Box::new(Ours { session, inputs }))
 }
 
 /// A session with its inputs, which are in row-major order.
