@@ -31,6 +31,7 @@ pub(crate) mod select;
 pub(crate) mod slice;
 pub(crate) mod softmax;
 pub(crate) mod sparsemax;
+pub(crate) mod split;
 pub(crate) mod spreads;
 pub(crate) mod sums;
 pub(crate) mod transpose;

@@ -186,6 +186,8 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
     type I: Copy;
     /// Truth values.
     type M: Copy;
+    /// Double-precision numbers, as many.
+    type D: Copy;
 
     /// Numbers in a vector.
     const LANES: usize;
@@ -211,6 +213,11 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
     /// # Safety
     /// `min(count, LANES)` elements must be readable there.
     unsafe fn load_first(self, from: *const f32, count: usize) -> Self::F;
+    /// The first `count` numbers at `from`, then those of `rest`.
+    ///
+    /// # Safety
+    /// `min(count, LANES)` elements must be readable there.
+    unsafe fn load_first_or(self, from: *const f32, count: usize, rest: Self::F) -> Self::F;
     /// Writes the numbers to `to`.
     ///
     /// # Safety
@@ -278,10 +285,52 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
     /// Shifted right, copies of the sign coming in.
     fn shift_right<const BITS: u32>(self, a: Self::I) -> Self::I;
 
-    /// The larger; NaN if either is.
+    /// The numbers with those swapped that are `DISTANCE` lanes apart: 1, 2, 4 or 8, and less than `LANES`.
+    fn swap<const DISTANCE: usize>(self, a: Self::F) -> Self::F;
+    /// The number in the first lane.
+    fn first_lane(self, a: Self::F) -> f32;
+
+    /// `x` in every lane.
+    fn splat_wide(self, x: f64) -> Self::D;
+    /// The numbers at `from`.
+    ///
+    /// # Safety
+    /// `LANES` elements must be readable there.
+    unsafe fn load_wide(self, from: *const f64) -> Self::D;
+    /// The single-precision numbers at `from`.
+    ///
+    /// # Safety
+    /// `LANES` elements must be readable there.
+    unsafe fn load_widened(self, from: *const f32) -> Self::D;
+    /// Writes the numbers to `to`.
+    ///
+    /// # Safety
+    /// `LANES` elements must be writable there.
+    unsafe fn store_wide(self, to: *mut f64, x: Self::D);
+    /// The same numbers.
+    fn widen(self, a: Self::F) -> Self::D;
+    /// The nearest single-precision numbers.
+    fn narrow(self, a: Self::D) -> Self::F;
+    /// The first `count` numbers, then zeros.
+    fn first_wide(self, a: Self::D, count: usize) -> Self::D;
+    fn add_wide(self, a: Self::D, b: Self::D) -> Self::D;
+    fn sub_wide(self, a: Self::D, b: Self::D) -> Self::D;
+    fn mul_wide(self, a: Self::D, b: Self::D) -> Self::D;
+    /// The sum of all lanes.
+    fn sum_wide(self, a: Self::D) -> f64;
+    /// `a * b + c`, rounded once where the instruction set can.
+    fn mul_add_wide(self, a: Self::D, b: Self::D, c: Self::D) -> Self::D;
+
+    /// The larger; NaN if either is. Takes least time from `b` to the result.
     #[inline(always)]
     fn larger(self, a: Self::F, b: Self::F) -> Self::F {
         self.select(self.is_nan(a), a, self.max(a, b))
+    }
+
+    /// The smaller; NaN if either is. Takes least time from `b` to the result.
+    #[inline(always)]
+    fn smaller(self, a: Self::F, b: Self::F) -> Self::F {
+        self.select(self.is_nan(a), a, self.min(a, b))
     }
 
     /// Replaces every element by what `f` makes of it; `f` sees zeros past the end.
@@ -378,6 +427,7 @@ mod tests {
                     s.max(a, b),
                     s.min(a, b),
                     s.larger(a, b),
+                    s.smaller(a, b),
                     s.sqrt(a),
                     truth(s.less(a, b)),
                     truth(s.less_equal(a, b)),
@@ -391,6 +441,10 @@ mod tests {
                     s.from_bits(s.xor(int, s.splat_int(-5))),
                     s.from_bits(s.shift_left::<23>(small)),
                     s.from_bits(s.shift_right::<23>(int)),
+                    s.narrow(s.add_wide(s.widen(a), s.splat_wide(1e-9))),
+                    s.narrow(s.sub_wide(s.widen(a), s.widen(b))),
+                    s.narrow(s.mul_wide(s.widen(a), s.widen(b))),
+                    s.narrow(s.mul_add_wide(s.widen(whole), s.widen(three), s.splat_wide(0.1))),
                 ];
                 results.resize(all.len(), Vec::new());
                 for (results, x) in results.iter_mut().zip(all) {
@@ -461,15 +515,86 @@ mod tests {
     struct Copies<'a>(&'a [f32], usize);
 
     impl Task for Copies<'_> {
-        type Output = Vec<f32>;
+        type Output = [Vec<f32>; 3];
 
         #[inline(always)]
-        fn run<S: Simd>(self, s: S) -> Vec<f32> {
-            let mut copy = vec![-1.0; S::LANES];
-            let count = self.1.min(S::LANES);
-            // SAFETY: as many elements are there.
-            unsafe { s.store_first(copy.as_mut_ptr(), s.load_first(self.0.as_ptr(), count), count) };
-            copy
+        fn run<S: Simd>(self, s: S) -> [Vec<f32>; 3] {
+            let [mut copy, mut filled] = [vec![-1.0; S::LANES], vec![0.0; S::LANES]];
+            let mut wide = vec![0.0; S::LANES];
+            let (from, count) = (self.0.as_ptr(), self.1.min(S::LANES));
+            // SAFETY: `count` elements are read of the argument, and there is room for all lanes.
+            unsafe {
+                let x = s.load_first(from, count);
+                s.store_first(copy.as_mut_ptr(), x, count);
+                s.store(filled.as_mut_ptr(), s.load_first_or(from, count, s.splat(-1.0)));
+                s.store_wide(wide.as_mut_ptr(), s.first_wide(s.widen(s.load(filled.as_ptr())), count));
+            }
+            [copy, filled, wide.into_iter().map(|x| x as f32).collect()]
+        }
+    }
+
+    struct Widened<'a>(&'a [f32]);
+
+    impl Task for Widened<'_> {
+        type Output = (Vec<f64>, f64);
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> (Vec<f64>, f64) {
+            let mut sums = vec![1.0; S::LANES];
+            // SAFETY: all have as many elements as lanes or more.
+            unsafe {
+                let sum = s.add_wide(s.load_wide(sums.as_ptr()), s.load_widened(self.0.as_ptr()));
+                s.store_wide(sums.as_mut_ptr(), sum);
+                (sums, s.sum_wide(sum))
+            }
+        }
+    }
+
+    #[test]
+    fn lanes_stay_in_their_places_when_widened() {
+        let numbers: Vec<f32> = (1..=16).map(|i| i as f32).collect();
+        for isa in sets() {
+            let expected: Vec<f64> = (1..=isa.lanes()).map(|i| i as f64 + 1.0).collect();
+            let sum = expected.iter().sum();
+            assert_eq!(isa.run(Widened(&numbers)), (expected, sum), "{isa:?}");
+        }
+    }
+
+    struct Swapped<'a>(&'a [f32]);
+
+    impl Task for Swapped<'_> {
+        type Output = Vec<(usize, Vec<f32>)>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Vec<(usize, Vec<f32>)> {
+            // SAFETY: there are as many elements as lanes or more.
+            let x = unsafe { s.load(self.0.as_ptr()) };
+            let mut all = vec![(1, s.swap::<1>(x)), (2, s.swap::<2>(x))];
+            if S::LANES > 4 {
+                all.push((4, s.swap::<4>(x)));
+            }
+            if S::LANES > 8 {
+                all.push((8, s.swap::<8>(x)));
+            }
+            let lanes = |x| {
+                let mut lanes = vec![0.0; S::LANES];
+                // SAFETY: there is room for all lanes.
+                unsafe { s.store(lanes.as_mut_ptr(), x) };
+                assert_eq!(s.first_lane(x), lanes[0]);
+                lanes
+            };
+            all.into_iter().map(|(distance, x)| (distance, lanes(x))).collect()
+        }
+    }
+
+    #[test]
+    fn lanes_at_a_distance_are_swapped() {
+        let numbers: Vec<f32> = (0..16).map(|i| i as f32).collect();
+        for isa in sets() {
+            for (distance, lanes) in isa.run(Swapped(&numbers)) {
+                let expected: Vec<f32> = (0..isa.lanes()).map(|lane| (lane ^ distance) as f32).collect();
+                assert_eq!(lanes, expected, "{isa:?}: {distance}");
+            }
         }
     }
 
@@ -478,9 +603,10 @@ mod tests {
         let numbers: Vec<f32> = (1..=16).map(|i| i as f32).collect();
         for isa in sets() {
             for count in 0..=isa.lanes() {
-                let copy = isa.run(Copies(&numbers[..count], count));
-                assert_eq!(copy[..count], numbers[..count]);
-                assert!(copy[count..].iter().all(|&x| x == -1.0), "{isa:?}: {count} elements");
+                for (copy, rest) in isa.run(Copies(&numbers[..count], count)).iter().zip([-1.0, -1.0, 0.0]) {
+                    assert_eq!(copy[..count], numbers[..count]);
+                    assert!(copy[count..].iter().all(|&x| x == rest), "{isa:?}: {count} elements");
+                }
             }
         }
     }

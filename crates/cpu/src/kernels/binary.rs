@@ -17,19 +17,19 @@ impl Kernel for Binary {
     }
 
     fn run(&self, bound: &Broadcast<2>, operands: &Operands<'_>, _: &mut [f32], out: &mut [f32]) {
-        let arrays = (operands.get::<f32>(0), operands.get::<f32>(1));
+        let (isa, arrays) = (operands.isa(), (operands.get::<f32>(0), operands.get::<f32>(1)));
         match self.0.kind {
-            BinaryKind::Add => bound.map(arrays, out, |a, b| a + b),
-            BinaryKind::Sub => bound.map(arrays, out, |a, b| a - b),
-            BinaryKind::Mul => bound.map(arrays, out, |a, b| a * b),
-            BinaryKind::Div => bound.map(arrays, out, |a, b| a / b),
+            BinaryKind::Add => bound.map(isa, arrays, out, |a, b| a + b),
+            BinaryKind::Sub => bound.map(isa, arrays, out, |a, b| a - b),
+            BinaryKind::Mul => bound.map(isa, arrays, out, |a, b| a * b),
+            BinaryKind::Div => bound.map(isa, arrays, out, |a, b| a / b),
             BinaryKind::Max | BinaryKind::Or => {
-                bound.map(arrays, out, |a, b| if a.is_nan() || a > b { a } else { b })
+                bound.map(isa, arrays, out, |a, b| if a.is_nan() || a > b { a } else { b })
             }
             BinaryKind::Min | BinaryKind::And => {
-                bound.map(arrays, out, |a, b| if a.is_nan() || a < b { a } else { b })
+                bound.map(isa, arrays, out, |a, b| if a.is_nan() || a < b { a } else { b })
             }
-            BinaryKind::Prelu => bound.map(arrays, out, |a, b| if a > 0.0 { a } else { a * b }),
+            BinaryKind::Prelu => bound.map(isa, arrays, out, |a, b| if a > 0.0 { a } else { a * b }),
         }
     }
 }
@@ -48,10 +48,10 @@ impl Kernel for Logical {
     }
 
     fn run(&self, bound: &Broadcast<2>, operands: &Operands<'_>, _: &mut [f32], out: &mut [i64]) {
-        let arrays = (operands.get::<i64>(0), operands.get::<i64>(1));
+        let (isa, arrays) = (operands.isa(), (operands.get::<i64>(0), operands.get::<i64>(1)));
         match self.both {
-            true => bound.map(arrays, out, |a: i64, b: i64| a & b),
-            false => bound.map(arrays, out, |a: i64, b: i64| a | b),
+            true => bound.map(isa, arrays, out, |a: i64, b: i64| a & b),
+            false => bound.map(isa, arrays, out, |a: i64, b: i64| a | b),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Functions joined to the operator before them: what happens to each element before it is stored.
 
+use super::affine::AffineRows;
 use super::unary::Function;
 use super::{Kernel, Operands};
 use crate::Result;
@@ -27,8 +28,8 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// Replaces each element of `values`: rows of `width` channels, of which the first is `channel`.
-    #[inline]
+    /// Replaces each element of `values`: rows of `width` channels, of which the first is `channel`. Elements past the
+    /// last channel become anything.
     pub fn apply(&self, operands: &Operands<'_>, values: &mut [f32], width: usize, channel: usize) {
         self.apply_from(0, operands, values, width, channel);
     }
@@ -42,27 +43,17 @@ impl Chain {
         width: usize,
         channel: usize,
     ) {
+        let isa = operands.isa();
         for link in &self.links[skip..] {
             match *link {
-                Pointwise::Function(function) => function.apply(operands.isa(), values),
+                Pointwise::Function(function) => function.apply(isa, values),
                 Pointwise::Affine { scale, shift } => {
-                    let scale = &operands.get::<f32>(scale)[channel..];
-                    let shift = &operands.get::<f32>(shift)[channel..];
-                    for row in values.chunks_exact_mut(width) {
-                        affine_row(row, scale, shift);
-                    }
+                    let [scale, shift] = [scale, shift].map(|index| &operands.get::<f32>(index)[channel..]);
+                    isa.run(AffineRows { from: None, to: values, width, scale, shift });
                 }
                 Pointwise::Add { .. } => debug_assert!(false, "a sum of something that was stored"),
             }
         }
-    }
-}
-
-/// Replaces each element by itself times its scale plus its shift.
-#[inline]
-pub(crate) fn affine_row(row: &mut [f32], scale: &[f32], shift: &[f32]) {
-    for ((x, scale), shift) in row.iter_mut().zip(scale).zip(shift) {
-        *x = *x * scale + shift;
     }
 }
 

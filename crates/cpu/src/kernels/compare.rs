@@ -28,14 +28,14 @@ impl<T: Element + PartialOrd> Kernel for Compare<T> {
     }
 
     fn run(&self, bound: &Broadcast<2>, operands: &Operands<'_>, _: &mut [f32], out: &mut [i64]) {
-        let arrays = (operands.get::<T>(0), operands.get::<T>(1));
+        let (isa, arrays) = (operands.isa(), (operands.get::<T>(0), operands.get::<T>(1)));
         match self.op.kind {
-            CompareKind::Equal => bound.map(arrays, out, |a, b| i64::from(a == b)),
-            CompareKind::NotEqual => bound.map(arrays, out, |a, b| i64::from(a != b)),
-            CompareKind::Less => bound.map(arrays, out, |a, b| i64::from(a < b)),
-            CompareKind::LessOrEqual => bound.map(arrays, out, |a, b| i64::from(a <= b)),
-            CompareKind::Greater => bound.map(arrays, out, |a, b| i64::from(a > b)),
-            CompareKind::GreaterOrEqual => bound.map(arrays, out, |a, b| i64::from(a >= b)),
+            CompareKind::Equal => bound.map(isa, arrays, out, |a, b| i64::from(a == b)),
+            CompareKind::NotEqual => bound.map(isa, arrays, out, |a, b| i64::from(a != b)),
+            CompareKind::Less => bound.map(isa, arrays, out, |a, b| i64::from(a < b)),
+            CompareKind::LessOrEqual => bound.map(isa, arrays, out, |a, b| i64::from(a <= b)),
+            CompareKind::Greater => bound.map(isa, arrays, out, |a, b| i64::from(a > b)),
+            CompareKind::GreaterOrEqual => bound.map(isa, arrays, out, |a, b| i64::from(a >= b)),
         }
     }
 }

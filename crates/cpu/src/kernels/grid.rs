@@ -1,6 +1,7 @@
 //! Walks over the elements of several arrays that share an index space.
 
 use crate::{Error, Result};
+use std::ops::Range;
 
 /// The sizes of an index space and, along each axis, the step that each of `N` arrays takes.
 ///
@@ -48,24 +49,62 @@ impl<const N: usize> Grid<N> {
         self.axes.iter().map(|(size, _)| size).product()
     }
 
+    /// The arrays' offsets for each index, in row-major order.
+    #[inline(always)]
+    pub fn offsets(&self) -> Offsets<'_, N> {
+        let (inner, outer) = match self.axes.split_last() {
+            Some((inner, outer)) => (*inner, outer),
+            None => ((1, [0; N]), self.axes.as_slice()),
+        };
+        let rows = if inner.0 == 0 { 0 } else { outer.iter().map(|(size, _)| size).product() };
+        Offsets { outer, inner, row: 0..rows, left: 0, at: [0; N] }
+    }
+
     /// Calls `visit` with the arrays' offsets for each index, in row-major order.
     #[inline]
     pub fn visit(&self, mut visit: impl FnMut([usize; N])) {
-        walk(&self.axes, [0; N], &mut visit);
+        for at in self.offsets() {
+            visit(at);
+        }
     }
 }
 
-fn walk<const N: usize>(
-    axes: &[(usize, [usize; N])],
-    mut at: [usize; N],
-    visit: &mut impl FnMut([usize; N]),
-) {
-    let Some(((size, steps), inner)) = axes.split_first() else { return visit(at) };
-    for _ in 0..*size {
-        walk(inner, at, visit);
-        for i in 0..N {
-            at[i] += steps[i];
+/// The offsets of a [`Grid`], one index after the other.
+pub(crate) struct Offsets<'a, const N: usize> {
+    outer: &'a [(usize, [usize; N])],
+    inner: (usize, [usize; N]),
+    /// The indices of the outer axes that are left, in one number.
+    row: Range<usize>,
+    /// How many of the inner axis are left.
+    left: usize,
+    at: [usize; N],
+}
+
+impl<const N: usize> Iterator for Offsets<'_, N> {
+    type Item = [usize; N];
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<[usize; N]> {
+        match self.left {
+            0 => {
+                let mut row = self.row.next()?;
+                self.left = self.inner.0;
+                self.at = [0; N];
+                for (size, steps) in self.outer.iter().rev() {
+                    for i in 0..N {
+                        self.at[i] += row % size * steps[i];
+                    }
+                    row /= size;
+                }
+            }
+            _ => {
+                for i in 0..N {
+                    self.at[i] += self.inner.1[i];
+                }
+            }
         }
+        self.left -= 1;
+        Some(self.at)
     }
 }
 
@@ -108,6 +147,12 @@ mod tests {
         let mut seen = Vec::new();
         Grid::new([(2, [1, 3]), (3, [2, 1])]).visit(|at| seen.push(at));
         assert_eq!(seen, [[0, 0], [2, 1], [4, 2], [1, 3], [3, 4], [5, 5]]);
+        let three: Vec<_> = Grid::new([(2, [100]), (2, [10]), (2, [2])]).offsets().flatten().collect();
+        assert_eq!(three, [0, 2, 10, 12, 100, 102, 110, 112]);
+        assert_eq!(Grid::<1>::new([]).offsets().count(), 1);
+        for empty in [[(0, [7]), (2, [1])], [(2, [7]), (0, [1])]] {
+            assert_eq!(Grid::new(empty).offsets().count(), 0);
+        }
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Division by a measure of the elements along some axes: in double precision from the first sum to the rounded
 //! result, because a mean may be far larger than what is left of the elements without it.
 
-use super::reduce::{LANES, Split, totals};
+use super::grid::Grid;
+use super::split::{Columns, Split, in_groups, load_column, store_column};
+use super::sums::{ColumnSums, Itself, Square, Term, sum};
 use super::{Kernel, Operands};
 use crate::Result;
+use crate::simd::{Simd, Task};
 use k2o_core::ops::{self, NormalizeKind};
 
 /// Normalization of operand 0, with the scale and the bias in operands 1 and 2.
@@ -22,78 +25,266 @@ impl Kernel for Normalize {
     }
 
     fn run(&self, split: &Split, operands: &Operands<'_>, _: &mut [f32], out: &mut [f32]) {
-        let x = operands.get::<f32>(0);
         let parameter = |index: usize| (self.parameters >= index).then(|| operands.get::<f32>(index));
-        let (scale, bias) = (parameter(1), parameter(2));
-        split.kept.visit(|[start]| {
-            for first in (0..split.lanes).step_by(LANES) {
-                let lanes = LANES.min(split.lanes - first);
-                let (mut means, mut factors) = ([0.0; LANES], [0.0; LANES]);
-                let (means, factors) = (&mut means[..lanes], &mut factors[..lanes]);
-                self.statistics(x, start + first, split, means, factors);
-                lanes_at(x, start + first, split, (means, factors), (scale, bias), out);
-            }
-        });
+        let [scale, bias] = [1, 2].map(parameter);
+        let x = operands.get::<f32>(0);
+        operands.isa().run(Normalized { op: &self.op, x, split, scale, bias, y: out });
     }
 }
 
-impl Normalize {
-    /// What is taken off the elements of each lane and what they are then multiplied by.
-    fn statistics(&self, x: &[f32], start: usize, split: &Split, means: &mut [f64], factors: &mut [f64]) {
-        let count = split.count() as f64;
-        if self.op.kind != NormalizeKind::RootMeanSquare {
-            totals(x, start, split, means, |x, _| x);
-            means.iter_mut().for_each(|mean| *mean /= count);
+struct Normalized<'a> {
+    op: &'a ops::Normalize,
+    x: &'a [f32],
+    split: &'a Split,
+    scale: Option<&'a [f32]>,
+    bias: Option<&'a [f32]>,
+    y: &'a mut [f32],
+}
+
+/// Columns that are normalized at once; a multiple of all groups'.
+const COLUMNS: usize = 64;
+
+impl Task for Normalized<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        if self.split.run > 1 && self.split.run <= 4 * S::LANES && self.split.reduced.len() == 1 {
+            return in_groups(s, self.split.run, &mut ShortRows(self));
         }
-        totals(x, start, split, factors, |x, lane| (x - means[lane]) * (x - means[lane]));
-        factors.iter_mut().for_each(|square| *square = 1.0 / (*square / count + self.op.epsilon).sqrt());
-        if self.op.kind == NormalizeKind::Deviation {
-            means.fill(0.0);
+        for [start] in self.split.kept.offsets() {
+            match self.split.run {
+                1 => {
+                    for first in (0..self.split.lanes).step_by(COLUMNS) {
+                        self.columns(s, start + first, COLUMNS.min(self.split.lanes - first));
+                    }
+                }
+                _ => self.runs(s, start),
+            }
         }
     }
 }
 
-/// The normalized elements of neighbouring lanes from `start`. One of the number of lanes and the split's run is 1.
-fn lanes_at(
-    x: &[f32],
-    start: usize,
-    split: &Split,
-    (means, factors): (&[f64], &[f64]),
-    (scale, bias): (Option<&[f32]>, Option<&[f32]>),
-    y: &mut [f32],
-) {
-    let width = means.len().max(split.run);
-    // Which of the elements that become one comes next.
-    let mut next = 0;
-    split.reduced.visit(|[offset]| {
-        let (x, y) = (&x[start + offset..][..width], &mut y[start + offset..][..width]);
-        let at = next;
-        next += split.run;
-        if split.run == 1 {
-            let scale = scale.map_or(1.0, |scale| f64::from(scale[at]));
-            let bias = bias.map_or(0.0, |bias| f64::from(bias[at]));
-            for ((y, x), (mean, factor)) in y.iter_mut().zip(x).zip(means.iter().zip(factors)) {
-                *y = ((f64::from(*x) - mean) * factor * scale + bias) as f32;
+/// Rows that registers hold.
+struct ShortRows<'a>(Normalized<'a>);
+
+impl Columns for ShortRows<'_> {
+    #[inline(always)]
+    fn group<S: Simd, const G: usize>(&mut self, s: S, _: usize, last: usize) {
+        let Normalized { op, x, split, scale, bias, ref mut y } = self.0;
+        let scale = parameter::<S, G>(s, scale, 1.0, split.run);
+        let bias = parameter::<S, G>(s, bias, 0.0, split.run);
+        let count = split.run as f64;
+        for [start] in split.kept.offsets() {
+            let (x, y) = (x[start..][..split.run].as_ptr(), y[start..][..split.run].as_mut_ptr());
+            let (mut row, mut sum) = ([s.splat_wide(0.0); G], s.splat_wide(0.0));
+            for (g, x_g) in row.iter_mut().enumerate() {
+                // SAFETY: the slice has the elements of the row.
+                *x_g = s.widen(unsafe { load_column::<S, G>(s, x, g, last) });
+                sum = s.add_wide(sum, *x_g);
             }
-            return;
-        }
-        let ([mean, ..], [factor, ..]) = (means, factors) else { return };
-        let normalized = x.iter().map(|x| (f64::from(*x) - mean) * factor);
-        let weights = [scale, bias].map(|weights| weights.map(|weights| &weights[at..][..width]));
-        match weights {
-            [Some(scale), Some(bias)] => {
-                for ((y, x), (scale, bias)) in y.iter_mut().zip(normalized).zip(scale.iter().zip(bias)) {
-                    *y = (x * f64::from(*scale) + f64::from(*bias)) as f32;
+            let mean = match op.kind {
+                NormalizeKind::RootMeanSquare => 0.0,
+                _ => s.sum_wide(sum) / count,
+            };
+            let (wide_mean, mut squares) = (s.splat_wide(mean), s.splat_wide(0.0));
+            for (g, x) in row.iter_mut().enumerate() {
+                let mut distance = s.sub_wide(*x, wide_mean);
+                if g + 1 == G {
+                    distance = s.first_wide(distance, last);
+                }
+                squares = s.mul_add_wide(distance, distance, squares);
+                if op.kind != NormalizeKind::Deviation {
+                    *x = distance;
                 }
             }
-            [Some(scale), None] => {
-                y.iter_mut().zip(normalized).zip(scale).for_each(|((y, x), scale)| {
-                    *y = (x * f64::from(*scale)) as f32;
-                });
+            let factor = s.splat_wide(factor(s.sum_wide(squares), count, op.epsilon));
+            for (g, x) in row.into_iter().enumerate() {
+                let normalized = s.mul_add_wide(s.mul_wide(x, factor), scale[g], bias[g]);
+                // SAFETY: the slice has the elements of the row.
+                unsafe { store_column::<S, G>(s, y, s.narrow(normalized), g, last) };
             }
-            _ => y.iter_mut().zip(normalized).for_each(|(y, x)| *y = x as f32),
         }
-    });
+    }
+}
+
+/// `G` vectors of `count` parameters, which are `none` if there are none.
+#[inline(always)]
+fn parameter<S: Simd, const G: usize>(s: S, values: Option<&[f32]>, none: f64, count: usize) -> [S::D; G] {
+    let mut parameter = [s.splat_wide(none); G];
+    if let Some(values) = values {
+        for (vector, values) in parameter.iter_mut().zip(values[..count].chunks(S::LANES)) {
+            // SAFETY: no more than the elements of `values` are read.
+            *vector = s.widen(unsafe { s.load_first(values.as_ptr(), values.len()) });
+        }
+    }
+    parameter
+}
+
+/// What elements are multiplied by, from the sum of their squares.
+#[inline(always)]
+fn factor(squares: f64, count: f64, epsilon: f64) -> f64 {
+    1.0 / (squares / count + epsilon).sqrt()
+}
+
+impl Normalized<'_> {
+    /// Normalizes the elements of one kept row.
+    #[inline(always)]
+    fn runs<S: Simd>(&mut self, s: S, start: usize) {
+        let (kind, run) = (self.op.kind, self.split.run);
+        let (mut mean, mut squares) = (0.0, 0.0);
+        if kind != NormalizeKind::RootMeanSquare {
+            for [offset] in self.split.reduced.offsets() {
+                mean += sum(s, &self.x[start + offset..][..run], Itself);
+            }
+            mean /= self.split.count() as f64;
+        }
+        for [offset] in self.split.reduced.offsets() {
+            squares += sum(s, &self.x[start + offset..][..run], Square { from: mean });
+        }
+        let subtracted = if kind == NormalizeKind::Deviation { 0.0 } else { mean };
+        let (subtracted, factor) = (
+            s.splat_wide(subtracted),
+            s.splat_wide(factor(squares, self.split.count() as f64, self.op.epsilon)),
+        );
+        for (i, [offset]) in self.split.reduced.offsets().enumerate() {
+            let (x, y) = (&self.x[start + offset..][..run], &mut self.y[start + offset..][..run]);
+            let [scale, bias] = [self.scale, self.bias].map(|all| all.map(|all| &all[i * run..][..run]));
+            match (scale, bias) {
+                (Some(scale), Some(bias)) => normalize(s, x, y, subtracted, factor, [scale, bias]),
+                (Some(scale), None) => normalize(s, x, y, subtracted, factor, [scale]),
+                _ => normalize(s, x, y, subtracted, factor, []),
+            }
+        }
+    }
+
+    /// Normalizes `count` neighbouring columns from `start`.
+    #[inline(always)]
+    fn columns<S: Simd>(&mut self, s: S, start: usize, count: usize) {
+        let (kind, rows) = (self.op.kind, &self.split.reduced);
+        let x = self.x;
+        let (mut means, mut factors) = ([0.0; COLUMNS], [0.0; COLUMNS]);
+        if kind != NormalizeKind::RootMeanSquare {
+            in_groups(s, count, &mut ColumnSums { x, start, rows, term: Itself, sums: &mut means });
+            means.iter_mut().for_each(|mean| *mean /= self.split.count() as f64);
+        }
+        in_groups(
+            s,
+            count,
+            &mut ColumnSums { x, start, rows, term: Squares { from: &means }, sums: &mut factors },
+        );
+        factors
+            .iter_mut()
+            .for_each(|squares| *squares = factor(*squares, self.split.count() as f64, self.op.epsilon));
+        if kind == NormalizeKind::Deviation {
+            means.fill(0.0);
+        }
+        let y = &mut self.y[start..];
+        let (means, factors) = (&means, &factors);
+        let parameters = (self.scale, self.bias);
+        let x = &x[start..];
+        in_groups(s, count, &mut NormalizedColumns { x, rows, means, factors, parameters, y });
+    }
+}
+
+/// Makes `y` what is left of `x`, times the factor, times the first parameter, plus the second.
+#[inline(always)]
+fn normalize<S: Simd, const N: usize>(
+    s: S,
+    x: &[f32],
+    y: &mut [f32],
+    subtracted: S::D,
+    factor: S::D,
+    parameters: [&[f32]; N],
+) {
+    for first in (0..x.len()).step_by(S::LANES) {
+        let count = x.len() - first;
+        // SAFETY: no more than `count` elements are read and written, of which there are as many everywhere.
+        unsafe {
+            let x = load_wide_first(s, x.as_ptr().add(first), count);
+            let mut normalized = s.mul_wide(s.sub_wide(x, subtracted), factor);
+            let mut others = [s.splat_wide(0.0); N];
+            for (other, parameter) in others.iter_mut().zip(parameters) {
+                *other = load_wide_first(s, parameter.as_ptr().add(first), count);
+            }
+            normalized = match others[..] {
+                [scale, bias] => s.mul_add_wide(normalized, scale, bias),
+                [scale] => s.mul_wide(normalized, scale),
+                _ => normalized,
+            };
+            let (y, normalized) = (y.as_mut_ptr().add(first), s.narrow(normalized));
+            match count < S::LANES {
+                true => s.store_first(y, normalized, count),
+                false => s.store(y, normalized),
+            }
+        }
+    }
+}
+
+/// The first `count` numbers at `from`, then zeros.
+///
+/// # Safety
+/// `min(count, LANES)` elements must be readable there.
+#[inline(always)]
+unsafe fn load_wide_first<S: Simd>(s: S, from: *const f32, count: usize) -> S::D {
+    // SAFETY: the caller's.
+    unsafe {
+        match count < S::LANES {
+            true => s.widen(s.load_first(from, count)),
+            false => s.load_widened(from),
+        }
+    }
+}
+
+/// The squares of the elements' distances from numbers, one for each column.
+#[derive(Clone, Copy)]
+struct Squares<'a> {
+    from: &'a [f64; COLUMNS],
+}
+
+impl Term for Squares<'_> {
+    #[inline(always)]
+    fn of<S: Simd>(self, s: S, x: S::D, column: usize) -> S::D {
+        let from = &self.from[column..][..S::LANES];
+        // SAFETY: there are numbers for all lanes.
+        let distance = s.sub_wide(x, unsafe { s.load_wide(from.as_ptr()) });
+        s.mul_wide(distance, distance)
+    }
+}
+
+/// Columns, each with a number that is subtracted and one that is multiplied by.
+struct NormalizedColumns<'a> {
+    x: &'a [f32],
+    rows: &'a Grid<1>,
+    means: &'a [f64; COLUMNS],
+    factors: &'a [f64; COLUMNS],
+    /// The scale and the bias of each row.
+    parameters: (Option<&'a [f32]>, Option<&'a [f32]>),
+    y: &'a mut [f32],
+}
+
+impl Columns for NormalizedColumns<'_> {
+    #[inline(always)]
+    fn group<S: Simd, const G: usize>(&mut self, s: S, first: usize, last: usize) {
+        let columns = (G - 1) * S::LANES + last;
+        let (means, factors) = (&self.means[first..][..G * S::LANES], &self.factors[first..][..G * S::LANES]);
+        for (i, [row]) in self.rows.offsets().enumerate() {
+            let x = self.x[row + first..][..columns].as_ptr();
+            let y = self.y[row + first..][..columns].as_mut_ptr();
+            let scale = s.splat_wide(self.parameters.0.map_or(1.0, |scale| scale[i].into()));
+            let bias = s.splat_wide(self.parameters.1.map_or(0.0, |bias| bias[i].into()));
+            for g in 0..G {
+                // SAFETY: the slices have the columns of the group, and there are numbers for whole vectors.
+                unsafe {
+                    let x = s.widen(load_column::<S, G>(s, x, g, last));
+                    let mean = s.load_wide(means.as_ptr().add(g * S::LANES));
+                    let factor = s.load_wide(factors.as_ptr().add(g * S::LANES));
+                    let normalized = s.mul_wide(s.mul_wide(s.sub_wide(x, mean), factor), scale);
+                    store_column::<S, G>(s, y, s.narrow(s.add_wide(normalized, bias)), g, last);
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]

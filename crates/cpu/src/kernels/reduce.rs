@@ -1,54 +1,14 @@
 //! Maximum, minimum, sum or mean over whole axes.
 
-use super::grid::{Grid, strides};
-use super::pool::larger;
-use super::sums::{add, sum, sum_of};
+use super::split::{Columns, Split, in_groups, load_column, store_column};
+use super::sums::{ColumnSums, Itself, sum};
 use super::{Kernel, Operands};
 use crate::Result;
+use crate::simd::{Simd, Task};
 use k2o_core::ops::{self, ReduceKind};
-
-/// Elements that are reduced side by side.
-pub(crate) const LANES: usize = 64;
 
 /// Reduction of operand 0.
 pub(crate) struct Reduce(pub ops::Reduce);
-
-/// An array's axes, split into those that stay and those that are reduced.
-///
-/// Either the innermost axes stay, and `lanes` is their size: then `run` is 1. Or they are reduced, and `run` is
-/// their size: then `lanes` is 1.
-pub(crate) struct Split {
-    pub kept: Grid<1>,
-    pub reduced: Grid<1>,
-    pub lanes: usize,
-    pub run: usize,
-}
-
-impl Split {
-    /// The split of an array of these sizes.
-    pub fn new(shape: &[usize], axes: &[usize]) -> Split {
-        let steps = strides(shape);
-        let part = |reduced: bool| {
-            let axes = (0..shape.len()).filter(move |axis| axes.contains(axis) == reduced);
-            Grid::new(axes.map(|axis| (shape[axis], [steps[axis]])))
-        };
-        let (mut kept, mut reduced) = (part(false), part(true));
-        let lanes = kept.split_run();
-        let run = reduced.split_run();
-        Split { kept, reduced, lanes, run }
-    }
-
-    /// The number of elements that become one.
-    pub fn count(&self) -> usize {
-        self.reduced.len() * self.run
-    }
-}
-
-/// The smaller; NaN if either is.
-#[inline(always)]
-fn smaller(min: f32, x: f32) -> f32 {
-    if x < min || x.is_nan() { x } else { min }
-}
 
 impl Kernel for Reduce {
     type Out = f32;
@@ -59,89 +19,177 @@ impl Kernel for Reduce {
     }
 
     fn run(&self, split: &Split, operands: &Operands<'_>, _: &mut [f32], out: &mut [f32]) {
-        let x = operands.get::<f32>(0);
-        let mut rows = out.chunks_exact_mut(split.lanes);
-        split.kept.visit(|[start]| {
-            let Some(out) = rows.next() else { return };
-            match self.0.kind {
-                ReduceKind::Max => select(x, start, split, out, f32::NEG_INFINITY, larger),
-                ReduceKind::Min => select(x, start, split, out, f32::INFINITY, smaller),
-                ReduceKind::Sum => sums(x, start, split, out, |sum| sum),
-                ReduceKind::Mean => {
-                    let count = split.count() as f64;
-                    sums(x, start, split, out, |sum| sum / count);
+        let (x, isa) = (operands.get::<f32>(0), operands.isa());
+        match self.0.kind {
+            ReduceKind::Max => isa.run(Choose { choice: Larger, x, split, out }),
+            ReduceKind::Min => isa.run(Choose { choice: Smaller, x, split, out }),
+            ReduceKind::Sum => isa.run(Sums { factor: 1.0, x, split, out }),
+            ReduceKind::Mean => isa.run(Sums { factor: 1.0 / split.count() as f64, x, split, out }),
+        }
+    }
+}
+
+/// Which of two elements is preferred; NaN to all others.
+pub(crate) trait Choice: Copy {
+    /// What any element is preferred to.
+    const NONE: f32;
+
+    /// The preferred elements. Takes least time from `best` to the result.
+    fn choose<S: Simd>(self, s: S, x: S::F, best: S::F) -> S::F;
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Larger;
+
+impl Choice for Larger {
+    const NONE: f32 = f32::NEG_INFINITY;
+
+    #[inline(always)]
+    fn choose<S: Simd>(self, s: S, x: S::F, best: S::F) -> S::F {
+        s.larger(x, best)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Smaller;
+
+impl Choice for Smaller {
+    const NONE: f32 = f32::INFINITY;
+
+    #[inline(always)]
+    fn choose<S: Simd>(self, s: S, x: S::F, best: S::F) -> S::F {
+        s.smaller(x, best)
+    }
+}
+
+/// The preferred elements of all that become one.
+struct Choose<'a, C> {
+    choice: C,
+    x: &'a [f32],
+    split: &'a Split,
+    out: &'a mut [f32],
+}
+
+impl<C: Choice> Task for Choose<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Choose { choice, x, split, out } = self;
+        for ([start], out) in split.kept.offsets().zip(out.chunks_exact_mut(split.lanes)) {
+            let x = &x[start..];
+            match split.run {
+                1 => in_groups(s, split.lanes, &mut ColumnChoice { choice, x, split, out }),
+                _ => {
+                    let runs = split.reduced.offsets().map(|[offset]| &x[offset..][..split.run]);
+                    out[0] = choose(s, choice, runs);
                 }
             }
-        });
+        }
     }
 }
 
-/// `out` of one kept row: the elements that `choose` prefers.
+/// The preferred of the elements in runs.
 #[inline(always)]
-pub(crate) fn select(
-    x: &[f32],
-    start: usize,
-    split: &Split,
-    out: &mut [f32],
-    none: f32,
-    choose: impl Fn(f32, f32) -> f32,
-) {
-    out.fill(none);
-    split.reduced.visit(|[offset]| {
-        if split.run == 1 {
-            let x = &x[start + offset..][..out.len()];
-            out.iter_mut().zip(x).for_each(|(best, &x)| *best = choose(*best, x));
-            return;
-        }
-        let (chunks, rest) = x[start + offset..][..split.run].as_chunks::<16>();
-        let mut best = [none; 16];
-        for chunk in chunks {
-            for lane in 0..16 {
-                best[lane] = choose(best[lane], chunk[lane]);
+pub(crate) fn choose<'a, S: Simd, C: Choice>(s: S, choice: C, runs: impl Iterator<Item = &'a [f32]>) -> f32 {
+    let none = s.splat(C::NONE);
+    let mut best = [none; 4];
+    for run in runs {
+        let mut blocks = run.chunks_exact(4 * S::LANES);
+        for block in &mut blocks {
+            for (i, best) in best.iter_mut().enumerate() {
+                // SAFETY: `i < 4`.
+                let x = unsafe { s.load(block.as_ptr().add(i * S::LANES)) };
+                *best = choice.choose(s, x, *best);
             }
         }
-        out[0] = best.iter().chain(rest).fold(out[0], |best, &x| choose(best, x));
-    });
+        for (rest, best) in blocks.remainder().chunks(S::LANES).zip(&mut best) {
+            // SAFETY: no more than the elements of `rest` are read.
+            let x = unsafe { s.load_first_or(rest.as_ptr(), rest.len(), none) };
+            *best = choice.choose(s, x, *best);
+        }
+    }
+    let [a, b, c, d] = best;
+    choose_lane(s, choice, choice.choose(s, choice.choose(s, a, b), choice.choose(s, c, d)))
 }
 
-/// `out` of one kept row: what `finish` makes of the sums.
+/// The preferred of all lanes.
 #[inline(always)]
-pub(crate) fn sums(x: &[f32], start: usize, split: &Split, out: &mut [f32], finish: impl Fn(f64) -> f64) {
-    if split.run != 1 {
-        let mut total = 0.0;
-        split.reduced.visit(|[offset]| total += sum(&x[start + offset..][..split.run]));
-        out[0] = finish(total) as f32;
-        return;
+pub(crate) fn choose_lane<S: Simd, C: Choice>(s: S, choice: C, lanes: S::F) -> f32 {
+    const { assert!(S::LANES == 4 || S::LANES == 8 || S::LANES == 16) };
+    let mut best = lanes;
+    if S::LANES > 8 {
+        best = choice.choose(s, s.swap::<8>(best), best);
     }
-    for (i, out) in out.chunks_mut(LANES).enumerate() {
-        let first = start + i * LANES;
-        let mut totals = [0.0; LANES];
-        split.reduced.visit(|[offset]| add(&mut totals, &x[first + offset..][..out.len()]));
-        out.iter_mut().zip(totals).for_each(|(out, total)| *out = finish(total) as f32);
+    if S::LANES > 4 {
+        best = choice.choose(s, s.swap::<4>(best), best);
+    }
+    best = choice.choose(s, s.swap::<2>(best), best);
+    s.first_lane(choice.choose(s, s.swap::<1>(best), best))
+}
+
+/// The preferred elements of columns.
+struct ColumnChoice<'a, C> {
+    choice: C,
+    x: &'a [f32],
+    split: &'a Split,
+    out: &'a mut [f32],
+}
+
+impl<C: Choice> Columns for ColumnChoice<'_, C> {
+    #[inline(always)]
+    fn group<S: Simd, const G: usize>(&mut self, s: S, first: usize, last: usize) {
+        let columns = (G - 1) * S::LANES + last;
+        let mut best = [s.splat(C::NONE); G];
+        for [row] in self.split.reduced.offsets() {
+            let x = self.x[row + first..][..columns].as_ptr();
+            for (g, best) in best.iter_mut().enumerate() {
+                // SAFETY: the slice has the columns of the group.
+                *best = self.choice.choose(s, unsafe { load_column::<S, G>(s, x, g, last) }, *best);
+            }
+        }
+        let out = self.out[first..][..columns].as_mut_ptr();
+        for (g, best) in best.into_iter().enumerate() {
+            // SAFETY: the slice has the columns of the group.
+            unsafe { store_column::<S, G>(s, out, best, g, last) };
+        }
     }
 }
 
-/// The sums over one kept row of what `f` makes of the elements and the numbers of their lanes, of which there are as
-/// many as `totals`.
-#[inline(always)]
-pub(crate) fn totals(
-    x: &[f32],
-    start: usize,
-    split: &Split,
-    totals: &mut [f64],
-    f: impl Fn(f64, usize) -> f64,
-) {
-    totals.fill(0.0);
-    split.reduced.visit(|[offset]| {
-        let x = &x[start + offset..];
-        if split.run != 1 {
-            totals[0] += sum_of(&x[..split.run], |x| f(x, 0));
-            return;
+/// The sums of all that become one, times a factor.
+struct Sums<'a> {
+    factor: f64,
+    x: &'a [f32],
+    split: &'a Split,
+    out: &'a mut [f32],
+}
+
+impl Task for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        /// Columns whose sums are computed before they are rounded; a multiple of all groups'.
+        const COLUMNS: usize = 64;
+        let Sums { factor, x, split, out } = self;
+        for ([start], out) in split.kept.offsets().zip(out.chunks_exact_mut(split.lanes)) {
+            let x = &x[start..];
+            if split.run != 1 {
+                let mut total = 0.0;
+                for [offset] in split.reduced.offsets() {
+                    total += sum(s, &x[offset..][..split.run], Itself);
+                }
+                out[0] = (total * factor) as f32;
+                continue;
+            }
+            for (i, out) in out.chunks_mut(COLUMNS).enumerate() {
+                let mut sums = [0.0; COLUMNS];
+                let (start, rows) = (i * COLUMNS, &split.reduced);
+                in_groups(s, out.len(), &mut ColumnSums { x, start, rows, term: Itself, sums: &mut sums });
+                out.iter_mut().zip(sums).for_each(|(out, sum)| *out = (sum * factor) as f32);
+            }
         }
-        for (lane, (total, &x)) in totals.iter_mut().zip(x).enumerate() {
-            *total += f(f64::from(x), lane);
-        }
-    });
+    }
 }
 
 #[cfg(test)]

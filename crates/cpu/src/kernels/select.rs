@@ -24,7 +24,7 @@ impl<T: Element> Kernel for Select<T> {
     }
 
     fn run(&self, bound: &Broadcast<3>, operands: &Operands<'_>, _: &mut [f32], out: &mut [T]) {
-        bound.select(operands.get::<i64>(0), (operands.get(1), operands.get(2)), out);
+        bound.select(operands.isa(), operands.get::<i64>(0), (operands.get(1), operands.get(2)), out);
     }
 }
 

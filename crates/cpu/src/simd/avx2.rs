@@ -40,6 +40,7 @@ impl Simd for Avx2 {
     type F = __m256;
     type I = __m256i;
     type M = __m256;
+    type D = (__m256d, __m256d);
 
     const LANES: usize = 8;
     const PANEL_VECTORS: usize = 2;
@@ -66,6 +67,12 @@ impl Simd for Avx2 {
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m256 {
         // SAFETY: the caller's, and `self` proves that the processor has the instruction.
         unsafe { _mm256_maskload_ps(from, first(self, count)) }
+    }
+    #[inline(always)]
+    unsafe fn load_first_or(self, from: *const f32, count: usize, rest: __m256) -> __m256 {
+        let mask = first(self, count);
+        // SAFETY: the caller's, and `self` proves that the processor has the instruction.
+        unsafe { _mm256_blendv_ps(rest, _mm256_maskload_ps(from, mask), _mm256_castsi256_ps(mask)) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, x: __m256) {
@@ -226,5 +233,99 @@ impl Simd for Avx2 {
     fn shift_right<const BITS: u32>(self, a: __m256i) -> __m256i {
         // SAFETY: `self` proves that the processor has the instruction.
         unsafe { _mm256_sra_epi32(a, _mm_cvtsi32_si128(BITS as i32)) }
+    }
+
+    #[inline(always)]
+    fn splat_wide(self, x: f64) -> Self::D {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { (_mm256_set1_pd(x), _mm256_set1_pd(x)) }
+    }
+    #[inline(always)]
+    unsafe fn load_wide(self, from: *const f64) -> Self::D {
+        // SAFETY: the caller's, and `self` proves that the processor has the instruction.
+        unsafe { (_mm256_loadu_pd(from), _mm256_loadu_pd(from.add(4))) }
+    }
+    #[inline(always)]
+    unsafe fn load_widened(self, from: *const f32) -> Self::D {
+        // SAFETY: the caller's, and `self` proves that the processor has the instruction.
+        unsafe {
+            let [low, high] = [_mm_loadu_ps(from), _mm_loadu_ps(from.add(4))];
+            (_mm256_cvtps_pd(low), _mm256_cvtps_pd(high))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_wide(self, to: *mut f64, x: Self::D) {
+        // SAFETY: the caller's, and `self` proves that the processor has the instruction.
+        unsafe {
+            _mm256_storeu_pd(to, x.0);
+            _mm256_storeu_pd(to.add(4), x.1);
+        }
+    }
+    #[inline(always)]
+    fn widen(self, a: __m256) -> Self::D {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe {
+            (_mm256_cvtps_pd(_mm256_castps256_ps128(a)), _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(a)))
+        }
+    }
+    #[inline(always)]
+    fn narrow(self, a: Self::D) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_set_m128(_mm256_cvtpd_ps(a.1), _mm256_cvtpd_ps(a.0)) }
+    }
+    #[inline(always)]
+    fn first_wide(self, a: Self::D, count: usize) -> Self::D {
+        let mask = first(self, count);
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe {
+            let low = _mm256_cvtepi32_epi64(_mm256_castsi256_si128(mask));
+            let high = _mm256_cvtepi32_epi64(_mm256_extracti128_si256::<1>(mask));
+            (_mm256_and_pd(_mm256_castsi256_pd(low), a.0), _mm256_and_pd(_mm256_castsi256_pd(high), a.1))
+        }
+    }
+    #[inline(always)]
+    fn add_wide(self, a: Self::D, b: Self::D) -> Self::D {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { (_mm256_add_pd(a.0, b.0), _mm256_add_pd(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn sub_wide(self, a: Self::D, b: Self::D) -> Self::D {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { (_mm256_sub_pd(a.0, b.0), _mm256_sub_pd(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn mul_wide(self, a: Self::D, b: Self::D) -> Self::D {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { (_mm256_mul_pd(a.0, b.0), _mm256_mul_pd(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn mul_add_wide(self, a: Self::D, b: Self::D, c: Self::D) -> Self::D {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { (_mm256_fmadd_pd(a.0, b.0, c.0), _mm256_fmadd_pd(a.1, b.1, c.1)) }
+    }
+    #[inline(always)]
+    fn sum_wide(self, a: Self::D) -> f64 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe {
+            let four = _mm256_add_pd(a.0, a.1);
+            let two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd::<1>(four));
+            _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+        }
+    }
+    #[inline(always)]
+    fn swap<const DISTANCE: usize>(self, a: __m256) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe {
+            match DISTANCE {
+                1 => _mm256_permute_ps::<0b10_11_00_01>(a),
+                2 => _mm256_permute_ps::<0b01_00_11_10>(a),
+                _ => _mm256_permute2f128_ps::<1>(a, a),
+            }
+        }
+    }
+    #[inline(always)]
+    fn first_lane(self, a: __m256) -> f32 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_cvtss_f32(a) }
     }
 }

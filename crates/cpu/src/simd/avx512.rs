@@ -40,6 +40,7 @@ impl Simd for Avx512 {
     type F = __m512;
     type I = __m512i;
     type M = __mmask16;
+    type D = (__m512d, __m512d);
 
     const LANES: usize = 16;
     const PANEL_VECTORS: usize = 4;
@@ -66,6 +67,11 @@ impl Simd for Avx512 {
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
         // SAFETY: the caller's, and `self` proves that the processor has the instruction.
         unsafe { _mm512_maskz_loadu_ps(first(count), from) }
+    }
+    #[inline(always)]
+    unsafe fn load_first_or(self, from: *const f32, count: usize, rest: __m512) -> __m512 {
+        // SAFETY: the caller's, and `self` proves that the processor has the instruction.
+        unsafe { _mm512_mask_loadu_ps(rest, first(count), from) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, x: __m512) {
@@ -227,5 +233,100 @@ impl Simd for Avx512 {
     fn shift_right<const BITS: u32>(self, a: __m512i) -> __m512i {
         // SAFETY: `self` proves that the processor has the instruction.
         unsafe { _mm512_sra_epi32(a, _mm_cvtsi32_si128(BITS as i32)) }
+    }
+
+    #[inline(always)]
+    fn splat_wide(self, x: f64) -> Self::D {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { (_mm512_set1_pd(x), _mm512_set1_pd(x)) }
+    }
+    #[inline(always)]
+    unsafe fn load_wide(self, from: *const f64) -> Self::D {
+        // SAFETY: the caller's, and `self` proves that the processor has the instruction.
+        unsafe { (_mm512_loadu_pd(from), _mm512_loadu_pd(from.add(8))) }
+    }
+    #[inline(always)]
+    unsafe fn load_widened(self, from: *const f32) -> Self::D {
+        // SAFETY: the caller's, and `self` proves that the processor has the instruction.
+        unsafe {
+            let [low, high] = [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))];
+            (_mm512_cvtps_pd(low), _mm512_cvtps_pd(high))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_wide(self, to: *mut f64, x: Self::D) {
+        // SAFETY: the caller's, and `self` proves that the processor has the instruction.
+        unsafe {
+            _mm512_storeu_pd(to, x.0);
+            _mm512_storeu_pd(to.add(8), x.1);
+        }
+    }
+    #[inline(always)]
+    fn widen(self, a: __m512) -> Self::D {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe {
+            (_mm512_cvtps_pd(_mm512_castps512_ps256(a)), _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(a)))
+        }
+    }
+    #[inline(always)]
+    fn narrow(self, a: Self::D) -> __m512 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe {
+            let low = _mm512_castps256_ps512(_mm512_cvtpd_ps(a.0));
+            _mm512_insertf32x8::<1>(low, _mm512_cvtpd_ps(a.1))
+        }
+    }
+    #[inline(always)]
+    fn first_wide(self, a: Self::D, count: usize) -> Self::D {
+        let mask = first(count);
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { (_mm512_maskz_mov_pd(mask as u8, a.0), _mm512_maskz_mov_pd((mask >> 8) as u8, a.1)) }
+    }
+    #[inline(always)]
+    fn add_wide(self, a: Self::D, b: Self::D) -> Self::D {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { (_mm512_add_pd(a.0, b.0), _mm512_add_pd(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn sub_wide(self, a: Self::D, b: Self::D) -> Self::D {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { (_mm512_sub_pd(a.0, b.0), _mm512_sub_pd(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn mul_wide(self, a: Self::D, b: Self::D) -> Self::D {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { (_mm512_mul_pd(a.0, b.0), _mm512_mul_pd(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn mul_add_wide(self, a: Self::D, b: Self::D, c: Self::D) -> Self::D {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { (_mm512_fmadd_pd(a.0, b.0, c.0), _mm512_fmadd_pd(a.1, b.1, c.1)) }
+    }
+    #[inline(always)]
+    fn sum_wide(self, a: Self::D) -> f64 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe {
+            let eight = _mm512_add_pd(a.0, a.1);
+            let four = _mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd::<1>(eight));
+            let two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd::<1>(four));
+            _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+        }
+    }
+    #[inline(always)]
+    fn swap<const DISTANCE: usize>(self, a: __m512) -> __m512 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe {
+            match DISTANCE {
+                1 => _mm512_permute_ps::<0b10_11_00_01>(a),
+                2 => _mm512_permute_ps::<0b01_00_11_10>(a),
+                4 => _mm512_shuffle_f32x4::<0b10_11_00_01>(a, a),
+                _ => _mm512_shuffle_f32x4::<0b01_00_11_10>(a, a),
+            }
+        }
+    }
+    #[inline(always)]
+    fn first_lane(self, a: __m512) -> f32 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm512_cvtss_f32(a) }
     }
 }

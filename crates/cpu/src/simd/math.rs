@@ -69,6 +69,12 @@ pub(crate) fn abs<S: Simd>(s: S, x: S::F) -> S::F {
     s.from_bits(s.and(s.bits(x), s.splat_int(i32::MAX)))
 }
 
+/// `-|x|`
+#[inline(always)]
+fn minus_abs<S: Simd>(s: S, x: S::F) -> S::F {
+    s.from_bits(s.or(s.bits(x), s.splat_int(i32::MIN)))
+}
+
 /// `|x|` with the sign of `sign`.
 #[inline(always)]
 fn with_sign<S: Simd>(s: S, x: S::F, sign: S::F) -> S::F {

@@ -22,6 +22,7 @@ impl Simd for Portable {
     type F = [f32; LANES];
     type I = [i32; LANES];
     type M = [bool; LANES];
+    type D = [f64; LANES];
 
     const LANES: usize = LANES;
     const PANEL_VECTORS: usize = 2;
@@ -47,6 +48,11 @@ impl Simd for Portable {
     unsafe fn load_first(self, from: *const f32, count: usize) -> [f32; LANES] {
         // SAFETY: the caller's; no lane past `count` is read.
         std::array::from_fn(|lane| if lane < count { unsafe { *from.add(lane) } } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn load_first_or(self, from: *const f32, count: usize, rest: [f32; LANES]) -> [f32; LANES] {
+        // SAFETY: the caller's; no lane past `count` is read.
+        std::array::from_fn(|lane| if lane < count { unsafe { *from.add(lane) } } else { rest[lane] })
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, x: [f32; LANES]) {
@@ -184,5 +190,68 @@ impl Simd for Portable {
     #[inline(always)]
     fn shift_right<const BITS: u32>(self, a: [i32; LANES]) -> [i32; LANES] {
         map(a, |a| a >> BITS)
+    }
+
+    #[inline(always)]
+    fn splat_wide(self, x: f64) -> [f64; LANES] {
+        [x; LANES]
+    }
+    #[inline(always)]
+    unsafe fn load_wide(self, from: *const f64) -> [f64; LANES] {
+        // SAFETY: the caller's; arrays may be read unaligned this way.
+        unsafe { from.cast::<[f64; LANES]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn load_widened(self, from: *const f32) -> [f64; LANES] {
+        // SAFETY: the caller's.
+        self.widen(unsafe { self.load(from) })
+    }
+    #[inline(always)]
+    unsafe fn store_wide(self, to: *mut f64, x: [f64; LANES]) {
+        // SAFETY: the caller's; arrays may be written unaligned this way.
+        unsafe { to.cast::<[f64; LANES]>().write_unaligned(x) }
+    }
+    #[inline(always)]
+    fn widen(self, a: [f32; LANES]) -> [f64; LANES] {
+        map(a, f64::from)
+    }
+    #[inline(always)]
+    fn narrow(self, a: [f64; LANES]) -> [f32; LANES] {
+        map(a, |a| a as f32)
+    }
+    #[inline(always)]
+    fn first_wide(self, a: [f64; LANES], count: usize) -> [f64; LANES] {
+        std::array::from_fn(|lane| if lane < count { a[lane] } else { 0.0 })
+    }
+    #[inline(always)]
+    fn add_wide(self, a: [f64; LANES], b: [f64; LANES]) -> [f64; LANES] {
+        zip(a, b, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn sub_wide(self, a: [f64; LANES], b: [f64; LANES]) -> [f64; LANES] {
+        zip(a, b, |a, b| a - b)
+    }
+    #[inline(always)]
+    fn mul_wide(self, a: [f64; LANES], b: [f64; LANES]) -> [f64; LANES] {
+        zip(a, b, |a, b| a * b)
+    }
+    #[inline(always)]
+    fn mul_add_wide(self, a: [f64; LANES], b: [f64; LANES], c: [f64; LANES]) -> [f64; LANES] {
+        match Self::FUSED {
+            true => std::array::from_fn(|lane| a[lane].mul_add(b[lane], c[lane])),
+            false => std::array::from_fn(|lane| a[lane] * b[lane] + c[lane]),
+        }
+    }
+    #[inline(always)]
+    fn sum_wide(self, a: [f64; LANES]) -> f64 {
+        (a[0] + a[2]) + (a[1] + a[3])
+    }
+    #[inline(always)]
+    fn swap<const DISTANCE: usize>(self, a: [f32; LANES]) -> [f32; LANES] {
+        std::array::from_fn(|lane| a[lane ^ DISTANCE])
+    }
+    #[inline(always)]
+    fn first_lane(self, a: [f32; LANES]) -> f32 {
+        a[0]
     }
 }

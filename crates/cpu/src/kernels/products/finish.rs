@@ -111,7 +111,7 @@ impl<'a> Epilogue<'a> {
                             (load_columns(s, scale, v, columns), load_columns(s, shift, v, columns))
                         };
                         for m in 0..M {
-                            sums[m][v] = s.add(s.mul(sums[m][v], scale), shift);
+                            sums[m][v] = s.mul_add(sums[m][v], scale, shift);
                         }
                     }
                 }

@@ -13,9 +13,10 @@ const LN_2: [f32; 2] = [0.693_145_75, 1.428_606_8e-6];
 /// `(exp(r) - 1 - r) / r²` for `|r| <= ln(2) / 2`, to 2^-26 of `exp(r) - 1`.
 const SERIES: [f32; 5] = [0.499_999_97, 0.166_665_46, 0.041_667_435, 0.008_366_262, 0.001_387_065_7];
 
-/// Where 2 to a power is to be multiplied later, so that what is computed before is not subnormal.
-pub(super) const SCALE: f32 = (1u128 << 80) as f32;
-const SCALE_BITS: f32 = 80.0;
+/// What small powers are multiplied by until the end, so that nothing before is subnormal, which would take long. At
+/// [`LEAST`], the sum with [`BIAS`] and the binary logarithm is 0.
+pub(super) const SCALE: f32 = (1u64 << 36) as f32;
+const SCALE_BITS: f32 = 36.0;
 
 /// An argument as `n ln(2) + r`, `|r| <= ln(2) / 2`: the sum of `n` and `magic`, and `r`.
 #[inline(always)]
@@ -39,10 +40,13 @@ fn exp_m1_near_0<S: Simd>(s: S, r: S::F) -> S::F {
     s.mul_add(square, polynomial(s, r, square, SERIES), r)
 }
 
-/// `exp(x + low) *` [`SCALE`] for `x` from -112 to 0 or NaN and tiny `low`.
+/// From here down, [`scaled_exp`] is 0: its power of 2 is, whose exponent's bits are all zeros.
+pub(super) const LEAST: f32 = -113.0;
+
+/// `exp(x + low) *` [`SCALE`], for `x` that is not positive and tiny `low`.
 #[inline(always)]
 pub(super) fn scaled_exp<S: Simd>(s: S, x: S::F, low: Option<S::F>) -> S::F {
-    let (sum, r) = reduce(s, x, s.splat(MAGIC + BIAS + SCALE_BITS));
+    let (sum, r) = reduce(s, s.max(s.splat(LEAST), x), s.splat(MAGIC + BIAS + SCALE_BITS));
     let r = match low {
         Some(low) => s.add(r, low),
         None => r,
@@ -54,13 +58,13 @@ pub(super) fn scaled_exp<S: Simd>(s: S, x: S::F, low: Option<S::F>) -> S::F {
 /// `exp(x)` for `x` that is not positive: a little faster than [`exp`].
 #[inline(always)]
 pub(crate) fn exp_of_negative<S: Simd>(s: S, x: S::F) -> S::F {
-    s.mul(scaled_exp(s, s.max(s.splat(-110.0), x), None), s.splat(1.0 / SCALE))
+    s.mul(scaled_exp(s, x, None), s.splat(1.0 / SCALE))
 }
 
 /// `exp(x)`.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
-    let x = s.min(s.splat(89.0), s.max(s.splat(-110.0), x));
+    let x = s.min(s.splat(89.0), s.max(s.splat(LEAST), x));
     // Two factors, as one could be too large or subnormal.
     let negative = s.less(x, s.splat(0.0));
     let magic = s.select(negative, s.splat(MAGIC + BIAS + SCALE_BITS), s.splat(MAGIC + BIAS - 1.0));

@@ -1,7 +1,7 @@
 //! The hyperbolic tangent and the logistic function.
 
-use super::exponential::{SCALE, half_sums, scaled_exp};
-use super::{abs, polynomial, with_sign};
+use super::exponential::{LEAST, SCALE, half_sums, scaled_exp};
+use super::{abs, exp_of_negative, minus_abs, polynomial, with_sign};
 use crate::simd::Simd;
 
 /// The hyperbolic tangent.
@@ -16,7 +16,7 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
     let one = s.splat(1.0);
-    let e = s.mul(scaled_exp(s, s.max(s.splat(-110.0), minus_abs(s, x)), None), s.splat(1.0 / SCALE));
+    let e = exp_of_negative(s, minus_abs(s, x));
     let numerator = s.select(s.less(x, s.splat(0.0)), e, one);
     let quotient = s.div(numerator, s.add(one, e));
     // What is left over by the denominator before its rounding.
@@ -27,8 +27,7 @@ pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
 /// `x / (1 + exp(-x))`.
 #[inline(always)]
 pub(crate) fn silu<S: Simd>(s: S, x: S::F) -> S::F {
-    let x = s.max(s.splat(-110.0), x);
-    weighted(s, x, scaled_exp(s, s.max(s.splat(-110.0), minus_abs(s, x)), None))
+    weighted(s, s.max(s.splat(LEAST), x), scaled_exp(s, minus_abs(s, x), None))
 }
 
 /// `x sigmoid(v)` where `down` is `exp(-|v|) *` [`SCALE`] and `v` has the sign of `x`, which is finite if negative.
@@ -50,12 +49,6 @@ pub(super) fn weighted<S: Simd>(s: S, x: S::F, down: S::F) -> S::F {
 #[inline(always)]
 fn about_reciprocal<S: Simd>(s: S, e: S::F) -> S::F {
     s.mul_add(e, s.splat(-8.0 / 17.0), s.splat(16.0 / 17.0))
-}
-
-/// `-|x|`
-#[inline(always)]
-fn minus_abs<S: Simd>(s: S, x: S::F) -> S::F {
-    s.from_bits(s.or(s.bits(x), s.splat_int(i32::MIN)))
 }
 
 /// `x - tanh(x)`.

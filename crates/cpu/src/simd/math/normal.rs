@@ -9,7 +9,7 @@ use crate::simd::Simd;
 #[inline(always)]
 pub(crate) fn gelu<S: Simd>(s: S, x: S::F) -> S::F {
     // t Φ(-t) = exp(-t²/2) P(t) / Q(t), to 2^-26. Rounding of t² would be magnified by its exponential.
-    let t = s.min(s.splat(15.0), abs(s, x));
+    let t = s.min(s.splat(15.1), abs(s, x));
     let (square, excess) = product(s, t, t);
     let down = scaled_exp(s, s.mul(square, s.splat(-0.5)), Some(s.mul(excess, s.splat(0.5))));
     let fourth = s.mul(square, square);
@@ -29,7 +29,7 @@ pub(crate) fn gelu_tanh<S: Simd>(s: S, x: S::F) -> S::F {
     const SLOPE: [f32; 2] = [1.595_769_2, -4.534_068e-8];
     const CUBIC: [f32; 2] = [0.044_715, 1.546_144_4e-9];
     let one = s.splat(1.0);
-    let t = s.min(s.splat(11.0), abs(s, x));
+    let t = s.min(s.splat(11.1), abs(s, x));
     // x sigmoid(2u), where 2u is computed in two parts, because its rounding would be magnified by its exponential.
     let (square, excess) = product(s, t, t);
     let (cubic, cubic_excess) = product(s, square, s.splat(CUBIC[0]));
@@ -42,5 +42,5 @@ pub(crate) fn gelu_tanh<S: Simd>(s: S, x: S::F) -> S::F {
     let (twice_u, excess) = product(s, line, s.splat(SLOPE[0]));
     let low = s.sub(s.mul_add(line, s.splat(SLOPE[1]), s.mul(low, s.splat(SLOPE[0]))), excess);
     let zero = s.splat(0.0);
-    weighted(s, s.max(s.splat(-11.0), x), scaled_exp(s, s.sub(zero, twice_u), Some(s.sub(zero, low))))
+    weighted(s, s.max(s.splat(-11.1), x), scaled_exp(s, s.sub(zero, twice_u), Some(s.sub(zero, low))))
 }

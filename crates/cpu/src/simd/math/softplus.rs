@@ -1,7 +1,7 @@
 //! The logarithm of `1 + exp(x)`, and what is made of it.
 
-use super::exponential::{SCALE, scaled_exp};
-use super::{abs, exp_of_negative, polynomial};
+use super::exponential::{LEAST, SCALE, scaled_exp};
+use super::{exp_of_negative, minus_abs, polynomial};
 use crate::simd::Simd;
 
 /// `ln(1 + x)` for `x` from 0 to 1 or NaN.
@@ -26,7 +26,7 @@ fn ln_1p_of_unit<S: Simd>(s: S, x: S::F) -> S::F {
 /// `ln(1 + exp(-|x|))`.
 #[inline(always)]
 fn rounding<S: Simd>(s: S, x: S::F) -> S::F {
-    ln_1p_of_unit(s, exp_of_negative(s, s.sub(s.splat(0.0), abs(s, x))))
+    ln_1p_of_unit(s, exp_of_negative(s, minus_abs(s, x)))
 }
 
 /// `ln(1 + exp(x))`.
@@ -45,9 +45,9 @@ pub(crate) fn log_sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
 #[inline(always)]
 pub(crate) fn mish<S: Simd>(s: S, x: S::F) -> S::F {
     let (one, small) = (s.splat(1.0), s.splat(1.0 / SCALE));
+    let down = scaled_exp(s, minus_abs(s, x), None);
     // Minus infinity would become NaN.
-    let x = s.max(s.splat(-110.0), x);
-    let down = scaled_exp(s, s.max(s.splat(-110.0), s.sub(s.splat(0.0), abs(s, x))), None);
+    let x = s.max(s.splat(LEAST), x);
     let e = s.mul(down, small);
     let half = s.mul(e, s.splat(0.5));
     let twice = s.add(e, e);
