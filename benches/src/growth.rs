@@ -1,11 +1,9 @@
 //! What one layer costs as its work grows: along the steps, and with the channels.
 
 use crate::contest::{Length, Turn, rounds};
+use crate::net::{self, Made, Net};
 use crate::table::{markdown, number};
-use k2o::core::{
-    Bindings, Constant, ConstantExpr, DType, Graph, GraphBuilder, Op, Operand, Padding, Shape, Tensor,
-    TensorType, Window, ops,
-};
+use k2o::core::{Bindings, Dim, Graph, Operand, Padding, Window};
 use k2o::cpu::{Plan, PlanOptions, TensorView};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -42,8 +40,6 @@ pub struct Layer {
     /// The steps while the channels grow.
     length: usize,
 }
-
-type Made = k2o::core::Result<Operand>;
 
 /// The layers that are looked at.
 pub const LAYERS: [Layer; 6] = [
@@ -198,14 +194,8 @@ impl Series {
 
 /// The layer alone, on any number of steps.
 fn graph(layer: &Layer, channels: usize) -> k2o::core::Result<Graph> {
-    let mut net = Net(GraphBuilder::new());
-    let shape = Shape::new([1.into(), k2o::core::Dim::symbol("steps"), (channels as i64).into()]);
-    let x = net.0.input("x", TensorType::new(shape, DType::F32))?;
-    let y = (layer.build)(&mut net, x.into(), channels)?;
-    if let Some(y) = y.value() {
-        net.0.output("y", y);
-    }
-    Ok(net.0.finish())
+    let sizes = [1.into(), Dim::symbol("steps"), (channels as i64).into()];
+    net::graph(sizes, |net, x| (layer.build)(net, x, channels))
 }
 
 /// The units of work for so many steps.
@@ -220,62 +210,28 @@ fn work(graph: &Graph, unit: &str, steps: usize) -> k2o::core::Result<f64> {
     Ok(total)
 }
 
-/// A graph of one layer as it is built.
-struct Net(GraphBuilder);
-
-impl Net {
-    fn add(&mut self, op: impl Into<Op>, operands: Vec<Operand>) -> Made {
-        Ok(self.0.add_all(op.into(), operands)?[0].into())
-    }
-
-    /// Weights that keep what they are applied to as large as it was: so many terms are in a sum.
-    fn weights(&mut self, shape: &[usize], terms: usize) -> Made {
-        let mut random = fastrand::Rng::with_seed(7);
-        let largest = (3.0 / terms as f64).sqrt();
-        let data = (0..shape.iter().product()).map(|_| (2.0 * random.f64() - 1.0) * largest).collect();
-        let expr = ConstantExpr::literal(Tensor::f64(shape, data)?);
-        Ok(self.0.constant(Constant { name: "w".into(), dtype: DType::F32, expr })?.into())
-    }
-
-    fn conv(&mut self, x: Operand, channels: usize, window: Window, groups: usize) -> Made {
-        let taps = window.size() as usize;
-        let kernel = self.weights(&[taps, channels / groups, channels], taps * channels / groups)?;
-        let bias = self.weights(&[channels], 1)?;
-        self.add(ops::Conv { windows: vec![window], groups }, vec![x, kernel, bias])
-    }
-}
-
 fn conv(net: &mut Net, x: Operand, channels: usize) -> Made {
-    net.conv(x, channels, Window::new(3, 1, 1, Padding::Same)?, 1)
+    net.conv(x, Window::new(3, 1, 1, Padding::Same)?, [channels; 2], 1)
 }
 
 fn dilated(net: &mut Net, x: Operand, channels: usize) -> Made {
-    net.conv(x, channels, Window::new(3, 1, 16, Padding::Explicit(32, 0))?, 1)
+    net.conv(x, Window::new(3, 1, 16, Padding::Explicit(32, 0))?, [channels; 2], 1)
 }
 
 fn depthwise(net: &mut Net, x: Operand, channels: usize) -> Made {
-    net.conv(x, channels, Window::new(5, 1, 1, Padding::Same)?, channels)
+    net.conv(x, Window::new(5, 1, 1, Padding::Same)?, [channels; 2], channels)
 }
 
 fn dense(net: &mut Net, x: Operand, channels: usize) -> Made {
-    let (kernel, bias) = (net.weights(&[channels, channels], channels)?, net.weights(&[channels], 1)?);
-    net.add(ops::Dense, vec![x, kernel, bias])
+    net.dense(x, [channels; 2])
 }
 
 fn max_pool(net: &mut Net, x: Operand, _: usize) -> Made {
-    let window = Window::new(2, 2, 1, Padding::Explicit(0, 0))?;
-    net.add(ops::Pool { kind: ops::PoolKind::Max, windows: vec![window] }, vec![x])
+    net.max_pool(x, 2)
 }
 
 fn lstm(net: &mut Net, x: Operand, channels: usize) -> Made {
-    let mut operands = vec![x];
-    for _ in 0..2 {
-        operands.push(net.weights(&[channels, 4 * channels], channels)?);
-    }
-    operands.push(net.weights(&[4 * channels], 1)?);
-    let recurrence = ops::Recurrence { has_bias: true, ..ops::Recurrence::default() };
-    let (activation, recurrent_activation) = (Some(ops::Unary::Tanh), Some(ops::Unary::Sigmoid));
-    net.add(ops::Lstm { activation, recurrent_activation, recurrence }, operands)
+    net.lstm(x, [channels; 2])
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 
 pub mod contest;
 pub mod growth;
+pub mod kernels;
 pub mod machine;
+pub mod net;
 pub mod ours;
 pub mod peak;
 #[cfg(feature = "peers")]
