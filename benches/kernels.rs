@@ -17,7 +17,8 @@ fn main() -> ExitCode {
 
 fn rooflines() -> Result<(), String> {
     let wanted = selection::variable("K2O_BENCH_LAYERS").unwrap_or_default();
-    let chosen: Vec<_> = GEOMETRIES.into_iter().filter(|geometry| geometry.name().contains(&wanted)).collect();
+    let chosen: Vec<_> =
+        GEOMETRIES.into_iter().filter(|geometry| geometry.name().contains(&wanted)).collect();
     let before = Peak::measure();
     let points = kernels::measure(&chosen, ROUNDS)?;
     let peak = before.max(Peak::measure());

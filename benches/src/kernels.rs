@@ -188,8 +188,7 @@ pub fn measure(geometries: &[Geometry], count: usize) -> Result<Vec<Point>, Stri
         let plan = Plan::new(&graph, &PlanOptions::default()).map_err(|error| error.to_string())?;
         let mut session = plan.session();
         let shape = geometry.input;
-        let data: Vec<f32> =
-            (0..shape.iter().product::<usize>()).map(|i| (i as f32 / 7.0).sin()).collect();
+        let data: Vec<f32> = (0..shape.iter().product::<usize>()).map(|i| (i as f32 / 7.0).sin()).collect();
         turns.push(Box::new(move || {
             let view = TensorView::f32(&shape, &data).map_err(|error| error.to_string())?;
             session.run(&[view]).map(|_| ()).map_err(|error| error.to_string())

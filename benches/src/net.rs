@@ -44,7 +44,13 @@ impl Net {
     }
 
     /// A convolution from `channels` to `filters` in `groups`, with bias.
-    pub fn conv(&mut self, x: Operand, window: Window, [channels, filters]: [usize; 2], groups: usize) -> Made {
+    pub fn conv(
+        &mut self,
+        x: Operand,
+        window: Window,
+        [channels, filters]: [usize; 2],
+        groups: usize,
+    ) -> Made {
         let taps = window.size() as usize;
         let kernel = self.weights(&[taps, channels / groups, filters], taps * channels / groups)?;
         let bias = self.weights(&[filters], 1)?;

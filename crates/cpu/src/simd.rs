@@ -230,6 +230,8 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
     unsafe fn store_first(self, to: *mut f32, x: Self::F, count: usize);
     /// Asks for the cache line at `from`, which need not be readable.
     fn prefetch(self, from: *const u8);
+    /// As [`prefetch`](Simd::prefetch), but not into the nearest cache.
+    fn prefetch_farther(self, from: *const u8);
     /// The half-precision numbers (IEEE 754 binary16) at `from`.
     ///
     /// # Safety
@@ -287,6 +289,8 @@ pub(crate) trait Simd: Copy + fmt::Debug + Send + Sync + 'static {
 
     /// The numbers with those swapped that are `DISTANCE` lanes apart: 1, 2, 4 or 8, and less than `LANES`.
     fn swap<const DISTANCE: usize>(self, a: Self::F) -> Self::F;
+    /// In each lane, the number of `a` in the lane that `lanes` says, which is below `LANES`.
+    fn permute(self, a: Self::F, lanes: Self::I) -> Self::F;
     /// The number in the first lane.
     fn first_lane(self, a: Self::F) -> f32;
 

@@ -25,6 +25,7 @@ use crate::threads::Team;
 use finish::Epilogue;
 use layout::Panel;
 use std::ops::Range;
+use terms::Run;
 pub(crate) use tile::{Bf16, F16, F32, Stored};
 use tile::{MOST_ROWS, Strip};
 
@@ -157,10 +158,11 @@ impl Product<'_> {
             channel: share.group * layout.columns + panel.first,
             adds: false,
             epilogue: Some(&epilogue),
+            ahead: &[],
         };
-        let bytes = share.panels.clone().next().map_or(0, |first| size_of_val(panel(first).1));
+        let bytes_of_panel = share.panels.clone().next().map_or(0, |first| size_of_val(panel(first).1));
         let by_blocks =
-            bytes > LARGE_PANEL && share.rows.count > MOST_ROWS || share.rows.count > W::MOST_ROWS;
+            bytes_of_panel > LARGE_PANEL && share.rows.count > MOST_ROWS || share.rows.count > W::MOST_ROWS;
         let chunk = if by_blocks { LARGE_ROWS } else { CHUNK };
         for skip in (0..share.rows.count).step_by(chunk) {
             let rows = share.rows.part(skip, chunk.min(share.rows.count - skip));
@@ -172,16 +174,28 @@ impl Product<'_> {
                 }
             } else {
                 let count = share.terms.blocks();
-                for some in (0..count).step_by(LARGE_BLOCKS).map(|at| at..count.min(at + LARGE_BLOCKS)) {
-                    for (panel, weights) in share.panels.clone().map(panel) {
-                        for at in some.clone() {
-                            let epilogue = (at + 1 == count).then_some(&epilogue);
-                            let runs = share.terms.block(at);
-                            let part = Strip { runs, adds: at > 0, epilogue, ..strip(&panel) };
-                            // SAFETY: as above.
-                            unsafe { block::<W>(self.isa, rows, panel, weights, part) };
-                        }
-                    }
+                // Panels' turns of some blocks each.
+                let parts = (0..count).step_by(LARGE_BLOCKS).flat_map(|first| {
+                    let blocks = first..count.min(first + LARGE_BLOCKS);
+                    share.panels.clone().flat_map(move |panel| blocks.clone().map(move |at| (panel, at)))
+                });
+                let mut parts = parts.map(|(index, at)| {
+                    let (panel, weights) = panel(index);
+                    let runs = share.terms.block(at);
+                    let [first, end] =
+                        [runs.first().map_or(0, |run| run.row), runs.last().map_or(0, Run::end)];
+                    let width = panel.vectors * layout.lanes;
+                    (panel, weights, at, runs, bytes(&weights[first * width..end * width]))
+                });
+                let mut next = parts.next();
+                while let Some((panel, weights, at, runs, _)) = next {
+                    next = parts.next();
+                    // While one block is multiplied, memory has time for the next.
+                    let ahead = next.map_or(&[][..], |(.., weights)| weights);
+                    let epilogue = (at + 1 == count).then_some(&epilogue);
+                    let part = Strip { runs, adds: at > 0, epilogue, ahead, ..strip(&panel) };
+                    // SAFETY: as above.
+                    unsafe { block::<W>(self.isa, rows, panel, weights, part) };
                 }
             }
             self.rest(&epilogue, &share, rows, y);
@@ -218,13 +232,16 @@ impl Product<'_> {
 unsafe fn strips<W: Stored>(isa: Isa, rows: RowRun, panel: Panel, weights: &[W::Element], strip: Strip<'_>) {
     let tiles = rows.count.div_ceil(isa.tile_rows(panel.vectors).min(W::MOST_ROWS));
     let (each, taller) = (rows.count / tiles, rows.count % tiles);
-    for (skip, rows_of_tile, tiles) in [(0, each + 1, taller), (taller * (each + 1), each, tiles - taller)] {
+    for (skip, rows_of_tile, tiles, ahead) in [
+        (0, each + 1, taller, strip.ahead),
+        (taller * (each + 1), each, tiles - taller, strip.ahead_of(taller)),
+    ] {
         if tiles > 0 {
             let at = rows.part(skip, 0);
             // SAFETY: the caller's.
             unsafe {
-                let strip =
-                    Strip { x: strip.x.wrapping_add(at.x), first: at.y + panel.first, tiles, ..strip };
+                let x = strip.x.wrapping_add(at.x);
+                let strip = Strip { x, first: at.y + panel.first, tiles, ahead, ..strip };
                 tile::run::<W>(isa, [rows_of_tile, panel.vectors], weights.as_ptr(), strip);
             }
         }
@@ -249,6 +266,12 @@ unsafe fn block<W: Stored>(isa: Isa, rows: RowRun, panel: Panel, weights: &[W::E
         // SAFETY: the caller's.
         _ => unsafe { strips::<W>(isa, rows, panel, weights, strip) },
     }
+}
+
+/// The bytes of weights.
+fn bytes<T: Copy>(weights: &[T]) -> &[u8] {
+    // SAFETY: numbers, which have no padding, as as many bytes.
+    unsafe { std::slice::from_raw_parts(weights.as_ptr().cast(), size_of_val(weights)) }
 }
 
 /// The most columns of a panel.

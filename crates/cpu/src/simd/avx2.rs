@@ -90,6 +90,11 @@ impl Simd for Avx2 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
     #[inline(always)]
+    fn prefetch_farther(self, from: *const u8) {
+        // SAFETY: a hint about any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+    }
+    #[inline(always)]
     unsafe fn load_f16(self, from: *const u16) -> __m256 {
         // SAFETY: the caller's, and `self` proves that the processor has the instruction.
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
@@ -322,6 +327,11 @@ impl Simd for Avx2 {
                 _ => _mm256_permute2f128_ps::<1>(a, a),
             }
         }
+    }
+    #[inline(always)]
+    fn permute(self, a: __m256, lanes: __m256i) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm256_permutevar8x32_ps(a, lanes) }
     }
     #[inline(always)]
     fn first_lane(self, a: __m256) -> f32 {

@@ -89,6 +89,11 @@ impl Simd for Avx512 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
     #[inline(always)]
+    fn prefetch_farther(self, from: *const u8) {
+        // SAFETY: a hint about any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+    }
+    #[inline(always)]
     unsafe fn load_f16(self, from: *const u16) -> __m512 {
         // SAFETY: the caller's, and `self` proves that the processor has the instruction.
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
@@ -323,6 +328,11 @@ impl Simd for Avx512 {
                 _ => _mm512_shuffle_f32x4::<0b01_00_11_10>(a, a),
             }
         }
+    }
+    #[inline(always)]
+    fn permute(self, a: __m512, lanes: __m512i) -> __m512 {
+        // SAFETY: `self` proves that the processor has the instruction.
+        unsafe { _mm512_permutexvar_ps(lanes, a) }
     }
     #[inline(always)]
     fn first_lane(self, a: __m512) -> f32 {

@@ -69,6 +69,8 @@ impl Simd for Portable {
     #[inline(always)]
     fn prefetch(self, _: *const u8) {}
     #[inline(always)]
+    fn prefetch_farther(self, _: *const u8) {}
+    #[inline(always)]
     unsafe fn load_f16(self, from: *const u16) -> [f32; LANES] {
         // SAFETY: the caller's.
         std::array::from_fn(|lane| half::f16::from_bits(unsafe { *from.add(lane) }).to_f32_const())
@@ -249,6 +251,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn swap<const DISTANCE: usize>(self, a: [f32; LANES]) -> [f32; LANES] {
         std::array::from_fn(|lane| a[lane ^ DISTANCE])
+    }
+    #[inline(always)]
+    fn permute(self, a: [f32; LANES], lanes: [i32; LANES]) -> [f32; LANES] {
+        map(lanes, |lane| a[lane as usize % LANES])
     }
     #[inline(always)]
     fn first_lane(self, a: [f32; LANES]) -> f32 {

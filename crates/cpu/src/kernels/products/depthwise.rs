@@ -88,15 +88,16 @@ impl<W: Stored> Task for Panel<'_, W> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         for v in 0..self.vectors {
+            let inputs = self.inputs(simd, v);
             let mut row = 0;
             while row < self.rows.count {
                 // SAFETY: the rows are there, the vector is one of the panel's.
                 row += unsafe {
                     match self.rows.count - row {
-                        8.. => self.tile::<S, 8>(simd, row, v),
-                        4.. => self.tile::<S, 4>(simd, row, v),
-                        2.. => self.tile::<S, 2>(simd, row, v),
-                        _ => self.tile::<S, 1>(simd, row, v),
+                        8.. => self.tile::<S, 8>(simd, row, v, &inputs),
+                        4.. => self.tile::<S, 4>(simd, row, v, &inputs),
+                        2.. => self.tile::<S, 2>(simd, row, v, &inputs),
+                        _ => self.tile::<S, 1>(simd, row, v, &inputs),
                     }
                 };
             }
@@ -107,7 +108,7 @@ impl<W: Stored> Task for Panel<'_, W> {
 impl<W: Stored> Panel<'_, W> {
     /// Computes `M` rows from `row` on by vector `v`, and returns `M`.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const M: usize>(&self, s: S, row: usize, v: usize) -> usize {
+    unsafe fn tile<S: Simd, const M: usize>(&self, s: S, row: usize, v: usize, inputs: &Inputs<S>) -> usize {
         let first = self.channel + v * S::LANES;
         let columns = self.columns - v * S::LANES;
         let mut sums = [[s.splat(0.0); 1]; M];
@@ -120,7 +121,7 @@ impl<W: Stored> Panel<'_, W> {
                     let weights = W::load(s, self.weights.add(at * S::LANES));
                     let x = self.x.wrapping_add(row * self.rows.x_step + run.offset + i);
                     for m in 0..M {
-                        let x = self.inputs(s, x.wrapping_add(m * self.rows.x_step), first, columns);
+                        let x = inputs.load(s, x.wrapping_add(m * self.rows.x_step));
                         sums[m][0] = s.mul_add(x, weights, sums[m][0]);
                     }
                 }
@@ -145,19 +146,47 @@ impl<W: Stored> Panel<'_, W> {
         M
     }
 
-    /// What the `columns` columns from `first` on are multiplied with, if that of channel 0 is at `x`.
+    /// The channels that vector `v` is multiplied with.
     #[inline(always)]
-    unsafe fn inputs<S: Simd>(&self, s: S, x: *const f32, first: usize, columns: usize) -> S::F {
-        // SAFETY: the caller's: no channel is read but those of the columns.
-        unsafe {
-            if self.multiplier == 1 {
-                return load_columns(s, x.add(first), 0, columns);
-            }
-            let mut lanes = [0.0; 16];
-            for (lane, to) in lanes.iter_mut().enumerate().take(columns.min(S::LANES)) {
-                *to = *x.add((first + lane) / self.multiplier);
-            }
-            s.load(lanes.as_ptr())
+    fn inputs<S: Simd>(&self, s: S, v: usize) -> Inputs<S> {
+        let first = self.channel + v * S::LANES;
+        let end = first + (self.columns - v * S::LANES).min(S::LANES);
+        let channel = first / self.multiplier;
+        let mut lanes = [0.0; MOST_LANES];
+        for (lane, from) in lanes.iter_mut().enumerate().take(end - first) {
+            *from = f32::from_bits(((first + lane) / self.multiplier - channel) as u32);
+        }
+        // SAFETY: there are as many numbers as lanes at most.
+        let lanes = s.bits(unsafe { s.load(lanes.as_ptr()) });
+        let count = (end - 1) / self.multiplier + 1 - channel;
+        Inputs { channel, count, lanes: (self.multiplier > 1).then_some(lanes) }
+    }
+}
+
+/// The most lanes of a vector.
+const MOST_LANES: usize = 16;
+
+/// The channels that a vector of columns is multiplied with.
+struct Inputs<S: Simd> {
+    /// The first, and how many there are.
+    channel: usize,
+    count: usize,
+    /// Which of them each column's is, if not its own.
+    lanes: Option<S::I>,
+}
+
+impl<S: Simd> Inputs<S> {
+    /// What the columns are multiplied with, if channel 0 is at `x`.
+    ///
+    /// # Safety
+    /// The channels must be readable there.
+    #[inline(always)]
+    unsafe fn load(&self, s: S, x: *const f32) -> S::F {
+        // SAFETY: the caller's.
+        let x = unsafe { load_columns(s, x.add(self.channel), 0, self.count) };
+        match self.lanes {
+            Some(lanes) => s.permute(x, lanes),
+            None => x,
         }
     }
 }

@@ -17,6 +17,13 @@ pub(super) struct Run {
     pub ends_block: bool,
 }
 
+impl Run {
+    /// The row on the right after the last.
+    pub fn end(&self) -> usize {
+        self.row + self.len
+    }
+}
+
 /// All terms of a sum, in their order. None of the runs crosses a multiple of [`BLOCK`] rows on the right, where
 /// accumulators change, whatever terms are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +49,7 @@ impl Terms {
         while len > 0 {
             let run = len.min(BLOCK - row % BLOCK);
             if let Some(last) = self.runs.last_mut() {
-                let (end, left) = (last.row + last.len, last.offset + last.len);
+                let (end, left) = (last.end(), last.offset + last.len);
                 if end == row && left == offset && !row.is_multiple_of(BLOCK) {
                     last.len += run;
                     (offset, row, len) = (offset + run, row + run, len - run);

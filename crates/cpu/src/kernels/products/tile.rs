@@ -84,7 +84,20 @@ pub(super) struct Strip<'a> {
     pub adds: bool,
     /// What happens to the sums before they are stored, if they are whole.
     pub epilogue: Option<&'a Epilogue<'a>>,
+    /// What memory is asked for meanwhile, a line for each term.
+    pub ahead: &'a [u8],
 }
+
+impl<'a> Strip<'a> {
+    /// What memory has still to be asked for after so many tiles.
+    pub fn ahead_of(&self, tiles: usize) -> &'a [u8] {
+        let terms = self.runs.iter().map(|run| run.len).sum::<usize>();
+        self.ahead.get(tiles * terms * LINE..).unwrap_or_default()
+    }
+}
+
+/// Bytes that memory gives at once.
+const LINE: usize = 64;
 
 /// Computes strips of tiles of so many rows by so many vectors.
 ///
@@ -152,7 +165,8 @@ impl<W: Stored, const M: usize, const V: usize> Task for Tiles<'_, W, M, V> {
                 for m in 0..M {
                     rows[m] = strip.first + (tile * M + m) * strip.y_step;
                 }
-                let mut sums = sums::<S, W, M, V>(simd, &strip, x, weights);
+                let ahead = strip.ahead_of(tile);
+                let mut sums = sums::<S, W, M, V>(simd, &Strip { ahead, ..strip }, x, weights);
                 if strip.adds {
                     for m in 0..M {
                         for v in 0..V {
@@ -210,6 +224,11 @@ pub(super) unsafe fn sums<S: Simd, W: Stored, const M: usize, const V: usize>(
 ) -> [[S::F; V]; M] {
     let mut sums = [[s.splat(0.0); V]; M];
     let mut total: Option<[[S::F; V]; M]> = None;
+    // What is near already costs next to nothing to ask for.
+    let (mut ahead, line) = match strip.ahead {
+        [] => (weights.cast(), 0),
+        ahead => (ahead.as_ptr(), LINE),
+    };
     for run in strip.runs {
         // SAFETY: the caller's: the run is in the panel, and in reach of every row.
         unsafe {
@@ -225,6 +244,9 @@ pub(super) unsafe fn sums<S: Simd, W: Stored, const M: usize, const V: usize>(
                     for v in 0..V {
                         s.prefetch(w.wrapping_add(PREFETCH + v * S::LANES).cast());
                     }
+                } else {
+                    s.prefetch_farther(ahead);
+                    ahead = ahead.wrapping_add(line);
                 }
                 for m in 0..M {
                     let x = s.splat(*x.add(m * strip.x_step + i));

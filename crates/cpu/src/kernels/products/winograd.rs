@@ -255,6 +255,7 @@ impl Product<'_> {
                     channel: panel.first,
                     adds: false,
                     epilogue: Some(&epilogue),
+                    ahead: &[],
                 };
                 let rows = Rows {
                     strip,
