@@ -118,7 +118,7 @@ pub(crate) struct Memory<'a> {
     /// Steps of the sequences before those of this run.
     pub steps_before: usize,
     pub isa: Isa,
-    pub team: Team,
+    pub team: Team<'a>,
 }
 
 impl<'a> Memory<'a> {
@@ -179,7 +179,7 @@ impl<'a> Operands<'a> {
     }
 
     /// The threads that may compute parts of the output.
-    pub fn team(&self) -> Team {
+    pub fn team(&self) -> Team<'_> {
         self.memory.team
     }
 }

@@ -53,6 +53,7 @@ mod simd;
 mod stream;
 #[cfg(test)]
 mod testing;
+#[allow(unsafe_code, reason = "work that several threads share")]
 mod threads;
 mod view;
 

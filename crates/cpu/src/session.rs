@@ -116,7 +116,7 @@ impl Session {
         }
         let (shared, workers) = (&self.arena, &mut self.workers[..]);
         let local = &NOTHING;
-        let memory = |team| Memory {
+        let memory = Memory {
             inputs,
             constants: &plan.constants,
             shared,
@@ -124,10 +124,11 @@ impl Session {
             chunk: 0,
             steps_before,
             isa: plan.isa,
-            team,
+            team: Team::ONE,
         };
-        let mut work = |team: Team| {
-            bound.groups.iter_mut().try_for_each(|group| run(plan, group, memory(team), workers))
+        let mut work = |team: Team<'_>| {
+            let memory = Memory { team, ..memory };
+            bound.groups.iter_mut().try_for_each(|group| run(plan, group, memory, workers))
         };
         match bound.is_parallel {
             true => self.threads.run(work)?,

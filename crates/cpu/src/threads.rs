@@ -1,8 +1,12 @@
 //! Who computes: one thread, or several that share the samples of a batch, or the parts of a large step.
 //!
-//! What is too little to share is computed by the caller's thread, and a pool is not even asked. A run that is shared
-//! allocates nothing for sizes that were seen, if it is within the pool (`pool.install(|| session.run(..))`); from outside,
-//! rayon's queue takes a block of some 1.5 KB for every 63 runs.
+//! What is too little to share is computed by the caller's thread, and no other is even asked. A run that is shared
+//! allocates nothing for sizes that were seen, if the threads are the session's own or the run is within the caller's pool
+//! (`pool.install(|| session.run(..))`); from outside of that, rayon's queue takes a block of some 1.5 KB for every 63
+//! runs.
+
+#[cfg(feature = "rayon")]
+mod crew;
 
 #[cfg(feature = "rayon")]
 use std::sync::Arc;
@@ -16,9 +20,27 @@ enum Kind {
     #[default]
     One,
     #[cfg(feature = "rayon")]
+    Own(Arc<Own>),
+    #[cfg(feature = "rayon")]
     Pool(Arc<rayon::ThreadPool>),
     #[cfg(feature = "rayon")]
     Current(usize),
+}
+
+/// Threads that do nothing else than help the caller's.
+#[cfg(feature = "rayon")]
+#[derive(Debug)]
+struct Own {
+    crew: Arc<crew::Crew>,
+    /// The threads, which end with this value.
+    pool: rayon::ThreadPool,
+}
+
+#[cfg(feature = "rayon")]
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.crew.end();
+    }
 }
 
 impl Threads {
@@ -27,7 +49,9 @@ impl Threads {
         Threads::default()
     }
 
-    /// `count` threads, which are started now and end with the last copy of this value; none for one thread.
+    /// `count` threads. One is that of the caller; the others are started now, wait for work, awake for some hundreds of
+    /// microseconds and then asleep, and end with the last copy of this value. Of several sessions that run at the same
+    /// time with copies of it, they help one.
     ///
     /// # Errors
     /// [`Limit`](crate::ErrorKind::Limit) where the system gives no more threads.
@@ -36,9 +60,12 @@ impl Threads {
         if count.get() == 1 {
             return Ok(Threads::one());
         }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(count.get()).build();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(count.get() - 1).build();
         let pool = pool.map_err(|error| crate::Error::limit(format!("{count} threads: {error}")))?;
-        Ok(Threads::of_pool(Arc::new(pool)))
+        let crew = Arc::new(crew::Crew::default());
+        let helped = crew.clone();
+        pool.spawn_broadcast(move |_| helped.help());
+        Ok(Threads(Kind::Own(Arc::new(Own { crew, pool }))))
     }
 
     /// The threads of a pool.
@@ -59,6 +86,8 @@ impl Threads {
         match &self.0 {
             Kind::One => 1,
             #[cfg(feature = "rayon")]
+            Kind::Own(own) => 1 + own.pool.current_num_threads(),
+            #[cfg(feature = "rayon")]
             Kind::Pool(pool) => pool.current_num_threads(),
             #[cfg(feature = "rayon")]
             Kind::Current(count) => *count,
@@ -66,42 +95,63 @@ impl Threads {
     }
 
     /// Calls `work` with these threads as a team, on one of them.
-    pub(crate) fn run<R: Send>(&self, work: impl FnOnce(Team) -> R + Send) -> R {
+    pub(crate) fn run<R: Send>(&self, work: impl FnOnce(Team<'_>) -> R + Send) -> R {
         match &self.0 {
             Kind::One => work(Team::ONE),
             #[cfg(feature = "rayon")]
+            Kind::Own(own) => match own.crew.lead() {
+                Some(lead) => work(Team { count: self.count(), kind: TeamKind::Crew(&lead) }),
+                None => work(Team::ONE),
+            },
+            #[cfg(feature = "rayon")]
             Kind::Pool(pool) => {
-                let team = Team { count: pool.current_num_threads() };
+                let team = Team { count: pool.current_num_threads(), kind: TeamKind::Pool };
                 pool.install(|| work(team))
             }
             #[cfg(feature = "rayon")]
-            Kind::Current(count) => work(Team { count: *count }),
+            Kind::Current(count) => work(Team { count: *count, kind: TeamKind::Pool }),
         }
     }
 }
 
-/// The threads that work on a run; of a pool, that which the work runs in.
+/// The threads that work on a run.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Team {
+pub(crate) struct Team<'a> {
     count: usize,
+    kind: TeamKind<'a>,
 }
 
-impl Team {
+#[derive(Clone, Copy, Debug)]
+enum TeamKind<'a> {
     /// The thread that asks.
-    pub const ONE: Team = Team { count: 1 };
+    One(std::marker::PhantomData<&'a ()>),
+    /// That of the caller, and those of a crew.
+    #[cfg(feature = "rayon")]
+    Crew(&'a crew::Lead<'a>),
+    /// Those of the pool which the work runs in.
+    #[cfg(feature = "rayon")]
+    Pool,
+}
+
+impl Team<'_> {
+    /// The thread that asks.
+    pub const ONE: Team<'static> = Team { count: 1, kind: TeamKind::One(std::marker::PhantomData) };
 
     /// How many there are.
     pub fn count(self) -> usize {
         self.count
     }
 
-    /// Calls `work` with every number below `parts`, at the same time if there are threads for it.
+    /// Calls `work` with every number below `parts`, at the same time if there are threads for it. Work has no team of
+    /// its own but [`ONE`](Team::ONE).
     pub fn each(self, parts: usize, work: &(dyn Fn(usize) + Sync)) {
-        #[cfg(feature = "rayon")]
-        if self.count > 1 {
-            return halves(0, parts, work);
+        match self.kind {
+            #[cfg(feature = "rayon")]
+            TeamKind::Crew(lead) if parts > 1 => lead.turn(parts, work),
+            #[cfg(feature = "rayon")]
+            TeamKind::Pool if self.count > 1 => halves(0, parts, work),
+            _ => (0..parts).for_each(work),
         }
-        (0..parts).for_each(work);
     }
 
     /// Calls `work` with the elements of `a` and `b` at every index, at the same time if there are threads for it.
@@ -111,11 +161,32 @@ impl Team {
         b: &mut [B],
         work: &(dyn Fn(usize, &mut A, &mut B) + Sync),
     ) {
-        #[cfg(feature = "rayon")]
-        if self.count > 1 {
-            return pair_halves(0, a, b, work);
+        if self.count == 1 {
+            return a.iter_mut().zip(b).enumerate().for_each(|(at, (a, b))| work(at, a, b));
         }
-        a.iter_mut().zip(b).enumerate().for_each(|(at, (a, b))| work(at, a, b));
+        let parts = a.len().min(b.len());
+        let (a, b) = (Elements(a.as_mut_ptr()), Elements(b.as_mut_ptr()));
+        self.each(parts, &|at| {
+            // SAFETY: both have so many elements, and every index has its turn once.
+            let (a, b) = unsafe { (a.get(at), b.get(at)) };
+            work(at, a, b);
+        });
+    }
+}
+
+/// Elements of which different threads take different ones.
+struct Elements<T>(*mut T);
+
+// SAFETY: elements go to other threads one by one, as they may.
+unsafe impl<T: Send> Sync for Elements<T> {}
+
+impl<T> Elements<T> {
+    /// # Safety
+    /// The element must be there, and nobody else's.
+    #[allow(clippy::mut_from_ref, reason = "of different elements")]
+    unsafe fn get(&self, at: usize) -> &mut T {
+        // SAFETY: the caller's.
+        unsafe { &mut *self.0.add(at) }
     }
 }
 
@@ -127,27 +198,6 @@ fn halves(first: usize, end: usize, work: &(dyn Fn(usize) + Sync)) {
         count => {
             let middle = first + count.div_ceil(2);
             rayon::join(|| halves(first, middle, work), || halves(middle, end, work));
-        }
-    }
-}
-
-#[cfg(feature = "rayon")]
-fn pair_halves<A: Send, B: Send>(
-    first: usize,
-    a: &mut [A],
-    b: &mut [B],
-    work: &(dyn Fn(usize, &mut A, &mut B) + Sync),
-) {
-    match (a, b) {
-        ([], _) | (_, []) => {}
-        ([a], [b, ..]) | ([a, ..], [b]) => work(first, a, b),
-        (a, b) => {
-            let middle = a.len().min(b.len()).div_ceil(2);
-            let ((a, a_rest), (b, b_rest)) = (a.split_at_mut(middle), b.split_at_mut(middle));
-            rayon::join(
-                || pair_halves(first, a, b, work),
-                || pair_halves(first + middle, a_rest, b_rest, work),
-            );
         }
     }
 }

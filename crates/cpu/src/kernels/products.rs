@@ -32,11 +32,13 @@ use tile::{MOST_ROWS, Strip};
 /// Rows that are multiplied with one panel after the other, so that they stay in the nearest cache.
 const CHUNK: usize = 48;
 
-/// Bytes of a panel from which on it is read block by block, each for many rows.
-const LARGE_PANEL: usize = 96 << 10;
+/// Bytes of a panel that stays in the nearest cache, and of one that hardly stays in the second nearest, and is read in
+/// parts, each for many rows.
+const SMALL_PANEL: usize = 32 << 10;
+const LARGE_PANEL: usize = 512 << 10;
 
-/// Rows for which a block of a large panel is read, and blocks after which the next panel's turn comes: what they read
-/// on the left stays in the second nearest cache.
+/// Rows for which a part of a large panel is read, and its blocks, after which the next panel's turn comes: what they
+/// read on the left stays in the second nearest cache.
 const LARGE_ROWS: usize = 256;
 const LARGE_BLOCKS: usize = 4;
 
@@ -57,7 +59,7 @@ pub(crate) enum Packed<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Product<'a> {
     pub isa: Isa,
-    pub team: Team,
+    pub team: Team<'a>,
     pub x: &'a [f32],
     pub layout: &'a Layout,
     pub packed: Packed<'a>,
@@ -161,9 +163,11 @@ impl Product<'_> {
             ahead: &[],
         };
         let bytes_of_panel = share.panels.clone().next().map_or(0, |first| size_of_val(panel(first).1));
-        let by_blocks =
-            bytes_of_panel > LARGE_PANEL && share.rows.count > MOST_ROWS || share.rows.count > W::MOST_ROWS;
-        let chunk = if by_blocks { LARGE_ROWS } else { CHUNK };
+        let by_blocks = match W::IS_NARROW {
+            true => share.rows.count > W::MOST_ROWS,
+            false => share.rows.count > MOST_ROWS && bytes_of_panel > LARGE_PANEL,
+        };
+        let chunk = if by_blocks || bytes_of_panel <= SMALL_PANEL { LARGE_ROWS } else { CHUNK };
         for skip in (0..share.rows.count).step_by(chunk) {
             let rows = share.rows.part(skip, chunk.min(share.rows.count - skip));
             if !by_blocks {
@@ -174,26 +178,30 @@ impl Product<'_> {
                 }
             } else {
                 let count = share.terms.blocks();
+                let at_once = if W::IS_NARROW { 1 } else { LARGE_BLOCKS };
                 // Panels' turns of some blocks each.
                 let parts = (0..count).step_by(LARGE_BLOCKS).flat_map(|first| {
-                    let blocks = first..count.min(first + LARGE_BLOCKS);
-                    share.panels.clone().flat_map(move |panel| blocks.clone().map(move |at| (panel, at)))
+                    let end = count.min(first + LARGE_BLOCKS);
+                    let parts = move |panel| {
+                        (first..end).step_by(at_once).map(move |at| (panel, at..end.min(at + at_once)))
+                    };
+                    share.panels.clone().flat_map(parts)
                 });
-                let mut parts = parts.map(|(index, at)| {
+                let mut parts = parts.map(|(index, blocks)| {
                     let (panel, weights) = panel(index);
-                    let runs = share.terms.block(at);
+                    let runs = share.terms.some(blocks.clone());
                     let [first, end] =
                         [runs.first().map_or(0, |run| run.row), runs.last().map_or(0, Run::end)];
                     let width = panel.vectors * layout.lanes;
-                    (panel, weights, at, runs, bytes(&weights[first * width..end * width]))
+                    (panel, weights, blocks, runs, bytes(&weights[first * width..end * width]))
                 });
                 let mut next = parts.next();
-                while let Some((panel, weights, at, runs, _)) = next {
+                while let Some((panel, weights, blocks, runs, _)) = next {
                     next = parts.next();
-                    // While one block is multiplied, memory has time for the next.
-                    let ahead = next.map_or(&[][..], |(.., weights)| weights);
-                    let epilogue = (at + 1 == count).then_some(&epilogue);
-                    let part = Strip { runs, adds: at > 0, epilogue, ahead, ..strip(&panel) };
+                    // While some blocks are multiplied, memory has time for the next.
+                    let ahead = next.as_ref().map_or(&[][..], |(.., weights)| weights);
+                    let epilogue = (blocks.end == count).then_some(&epilogue);
+                    let part = Strip { runs, adds: blocks.start > 0, epilogue, ahead, ..strip(&panel) };
                     // SAFETY: as above.
                     unsafe { block::<W>(self.isa, rows, panel, weights, part) };
                 }
@@ -248,7 +256,7 @@ unsafe fn strips<W: Stored>(isa: Isa, rows: RowRun, panel: Panel, weights: &[W::
     }
 }
 
-/// As [`strips`], for one block of terms; narrow weights are widened once for all rows.
+/// As [`strips`], for some blocks of terms; of narrow weights for one, which is widened once for all rows.
 ///
 /// # Safety
 /// As for [`strips`].

@@ -20,6 +20,10 @@ impl Kernel for Reduce {
 
     fn run(&self, split: &Split, operands: &Operands<'_>, _: &mut [f32], out: &mut [f32]) {
         let (x, isa) = (operands.get::<f32>(0), operands.isa());
+        if x.is_empty() {
+            // Of nothing there are sums only.
+            return out.fill(0.0);
+        }
         match self.0.kind {
             ReduceKind::Max => isa.run(Choose { choice: Larger, x, split, out }),
             ReduceKind::Min => isa.run(Choose { choice: Smaller, x, split, out }),

@@ -87,51 +87,81 @@ impl<W: Stored> Task for Panel<'_, W> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        for v in 0..self.vectors {
-            let inputs = self.inputs(simd, v);
-            let mut row = 0;
-            while row < self.rows.count {
-                // SAFETY: the rows are there, the vector is one of the panel's.
-                row += unsafe {
-                    match self.rows.count - row {
-                        8.. => self.tile::<S, 8>(simd, row, v, &inputs),
-                        4.. => self.tile::<S, 4>(simd, row, v, &inputs),
-                        2.. => self.tile::<S, 2>(simd, row, v, &inputs),
-                        _ => self.tile::<S, 1>(simd, row, v, &inputs),
-                    }
-                };
-            }
+        let whole = match self.multiplier {
+            1 => self.columns / S::LANES,
+            _ => 0,
+        };
+        // Whole vectors of channels are by far the most; together they share what a tap takes to find.
+        let mut v = 0;
+        while v < self.vectors {
+            let channel = self.channel + v * S::LANES;
+            v += match whole.saturating_sub(v) {
+                4.. => self.columns::<S, usize, 4>(simd, v, channel),
+                2.. => self.columns::<S, usize, 2>(simd, v, channel),
+                1 => self.columns::<S, usize, 1>(simd, v, channel),
+                0 => self.columns::<S, Spread<S>, 1>(simd, v, self.spread(simd, v)),
+            };
         }
     }
 }
 
 impl<W: Stored> Panel<'_, W> {
-    /// Computes `M` rows from `row` on by vector `v`, and returns `M`.
+    /// Computes all rows of `V` vectors from vector `v` on, and returns `V`.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const M: usize>(&self, s: S, row: usize, v: usize, inputs: &Inputs<S>) -> usize {
-        let first = self.channel + v * S::LANES;
-        let columns = self.columns - v * S::LANES;
-        let mut sums = [[s.splat(0.0); 1]; M];
-        let mut total: Option<[[S::F; 1]; M]> = None;
+    fn columns<S: Simd, I: Inputs<S>, const V: usize>(&self, simd: S, v: usize, inputs: I) -> usize {
+        if V > S::PANEL_VECTORS {
+            return V;
+        }
+        let mut row = 0;
+        while row < self.rows.count {
+            // SAFETY: the rows are there, the vectors are the panel's.
+            row += unsafe {
+                match self.rows.count - row {
+                    8.. if V < 4 => self.tile::<S, I, 8, V>(simd, row, v, inputs),
+                    4.. => self.tile::<S, I, 4, V>(simd, row, v, inputs),
+                    _ => self.tile::<S, I, 1, V>(simd, row, v, inputs),
+                }
+            };
+        }
+        V
+    }
+
+    /// Computes `M` rows from `row` on by `V` vectors from `v` on, and returns `M`.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, I: Inputs<S>, const M: usize, const V: usize>(
+        &self,
+        s: S,
+        row: usize,
+        v: usize,
+        inputs: I,
+    ) -> usize {
+        let mut sums = [[s.splat(0.0); V]; M];
+        let mut total: Option<[[S::F; V]; M]> = None;
         for run in self.runs {
             for i in 0..run.len {
                 // SAFETY: the caller's.
                 unsafe {
                     let at = (run.row + i) * self.vectors + v;
-                    let weights = W::load(s, self.weights.add(at * S::LANES));
+                    let mut weights = [s.splat(0.0); V];
+                    for w in 0..V {
+                        weights[w] = W::load(s, self.weights.add((at + w) * S::LANES));
+                    }
                     let x = self.x.wrapping_add(row * self.rows.x_step + run.offset + i);
                     for m in 0..M {
-                        let x = inputs.load(s, x.wrapping_add(m * self.rows.x_step));
-                        sums[m][0] = s.mul_add(x, weights, sums[m][0]);
+                        for w in 0..V {
+                            let x = inputs.load(s, x.wrapping_add(m * self.rows.x_step), w);
+                            sums[m][w] = s.mul_add(x, weights[w], sums[m][w]);
+                        }
                     }
                 }
             }
             if run.ends_block {
                 total = Some(super::tile::merge(s, total, sums));
-                sums = [[s.splat(0.0); 1]; M];
+                sums = [[s.splat(0.0); V]; M];
             }
         }
         sums = super::tile::merge(s, total, sums);
+        let (first, columns) = (self.channel + v * S::LANES, self.columns - v * S::LANES);
         // SAFETY: the caller's.
         unsafe {
             let mut rows = [0; M];
@@ -140,7 +170,9 @@ impl<W: Stored> Panel<'_, W> {
             }
             self.epilogue.apply(s, &mut sums, [first, columns], &rows);
             for m in 0..M {
-                store_columns(s, self.y.add(rows[m]), 0, columns, sums[m][0]);
+                for w in 0..V {
+                    store_columns(s, self.y.add(rows[m]), w, columns, sums[m][w]);
+                }
             }
         }
         M
@@ -148,7 +180,7 @@ impl<W: Stored> Panel<'_, W> {
 
     /// The channels that vector `v` is multiplied with.
     #[inline(always)]
-    fn inputs<S: Simd>(&self, s: S, v: usize) -> Inputs<S> {
+    fn spread<S: Simd>(&self, s: S, v: usize) -> Spread<S> {
         let first = self.channel + v * S::LANES;
         let end = first + (self.columns - v * S::LANES).min(S::LANES);
         let channel = first / self.multiplier;
@@ -158,35 +190,43 @@ impl<W: Stored> Panel<'_, W> {
         }
         // SAFETY: there are as many numbers as lanes at most.
         let lanes = s.bits(unsafe { s.load(lanes.as_ptr()) });
-        let count = (end - 1) / self.multiplier + 1 - channel;
-        Inputs { channel, count, lanes: (self.multiplier > 1).then_some(lanes) }
+        Spread { channel, count: (end - 1) / self.multiplier + 1 - channel, lanes }
+    }
+}
+
+/// The channels that vectors of columns are multiplied with.
+trait Inputs<S: Simd>: Copy {
+    /// What vector `v` is multiplied with, if channel 0 is at `x`.
+    ///
+    /// # Safety
+    /// The channels must be readable there.
+    unsafe fn load(self, s: S, x: *const f32, v: usize) -> S::F;
+}
+
+/// As many channels as lanes, from this one on.
+impl<S: Simd> Inputs<S> for usize {
+    #[inline(always)]
+    unsafe fn load(self, s: S, x: *const f32, v: usize) -> S::F {
+        // SAFETY: the caller's.
+        unsafe { s.load(x.add(self + v * S::LANES)) }
     }
 }
 
 /// The most lanes of a vector.
 const MOST_LANES: usize = 16;
 
-/// The channels that a vector of columns is multiplied with.
-struct Inputs<S: Simd> {
-    /// The first, and how many there are.
+/// Some channels from `channel` on, and which of them each lane's is, of one vector.
+#[derive(Clone, Copy)]
+struct Spread<S: Simd> {
     channel: usize,
     count: usize,
-    /// Which of them each column's is, if not its own.
-    lanes: Option<S::I>,
+    lanes: S::I,
 }
 
-impl<S: Simd> Inputs<S> {
-    /// What the columns are multiplied with, if channel 0 is at `x`.
-    ///
-    /// # Safety
-    /// The channels must be readable there.
+impl<S: Simd> Inputs<S> for Spread<S> {
     #[inline(always)]
-    unsafe fn load(&self, s: S, x: *const f32) -> S::F {
+    unsafe fn load(self, s: S, x: *const f32, _: usize) -> S::F {
         // SAFETY: the caller's.
-        let x = unsafe { load_columns(s, x.add(self.channel), 0, self.count) };
-        match self.lanes {
-            Some(lanes) => s.permute(x, lanes),
-            None => x,
-        }
+        s.permute(unsafe { load_columns(s, x.add(self.channel), 0, self.count) }, self.lanes)
     }
 }

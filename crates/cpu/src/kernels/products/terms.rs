@@ -1,6 +1,7 @@
 //! The terms of a sum of products, and the rows that have such sums.
 
 use crate::kernels::grid::Grid;
+use std::ops::Range;
 
 /// The largest number of terms that are added into one accumulator.
 pub const BLOCK: usize = 128;
@@ -74,10 +75,10 @@ impl Terms {
         self.ends.len() + 1
     }
 
-    /// The runs of accumulator `at`.
-    pub(super) fn block(&self, at: usize) -> &[Run] {
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.runs[start..self.ends.get(at).copied().unwrap_or(self.runs.len())]
+    /// The runs of some accumulators, of which there is at least one.
+    pub(super) fn some(&self, blocks: Range<usize>) -> &[Run] {
+        let start = blocks.start.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.runs[start..self.ends.get(blocks.end - 1).copied().unwrap_or(self.runs.len())]
     }
 }
 
@@ -131,8 +132,9 @@ mod tests {
         let run = |offset, row, len, ends_block| Run { offset, row, len, ends_block };
         assert_eq!(terms.runs(), [run(7, 100, 28, true), run(35, 128, 12, true), run(0, 300, 10, false)]);
         assert_eq!(terms.reach, 47);
-        let blocks: Vec<usize> = (0..terms.blocks()).map(|at| terms.block(at).len()).collect();
+        let blocks: Vec<usize> = (0..terms.blocks()).map(|at| terms.some(at..at + 1).len()).collect();
         assert_eq!(blocks, [1, 1, 1]);
+        assert_eq!((terms.some(0..2), terms.some(1..3)), (&terms.runs()[..2], &terms.runs()[1..]));
     }
 
     #[test]
@@ -145,6 +147,6 @@ mod tests {
 
     #[test]
     fn nothing_is_one_empty_block() {
-        assert_eq!((Terms::default().blocks(), Terms::default().block(0)), (1, &[] as &[Run]));
+        assert_eq!((Terms::default().blocks(), Terms::default().some(0..1)), (1, &[] as &[Run]));
     }
 }

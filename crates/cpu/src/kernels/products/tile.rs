@@ -166,15 +166,17 @@ impl<W: Stored, const M: usize, const V: usize> Task for Tiles<'_, W, M, V> {
                     rows[m] = strip.first + (tile * M + m) * strip.y_step;
                 }
                 let ahead = strip.ahead_of(tile);
-                let mut sums = sums::<S, W, M, V>(simd, &Strip { ahead, ..strip }, x, weights);
+                let mut before = None;
                 if strip.adds {
+                    let mut sums = [[simd.splat(0.0); V]; M];
                     for m in 0..M {
                         for v in 0..V {
-                            let before = load_columns(simd, strip.y.add(rows[m]), v, strip.columns);
-                            sums[m][v] = simd.add(before, sums[m][v]);
+                            sums[m][v] = load_columns(simd, strip.y.add(rows[m]), v, strip.columns);
                         }
                     }
+                    before = Some(sums);
                 }
+                let mut sums = sums::<S, W, M, V>(simd, &Strip { ahead, ..strip }, x, weights, before);
                 if let Some(epilogue) = strip.epilogue {
                     epilogue.apply(simd, &mut sums, [strip.channel, strip.columns], &rows);
                 }
@@ -214,16 +216,17 @@ pub(super) unsafe fn store_columns<S: Simd>(s: S, to: *mut f32, v: usize, column
     }
 }
 
-/// The sums of one tile.
+/// The sums of one tile, added block by block to those `before`.
 #[inline(always)]
 pub(super) unsafe fn sums<S: Simd, W: Stored, const M: usize, const V: usize>(
     s: S,
     strip: &Strip<'_>,
     x: *const f32,
     weights: *const W::Element,
+    before: Option<[[S::F; V]; M]>,
 ) -> [[S::F; V]; M] {
     let mut sums = [[s.splat(0.0); V]; M];
-    let mut total: Option<[[S::F; V]; M]> = None;
+    let mut total = before;
     // What is near already costs next to nothing to ask for.
     let (mut ahead, line) = match strip.ahead {
         [] => (weights.cast(), 0),

@@ -436,7 +436,7 @@ impl<const M: usize, const V: usize> PairTile<'_, M, V> {
     unsafe fn product<S: Simd>(&self, s: S, at: usize) -> [[S::F; V]; M] {
         let Rows { strip, all, weights, .. } = &self.0;
         // SAFETY: the caller's.
-        unsafe { tile::sums::<S, F32, M, V>(s, strip, strip.x.wrapping_add(at * all), weights[at]) }
+        unsafe { tile::sums::<S, F32, M, V>(s, strip, strip.x.wrapping_add(at * all), weights[at], None) }
     }
 
     /// Stores the first or the second of each pair's outputs.
