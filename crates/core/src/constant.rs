@@ -1,5 +1,6 @@
 //! Weights: small expressions over stored tensors, evaluated one at a time.
 
+mod arithmetic;
 mod elements;
 mod order;
 mod pieces;
@@ -260,7 +261,10 @@ impl ConstantExpr {
         if axis >= shape.len() {
             return Err(Error::shape(format!("no axis {axis} in {shape:?}")));
         }
-        shape.remove(axis);
+        // One element is its sum.
+        if shape.remove(axis) == 1 {
+            return self.reshape(&shape);
+        }
         Ok(ConstantExpr::new(shape, ExprKind::Sum(self.clone(), axis)))
     }
 

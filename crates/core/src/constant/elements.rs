@@ -1,9 +1,11 @@
 //! What expressions are made of: floating-point numbers in memory, as they are stored or as they are computed with.
 
 use super::{StoredTensor, read_checked};
+use crate::tensor::element_count;
 use crate::{DType, Error, Result};
 use half::{bf16, f16};
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,10 +39,22 @@ fn widen(dtype: DType, bytes: &[u8], start: usize, step: usize, out: &mut [f64])
     }
 }
 
+/// Bytes that are read at a time where ranges follow each other.
+const READ_AHEAD: usize = 1 << 16;
+
 /// A tensor in storage of which ranges can be read, and never more than one is in memory.
 pub(super) struct Stream {
     stored: Arc<dyn StoredTensor>,
     dtype: DType,
+    size: usize,
+    window: RefCell<Window>,
+}
+
+/// Bytes that were read, and the place of the first.
+#[derive(Default)]
+struct Window {
+    start: usize,
+    bytes: Vec<u8>,
 }
 
 impl Stream {
@@ -48,7 +62,8 @@ impl Stream {
     pub fn of(stored: &Arc<dyn StoredTensor>) -> Result<Option<Stream>> {
         let dtype = float_type(stored.as_ref())?;
         let has_ranges = stored.read_range(0, &mut [])?;
-        Ok(has_ranges.then(|| Stream { stored: stored.clone(), dtype }))
+        let size = element_count(stored.shape())?.saturating_mul(dtype.size());
+        Ok(has_ranges.then(|| Stream { stored: stored.clone(), dtype, size, window: RefCell::default() }))
     }
 
     /// The tensor that is read.
@@ -56,14 +71,32 @@ impl Stream {
         &self.stored
     }
 
-    /// Fills `out` with the elements from `start` on, by way of `bytes`.
-    pub fn read(&self, start: usize, out: &mut [f64], bytes: &mut Vec<u8>) -> Result<()> {
-        let size = self.dtype.size();
-        bytes.resize(out.len() * size, 0);
-        if !self.stored.read_range(start * size, bytes)? {
-            return Err(Error::shape("a stored tensor that has ranges, and has not"));
+    /// Whether the elements are of single precision.
+    pub fn is_single(&self) -> bool {
+        self.dtype == DType::F32
+    }
+
+    /// Fills `out` with the elements from `start` on.
+    pub fn read(&self, start: usize, out: &mut [f64]) -> Result<()> {
+        self.with_bytes(start, out.len(), |bytes| widen(self.dtype, bytes, 0, 1, out))
+    }
+
+    /// Calls `visit` with the bytes of `count` elements from `start` on, and perhaps more.
+    pub fn with_bytes(&self, start: usize, count: usize, visit: impl FnOnce(&[u8])) -> Result<()> {
+        let (from, len) = (start * self.dtype.size(), count * self.dtype.size());
+        let window = &mut *self.window.borrow_mut();
+        let known = window.start..window.start + window.bytes.len();
+        if from < known.start || from + len > known.end {
+            // Whoever goes on where the window ends will do so again.
+            let follows = (known.start..=known.end).contains(&from);
+            let ahead = if follows { READ_AHEAD.min(self.size.saturating_sub(from)) } else { 0 };
+            window.start = from;
+            window.bytes.resize(len.max(ahead), 0);
+            if !self.stored.read_range(from, &mut window.bytes)? {
+                return Err(Error::shape("a stored tensor that has ranges, and has not"));
+            }
         }
-        widen(self.dtype, bytes, 0, 1, out);
+        visit(&window.bytes[from - window.start..]);
         Ok(())
     }
 }

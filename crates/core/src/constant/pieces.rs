@@ -5,6 +5,7 @@
 //! is read range by range where it is wanted in its order and storage can do that; else once, and kept as it is stored. The
 //! operations and their order are those of [`ConstantExpr::evaluate`], so that the results are the same.
 
+use super::arithmetic::{Spaced, apply, combine};
 use super::elements::{Elements, Loaded, Stream};
 use super::order::Order;
 use super::{Arithmetic, ConstantExpr, ExprKind, broadcast_strides, nearest};
@@ -19,8 +20,8 @@ struct Sizes {
     kept: usize,
 }
 
-/// A block for each of 64 nested operations and everything kept take 8 MiB each.
-const SIZES: Sizes = Sizes { block: 1 << 14, kept: 1 << 20 };
+/// Two blocks fit the nearest cache; a block for each of 64 nested operations takes 1 MiB, and everything kept 8 MiB.
+const SIZES: Sizes = Sizes { block: 1 << 11, kept: 1 << 20 };
 
 /// The elements of an expression of floating-point numbers in single precision.
 pub(super) fn to_f32(expr: &ConstantExpr) -> Result<Vec<f32>> {
@@ -67,15 +68,11 @@ impl<'a> Ranges<'a> {
         }
         let mut at = start;
         for out in out.chunks_mut(self.buffers.block) {
-            let mut numbers = self.buffers.take(out.len());
-            self.piece.read(at, &mut numbers, &mut self.buffers);
-            let pairs = out.iter_mut().zip(&numbers);
             match self.has_one_nan {
-                true => pairs.for_each(|(out, &x)| *out = round(x)),
-                false => pairs.for_each(|(out, &x)| *out = x as f32),
+                true => self.piece.read_single(at, out, round, &mut self.buffers),
+                false => self.piece.read_single(at, out, |x| x as f32, &mut self.buffers),
             }
             at += out.len();
-            self.buffers.give(numbers);
             self.buffers.check()?;
         }
         Ok(())
@@ -85,7 +82,8 @@ impl<'a> Ranges<'a> {
 /// Which of two NaNs an operation passes on, and with which sign, is not the same on every machine: here it is
 /// [`f32::NAN`].
 fn round(x: f64) -> f32 {
-    if x.is_nan() { f32::NAN } else { x as f32 }
+    let x = x as f32;
+    if x.is_nan() { f32::NAN } else { x }
 }
 
 /// All `count` numbers that `read` gives from a position on, a block at a time.
@@ -245,9 +243,54 @@ impl Builder {
     }
 }
 
+/// Fills `out` with what `to` makes of single-precision numbers in storage combined with others that repeat: in one go,
+/// since it is what large weights are that batch normalization was folded into.
+fn combined<T>(
+    stream: &Stream,
+    op: Arithmetic,
+    (numbers, order): (&[f64], &Order),
+    start: usize,
+    out: &mut [T],
+    to: impl Fn(f64) -> T,
+    buffers: &mut Buffers,
+) {
+    let outcome = stream.with_bytes(start, out.len(), |bytes| {
+        order.for_each_run(start, out.len(), |run| {
+            let numbers = Spaced { numbers: &numbers[run.from..], step: run.step };
+            combine(op, &bytes[run.at * 4..], numbers, &mut out[run.at..run.at + run.len], &to);
+        });
+    });
+    buffers.keep(outcome);
+}
+
 impl<'a> Piece<'a> {
     fn of(elements: Elements<'a>) -> Piece<'a> {
         Piece::Gather(Gather { elements, orders: Vec::new() })
+    }
+
+    /// What repeats in some order, if it is in memory and needs no other one.
+    fn repeated(&self) -> Option<(&[f64], &Order)> {
+        match self {
+            Piece::Gather(Gather { elements: Elements::Numbers(numbers), orders }) => match &orders[..] {
+                [order] => Some((numbers, order)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// As [`read`](Self::read), in single precision.
+    fn read_single(&self, start: usize, out: &mut [f32], to: impl Fn(f64) -> f32, buffers: &mut Buffers) {
+        if let Piece::Arithmetic(op, a, b) = self
+            && let (Piece::Stream(stream), Some(other)) = (&**a, b.repeated())
+            && stream.is_single()
+        {
+            return combined(stream, *op, other, start, out, to, buffers);
+        }
+        let mut numbers = buffers.take(out.len());
+        self.read(start, &mut numbers, buffers);
+        out.iter_mut().zip(&numbers).for_each(|(out, &x)| *out = to(x));
+        buffers.give(numbers);
     }
 
     /// Fills `out`, which is no longer than a block, with the elements from `start` on.
@@ -256,11 +299,7 @@ impl<'a> Piece<'a> {
             return;
         }
         match self {
-            Piece::Stream(stream) => {
-                if let Err(error) = stream.read(start, out, &mut buffers.bytes) {
-                    buffers.error.get_or_insert(error);
-                }
-            }
+            Piece::Stream(stream) => buffers.keep(stream.read(start, out)),
             Piece::Gather(gather) => gather.read(start, out),
             Piece::Repeat(of, order) => order.for_each_run(start, out.len(), |run| {
                 let out = &mut out[run.at..run.at + run.len];
@@ -286,13 +325,25 @@ impl<'a> Piece<'a> {
                     }
                 }
             }
-            Piece::Arithmetic(op, a, b) => {
-                a.read(start, out, buffers);
-                let mut other = buffers.take(out.len());
-                b.read(start, &mut other, buffers);
-                apply(*op, out, &other);
-                buffers.give(other);
-            }
+            Piece::Arithmetic(op, a, b) => match (&**a, b.repeated()) {
+                (Piece::Stream(stream), Some(other)) if stream.is_single() => {
+                    combined(stream, *op, other, start, out, |x| x, buffers)
+                }
+                (_, Some((numbers, order))) => {
+                    a.read(start, out, buffers);
+                    order.for_each_run(start, out.len(), |run| {
+                        let numbers = Spaced { numbers: &numbers[run.from..], step: run.step };
+                        apply(*op, &mut out[run.at..run.at + run.len], numbers);
+                    });
+                }
+                (_, None) => {
+                    a.read(start, out, buffers);
+                    let mut other = buffers.take(out.len());
+                    b.read(start, &mut other, buffers);
+                    apply(*op, out, Spaced { numbers: &other, step: 1 });
+                    buffers.give(other);
+                }
+            },
             Piece::Sum { of, extent, inner } => sum(of, *extent, *inner, start, out, buffers),
             Piece::Slice { of, whole, start: first, len } => {
                 let mut at = 0;
@@ -343,20 +394,6 @@ impl Gather<'_> {
     }
 }
 
-fn apply(op: Arithmetic, x: &mut [f64], y: &[f64]) {
-    #[inline]
-    fn each(x: &mut [f64], y: &[f64], op: impl Fn(f64, f64) -> f64) {
-        x.iter_mut().zip(y).for_each(|(x, &y)| *x = op(*x, y));
-    }
-    match op {
-        Arithmetic::Add => each(x, y, |x, y| Arithmetic::Add.apply(x, y)),
-        Arithmetic::Sub => each(x, y, |x, y| Arithmetic::Sub.apply(x, y)),
-        Arithmetic::Mul => each(x, y, |x, y| Arithmetic::Mul.apply(x, y)),
-        Arithmetic::Div => each(x, y, |x, y| Arithmetic::Div.apply(x, y)),
-        Arithmetic::Max => each(x, y, |x, y| Arithmetic::Max.apply(x, y)),
-    }
-}
-
 /// Sums `extent` elements of `of` that are `inner` apart, each from the first to the last.
 fn sum(of: &Piece<'_>, extent: usize, inner: usize, start: usize, out: &mut [f64], buffers: &mut Buffers) {
     out.fill(std::iter::empty::<f64>().sum());
@@ -383,13 +420,19 @@ fn sum(of: &Piece<'_>, extent: usize, inner: usize, start: usize, out: &mut [f64
 struct Buffers {
     block: usize,
     free: Vec<Vec<f64>>,
-    bytes: Vec<u8>,
     error: Option<Error>,
 }
 
 impl Buffers {
     fn new(block: usize) -> Buffers {
-        Buffers { block, free: Vec::new(), bytes: Vec::new(), error: None }
+        Buffers { block, free: Vec::new(), error: None }
+    }
+
+    /// Keeps what went wrong, if nothing has before.
+    fn keep(&mut self, outcome: Result<()>) {
+        if let Err(error) = outcome {
+            self.error.get_or_insert(error);
+        }
     }
 
     /// Fails if something went wrong.

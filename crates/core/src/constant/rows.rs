@@ -5,7 +5,7 @@ use crate::tensor::element_count;
 use crate::{DType, Error, Result};
 
 /// How many elements there are at a time, unless a row has more.
-const BLOCK: usize = 1 << 14;
+const BLOCK: usize = 1 << 12;
 
 impl Constant {
     /// Calls `visit` with the elements that [`to_f32`](Self::to_f32) gives, one range after the other: some thousands of

@@ -1,0 +1,54 @@
+//! Arithmetic on ranges of numbers.
+
+use super::Arithmetic;
+
+/// Numbers that meet others one by one.
+#[derive(Clone, Copy)]
+pub(super) struct Spaced<'a> {
+    /// From the first that is met on.
+    pub numbers: &'a [f64],
+    /// How far they are apart; 0 for one that meets all.
+    pub step: usize,
+}
+
+/// Evaluates `$loop` with `$op` as a function and `$y` as an iterator, each known where the loop is compiled.
+macro_rules! compiled {
+    ($op:expr, $y:expr, |$f:ident, $each:ident| $loop:expr) => {
+        compiled!($op, $y, |$f, $each| $loop, Add, Sub, Mul, Div, Max)
+    };
+    ($op:expr, $y:expr, |$f:ident, $each:ident| $loop:expr, $($kind:ident),*) => {
+        match $op {
+            $(Arithmetic::$kind => {
+                let $f = |x: f64, y: f64| Arithmetic::$kind.apply(x, y);
+                match $y {
+                    Spaced { numbers, step: 0 } => {
+                        let $each = std::iter::repeat(&numbers[0]);
+                        $loop
+                    }
+                    Spaced { numbers, step: 1 } => {
+                        let $each = numbers;
+                        $loop
+                    }
+                    Spaced { numbers, step } => {
+                        let $each = numbers.iter().step_by(step);
+                        $loop
+                    }
+                }
+            })*
+        }
+    };
+}
+
+/// Replaces each `x` by `x op y`.
+pub(super) fn apply(op: Arithmetic, x: &mut [f64], y: Spaced<'_>) {
+    compiled!(op, y, |f, y| x.iter_mut().zip(y).for_each(|(x, &y)| *x = f(*x, y)));
+}
+
+/// Fills `out` with what `to` makes of each `x op y`, `x` being single-precision numbers as they are stored.
+pub(super) fn combine<T>(op: Arithmetic, x: &[u8], y: Spaced<'_>, out: &mut [T], to: impl Fn(f64) -> T) {
+    let x = x.as_chunks().0;
+    compiled!(op, y, |f, y| {
+        let all = out.iter_mut().zip(x).zip(y);
+        all.for_each(|((out, x), &y)| *out = to(f(f32::from_le_bytes(*x).into(), y)));
+    });
+}
