@@ -149,7 +149,7 @@ fn check_end(source: &Source) -> Result<()> {
     let len = source.len()?;
     let start = len.saturating_sub(TAIL);
     let tail = source.read(start, len - start)?;
-    if !tail.windows(4).any(|window| window == END_OF_DIRECTORY) {
+    if !tail.windows(4).rev().any(|window| window == END_OF_DIRECTORY) {
         return Err(Error::malformed("the end of the zip archive is missing")
             .help("the file was cut off: fetch or save it again"));
     }
