@@ -8,7 +8,7 @@ use crate::{Error, Result};
 use hdf5_reader::error::{Error as Hdf5Error, Result as Hdf5Result};
 use hdf5_reader::group::Group;
 use hdf5_reader::messages::HdfMessage;
-use hdf5_reader::storage::{Storage, StorageBuffer};
+use hdf5_reader::storage::{BlockCacheStorage, Storage, StorageBuffer};
 use hdf5_reader::{Dataset, ExternalFileResolver, ExternalLinkResolver, Hdf5File, OpenOptions};
 use std::cell::Cell;
 use std::io;
@@ -19,6 +19,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const MAX_OBJECT_HEADER: usize = 16 << 20;
 /// How much may be read to open a file, beside 16 times its length: parts of a file may overlap.
 const METADATA_READS: u64 = 256 << 20;
+/// Headers and tables are some dozens of bytes each, many of which lie beside each other: they are read in blocks.
+const BLOCK: usize = 4 << 10;
+/// How many blocks stay in memory.
+const MOST_BLOCKS: usize = 256;
 
 /// An HDF5 file that is being opened.
 pub(crate) struct Hdf5 {
@@ -34,7 +38,7 @@ impl Hdf5 {
         let len = source.len()?;
         let budget = len.saturating_mul(16).saturating_add(METADATA_READS).min(limits.max_memory);
         let reads_left = Arc::new(AtomicU64::new(budget));
-        let storage = Positioned { source: source.clone(), len, reads_left: reads_left.clone() };
+        let storage = Counted::new(source, len, reads_left.clone());
         let max_read = usize::try_from(limits.max_memory).unwrap_or(usize::MAX);
         let options = OpenOptions::default()
             .with_chunk_cache_bytes(0)
@@ -156,7 +160,6 @@ impl ExternalLinkResolver for Refusal {
 struct Positioned {
     source: Source,
     len: u64,
-    reads_left: Arc<AtomicU64>,
 }
 
 impl Storage for Positioned {
@@ -165,9 +168,35 @@ impl Storage for Positioned {
     }
 
     fn read_range(&self, offset: u64, len: usize) -> Hdf5Result<StorageBuffer> {
+        let bytes = self.source.read(offset, len as u64);
+        bytes.map(StorageBuffer::from_vec).map_err(|error| io::Error::other(error.to_string()).into())
+    }
+}
+
+/// The same, as much of it as may be read; small ranges by way of blocks that stay in memory.
+struct Counted {
+    blocks: BlockCacheStorage,
+    direct: Arc<Positioned>,
+    reads_left: Arc<AtomicU64>,
+}
+
+impl Counted {
+    fn new(source: &Source, len: u64, reads_left: Arc<AtomicU64>) -> Counted {
+        let direct = Arc::new(Positioned { source: source.clone(), len });
+        let blocks = BlockCacheStorage::new(direct.clone(), BLOCK, MOST_BLOCKS);
+        Counted { blocks, direct, reads_left }
+    }
+}
+
+impl Storage for Counted {
+    fn len(&self) -> u64 {
+        self.direct.len
+    }
+
+    fn read_range(&self, offset: u64, len: usize) -> Hdf5Result<StorageBuffer> {
         let needed = len as u64;
-        if offset.checked_add(needed).is_none_or(|end| end > self.len) {
-            let available = self.len.saturating_sub(offset);
+        if offset.checked_add(needed).is_none_or(|end| end > self.direct.len) {
+            let available = self.direct.len.saturating_sub(offset);
             return Err(Hdf5Error::UnexpectedEof { offset, needed, available });
         }
         let spend = |left: u64| match left {
@@ -177,8 +206,10 @@ impl Storage for Positioned {
         if self.reads_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_err() {
             return Err(Hdf5Error::ResourceLimit("the HDF5 file takes too much reading to open".to_owned()));
         }
-        let bytes = self.source.read(offset, needed).map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(StorageBuffer::from_vec(bytes))
+        match len < BLOCK {
+            true => self.blocks.read_range(offset, len),
+            false => self.direct.read_range(offset, len),
+        }
     }
 }
 
@@ -265,11 +296,8 @@ mod tests {
 
     #[test]
     fn reads_while_opening_are_counted() {
-        let storage = Positioned {
-            source: Source::from_bytes("file", vec![0; 100]),
-            len: 100,
-            reads_left: Arc::new(AtomicU64::new(150)),
-        };
+        let source = Source::from_bytes("file", vec![0; 100]);
+        let storage = Counted::new(&source, 100, Arc::new(AtomicU64::new(150)));
         assert!(storage.read_range(0, 100).is_ok());
         assert!(matches!(storage.read_range(50, 51), Err(Hdf5Error::UnexpectedEof { .. })));
         assert!(matches!(storage.read_range(u64::MAX, 2), Err(Hdf5Error::UnexpectedEof { .. })));
