@@ -6,6 +6,7 @@
 
 use super::source::{Source, Stream};
 use crate::{Error, Result, archive::shown};
+use memchr::memmem;
 use std::collections::HashSet;
 use std::io::{self, BufReader, Read};
 use zip::read::{ArchiveOffset, Config};
@@ -119,7 +120,7 @@ impl Members {
             return Err(too_large());
         }
         let mut bytes = Vec::new();
-        let mut chunk = vec![0; 1 << 16];
+        let mut chunk = vec![0; declared.clamp(1, 1 << 16) as usize];
         loop {
             let count = member.read(&mut chunk).map_err(|error| convert(error.into()))?;
             let (now, _) = chunk.split_at(count.min(chunk.len()));
@@ -149,12 +150,12 @@ fn check_end(source: &Source) -> Result<()> {
     let len = source.len()?;
     let start = len.saturating_sub(TAIL);
     let tail = source.read(start, len - start)?;
-    if !tail.windows(4).rev().any(|window| window == END_OF_DIRECTORY) {
+    if memmem::rfind(&tail, END_OF_DIRECTORY).is_none() {
         return Err(Error::malformed("the end of the zip archive is missing")
             .help("the file was cut off: fetch or save it again"));
     }
-    for locator in tail.windows(20).filter(|window| window.starts_with(ZIP64_LOCATOR)) {
-        let Some(offset) = u64_at(locator, 8) else {
+    for locator in memmem::find_iter(&tail, ZIP64_LOCATOR) {
+        let Some(offset) = u64_at(&tail, locator + 8) else {
             continue;
         };
         let Ok(record) = source.read(offset, 56) else {
