@@ -208,6 +208,18 @@ impl Graph {
         }
     }
 
+    /// Whether an operand has the type of an operand of another graph.
+    pub(crate) fn has_type_of(&self, operand: Operand, other: &Graph, of: Operand) -> bool {
+        match (operand, of) {
+            (Operand::Value(a), Operand::Value(b)) => self.value(a).r#type == other.value(b).r#type,
+            (Operand::Constant(a), Operand::Constant(b)) => {
+                let (a, b) = (self.constant(a), other.constant(b));
+                a.dtype == b.dtype && a.shape() == b.shape()
+            }
+            _ => false,
+        }
+    }
+
     /// How many nodes and outputs read each value.
     pub fn uses(&self) -> Vec<usize> {
         let mut uses = vec![0; self.values.len()];
@@ -380,11 +392,21 @@ impl GraphBuilder {
                 self.graph.constraints.push(constraint);
             }
         }
-        let node = NodeId(index(self.graph.nodes.len()));
+        Ok(self.add_known(op, inputs, outputs))
+    }
+
+    /// Adds a node whose outputs are known to have these types, and whose constraints are known.
+    pub(crate) fn add_known(
+        &mut self,
+        op: Op,
+        inputs: Vec<Operand>,
+        types: impl IntoIterator<Item = TensorType>,
+    ) -> Vec<ValueId> {
+        let (node, origin) = (NodeId(index(self.graph.nodes.len())), self.origin);
         let outputs: Vec<ValueId> =
-            outputs.into_iter().map(|r#type| self.new_value(r#type, Some(node))).collect();
+            types.into_iter().map(|r#type| self.new_value(r#type, Some(node))).collect();
         self.graph.nodes.push(Node { op, inputs, outputs: outputs.clone(), origin });
-        Ok(outputs)
+        outputs
     }
 
     /// Shape and element type of an operand.

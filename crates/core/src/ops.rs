@@ -201,7 +201,10 @@ impl Infer {
 
     /// Demands that two dimensions are equal.
     pub fn require_equal(&mut self, left: &Dim, right: &Dim, rule: impl FnOnce() -> String) -> Result<()> {
-        self.require(left, Relation::EqualTo(right.clone()), rule)
+        match left == right {
+            true => Ok(()),
+            false => self.require(left, Relation::EqualTo(right.clone()), rule),
+        }
     }
 
     /// The conditions collected.

@@ -81,7 +81,17 @@ impl<'a> Rebuild<'a> {
     fn copy(&mut self, node: &Node) -> Result<()> {
         let inputs = node.inputs.iter().map(|&operand| self.operand(operand)).collect::<Result<Vec<_>>>()?;
         self.new.within(node.origin);
-        let outputs = self.new.add_all(node.op.clone(), inputs)?;
+        let old = self.old;
+        // What shapes demand of operands of the same types is among the constraints already.
+        let is_same =
+            node.inputs.iter().zip(&inputs).all(|(&was, &is)| old.has_type_of(was, self.new.graph(), is));
+        let outputs = match is_same {
+            true => {
+                let types = node.outputs.iter().map(|&id| old.value(id).r#type.clone());
+                self.new.add_known(node.op.clone(), inputs, types)
+            }
+            false => self.new.add_all(node.op.clone(), inputs)?,
+        };
         for (&old, &new) in node.outputs.iter().zip(&outputs) {
             self.replace(old, new);
         }
