@@ -154,11 +154,15 @@ impl<'a> Builder<'a> {
     }
 
     /// The weights of a convolution for computing two positions at once, where that is wanted and pays.
-    fn winograd(&self, op: &ops::Conv, kernel: Operand) -> Result<Option<Winograd>> {
-        match kernel {
-            Operand::Constant(id) if self.options.minimal_multiplications && conv::has_pairs(op) => {
-                let kernel = self.graph.constant(id);
-                Winograd::new(self.isa, kernel.shape(), &kernel.to_f32()?)
+    fn winograd(&self, op: &ops::Conv, kernel: &[usize], weights: &Weights) -> Result<Option<Winograd>> {
+        match weights {
+            Weights::Packed(layout, packed)
+                if self.options.minimal_multiplications && conv::has_pairs(op) =>
+            {
+                match &**packed {
+                    PackedBuffer::F32(packed) => Winograd::new(self.isa, kernel, layout, packed),
+                    _ => Ok(None),
+                }
             }
             _ => Ok(None),
         }
@@ -258,7 +262,8 @@ impl<'a> Builder<'a> {
                 let chain = self.chain(&mut operands, draft);
                 match &node.op {
                     Op::Conv(op) => {
-                        let winograd = self.winograd(op, node.inputs[1])?;
+                        let shape = constant.map_or(&[][..], |constant| constant.shape());
+                        let winograd = self.winograd(op, shape, &weights)?;
                         Arc::new(Conv { op: op.clone(), isa, weights, bias, chain, winograd })
                     }
                     Op::ConvTranspose(op) => {

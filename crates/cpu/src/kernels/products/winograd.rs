@@ -42,9 +42,9 @@ pub(crate) struct Winograd {
 }
 
 impl Winograd {
-    /// The weights of a kernel `[3, channels, filters]`; `None` where the method would not pay, or weights or what they
-    /// become are not finite.
-    pub fn new(isa: Isa, shape: &[usize], kernel: &[f32]) -> Result<Option<Winograd>> {
+    /// The weights of a kernel `[3, channels, filters]` that is packed as `layout` says; `None` where the method would not
+    /// pay, or weights or what they become are not finite.
+    pub fn new(isa: Isa, shape: &[usize], layout: &Layout, direct: &[f32]) -> Result<Option<Winograd>> {
         let &[TAPS, channels, filters] = shape else { return Ok(None) };
         let tallest = isa.tile_rows(isa.panel_vectors());
         if channels < 16 || filters < 16 || channels * PRODUCTS * tallest > MOST {
@@ -52,26 +52,46 @@ impl Winograd {
         }
         let columns =
             filters.checked_mul(PRODUCTS).ok_or_else(|| Error::limit("weights do not fit memory"))?;
-        let layout = Layout::new(isa, &[channels, columns], PRODUCTS)?;
-        let mut wide = vec![0.0; channels * columns];
-        let tap = |tap: usize, channel: usize, filter: usize| {
-            f64::from(kernel[(tap * channels + channel) * filters + filter])
-        };
-        for (channel, row) in wide.chunks_exact_mut(columns).enumerate() {
-            for filter in 0..filters {
-                let [a, b, c] = [0, 1, 2].map(|at| tap(at, channel, filter));
-                let products = [a, (a + b + c) / 2.0, (a - b + c) / 2.0, c];
-                for (product, weight) in products.into_iter().enumerate() {
-                    row[product * filters + filter] = weight as f32;
-                }
-            }
+        let transformed = Layout::new(isa, &[channels, columns], PRODUCTS)?;
+        let mut packed = Buffer::zeros(transformed.packed_len()?)?;
+        let mut parts = packed.chunks_exact_mut(transformed.group(0).len().max(1));
+        let mut products: [&mut [f32]; PRODUCTS] = std::array::from_fn(|_| parts.next().unwrap_or_default());
+        // Both have panels of the same columns, the one with a row for each channel of every tap.
+        for panel in 0..layout.panels() {
+            let (from, to) = (layout.panel(panel), transformed.panel(panel));
+            let len = channels * to.vectors * transformed.lanes;
+            let taps = &direct[from.start..][..TAPS * len];
+            let products = products.each_mut().map(|product| &mut product[to.start..][..len]);
+            isa.run(TransformWeights { taps, products });
         }
-        if wide.iter().any(|weight| !weight.is_finite()) {
-            return Ok(None);
+        // Without an early end it is done by vectors.
+        let is_finite = packed.iter().fold(true, |all, weight| all & weight.is_finite());
+        Ok(is_finite.then_some(Winograd { layout: transformed, packed }))
+    }
+}
+
+/// Weights of one tap after the other, and room for as many of each product.
+struct TransformWeights<'a> {
+    taps: &'a [f32],
+    products: [&'a mut [f32]; PRODUCTS],
+}
+
+impl Task for TransformWeights<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let [m0, m1, m2, m3] = self.products;
+        let len = m0.len();
+        let (a, others) = self.taps.split_at(len);
+        let (b, c) = others.split_at(len);
+        m0.copy_from_slice(a);
+        m3.copy_from_slice(c);
+        for ((((m1, m2), &a), &b), &c) in m1.iter_mut().zip(m2).zip(a).zip(b).zip(c) {
+            let [a, b, c] = [a, b, c].map(f64::from);
+            *m1 = ((a + b + c) / 2.0) as f32;
+            *m2 = ((a - b + c) / 2.0) as f32;
         }
-        let mut packed = Buffer::zeros(layout.packed_len()?)?;
-        layout.pack(&wide, &mut packed);
-        Ok(Some(Winograd { layout, packed }))
     }
 }
 
