@@ -5,6 +5,7 @@ mod elements;
 mod order;
 mod pieces;
 mod rows;
+mod sums;
 
 pub use pieces::Ranges;
 

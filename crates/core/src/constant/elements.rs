@@ -101,6 +101,11 @@ impl Stream {
     }
 }
 
+/// Whether both are one tensor.
+pub(super) fn is_same(a: &Arc<dyn StoredTensor>, b: &Arc<dyn StoredTensor>) -> bool {
+    ptr::addr_eq(Arc::as_ptr(a), Arc::as_ptr(b))
+}
+
 fn float_type(stored: &dyn StoredTensor) -> Result<DType> {
     match stored.dtype() {
         dtype if dtype.is_float() => Ok(dtype),
@@ -130,8 +135,7 @@ impl Loaded {
     /// The elements of `stored`, which are read the first time that they are asked for.
     pub fn get(&mut self, stored: &Arc<dyn StoredTensor>) -> Result<Elements<'static>> {
         let dtype = float_type(stored.as_ref())?;
-        let is_same = |tensor: &&Tensor| ptr::addr_eq(Arc::as_ptr(&tensor.stored), Arc::as_ptr(stored));
-        if let Some(tensor) = self.0.iter().find(is_same) {
+        if let Some(tensor) = self.0.iter().find(|tensor| is_same(&tensor.stored, stored)) {
             return Ok(Elements::Stored(dtype, tensor.bytes.clone()));
         }
         let bytes = Rc::new(read_checked(stored.as_ref())?);

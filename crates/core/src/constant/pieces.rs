@@ -6,12 +6,14 @@
 //! operations and their order are those of [`ConstantExpr::evaluate`], so that the results are the same.
 
 use super::arithmetic::{Spaced, apply, combine};
-use super::elements::{Elements, Loaded, Stream};
+use super::elements::{Elements, Loaded, Stream, is_same};
 use super::order::Order;
-use super::{Arithmetic, ConstantExpr, ExprKind, broadcast_strides, nearest};
+use super::{Arithmetic, ConstantExpr, ExprKind, StoredTensor, broadcast_strides, nearest};
 use crate::tensor::element_count;
 use crate::{DType, Error, Result};
 use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
 
 /// How many elements are computed at a time, and how many numbers are kept because they are used again and again.
 #[derive(Clone, Copy)]
@@ -48,12 +50,32 @@ impl<'a> Ranges<'a> {
         Ranges::of(expr, SIZES)
     }
 
+    /// Those of two expressions. A range of what both are made of is read from storage once, if one after the other asks
+    /// for it.
+    pub(super) fn pair(a: &'a ConstantExpr, b: &'a ConstantExpr) -> Result<[Ranges<'a>; 2]> {
+        let mut builder = Builder::new(SIZES);
+        Ok([builder.ranges(a)?, builder.ranges(b)?])
+    }
+
     fn of(expr: &'a ConstantExpr, sizes: Sizes) -> Result<Ranges<'a>> {
-        let mut builder = Builder { loaded: Loaded::default(), sizes };
-        let piece = builder.piece(expr)?;
-        let count = element_count(expr.shape())?;
-        let buffers = Buffers::new(sizes.block);
-        Ok(Ranges { piece, count, has_one_nan: !expr.is_moved_only(), buffers })
+        Builder::new(sizes).ranges(expr)
+    }
+
+    /// Adds the `len` elements from `start` on to `sums`, one to each, over and over, beginning where element 0 would be
+    /// added to the first.
+    pub(super) fn add_to(&mut self, sums: &mut [f64], start: usize, len: usize) -> Result<()> {
+        let (mut at, end) = (start, start + len);
+        while at < end {
+            let column = at % sums.len();
+            let n = self.buffers.block.min(sums.len() - column).min(end - at);
+            let mut numbers = self.buffers.take(n);
+            self.piece.read(at, &mut numbers, &mut self.buffers);
+            sums[column..].iter_mut().zip(&numbers).for_each(|(sum, x)| *sum += x);
+            self.buffers.give(numbers);
+            self.buffers.check()?;
+            at += n;
+        }
+        Ok(())
     }
 
     /// Fills `out` with the elements from `start` on, in row-major order.
@@ -105,7 +127,7 @@ fn collect<T: Clone + Default>(
 
 /// An expression that can be read in ranges.
 enum Piece<'a> {
-    Stream(Stream),
+    Stream(Rc<Stream>),
     Gather(Gather<'a>),
     /// Another one's elements, repeated: one that is too large to keep.
     Repeat(Box<Piece<'a>>, Order),
@@ -143,16 +165,38 @@ struct Gather<'a> {
 /// Makes pieces of expressions.
 struct Builder {
     loaded: Loaded,
+    streams: Vec<Rc<Stream>>,
     /// What may still be kept.
     sizes: Sizes,
 }
 
 impl Builder {
+    fn new(sizes: Sizes) -> Builder {
+        Builder { loaded: Loaded::default(), streams: Vec::new(), sizes }
+    }
+
+    fn ranges<'a>(&mut self, expr: &'a ConstantExpr) -> Result<Ranges<'a>> {
+        let piece = self.piece(expr)?;
+        let count = element_count(expr.shape())?;
+        let buffers = Buffers::new(self.sizes.block);
+        Ok(Ranges { piece, count, has_one_nan: !expr.is_moved_only(), buffers })
+    }
+
+    /// The elements of `stored`, if ranges of them can be read.
+    fn stream(&mut self, stored: &Arc<dyn StoredTensor>) -> Result<Option<Rc<Stream>>> {
+        if let Some(stream) = self.streams.iter().find(|stream| is_same(stream.stored(), stored)) {
+            return Ok(Some(stream.clone()));
+        }
+        let stream = Stream::of(stored)?.map(Rc::new);
+        self.streams.extend(stream.clone());
+        Ok(stream)
+    }
+
     fn piece<'a>(&mut self, expr: &'a ConstantExpr) -> Result<Piece<'a>> {
         let shape = expr.shape();
         element_count(shape)?;
         Ok(match expr.kind() {
-            ExprKind::Stored(stored) => match Stream::of(stored)? {
+            ExprKind::Stored(stored) => match self.stream(stored)? {
                 Some(stream) => Piece::Stream(stream),
                 None => Piece::of(self.loaded.get(stored)?),
             },
