@@ -28,12 +28,20 @@ pub(crate) enum PackedBuffer {
 }
 
 impl PackedBuffer {
-    /// A constant's elements, kept in `dtype`, which is `F32`, or `F16` or `BF16` if these lose nothing of them.
-    pub fn new(constant: &Constant, layout: &Layout, dtype: DType) -> Result<PackedBuffer> {
+    /// A constant's elements, kept in `dtype`, which is `F32`, or `F16` or `BF16` if these lose nothing of them. Sums over
+    /// its rows that `bias` has are made on the way, and are numbers in it afterwards.
+    pub fn new(
+        constant: &Constant,
+        bias: Option<&mut Constant>,
+        layout: &Layout,
+        dtype: DType,
+    ) -> Result<PackedBuffer> {
         Ok(match dtype {
-            DType::F16 => PackedBuffer::F16(packed(constant, layout, |x| f16::from_f32(x).to_bits())?),
-            DType::BF16 => PackedBuffer::Bf16(packed(constant, layout, |x| bf16::from_f32(x).to_bits())?),
-            _ => PackedBuffer::F32(packed(constant, layout, |x| x)?),
+            DType::F16 => PackedBuffer::F16(packed(constant, bias, layout, |x| f16::from_f32(x).to_bits())?),
+            DType::BF16 => {
+                PackedBuffer::Bf16(packed(constant, bias, layout, |x| bf16::from_f32(x).to_bits())?)
+            }
+            _ => PackedBuffer::F32(packed(constant, bias, layout, |x| x)?),
         })
     }
 }
@@ -41,16 +49,21 @@ impl PackedBuffer {
 /// A constant's elements, some thousands of which are in memory beside the packed ones.
 fn packed<T: Zeroable>(
     constant: &Constant,
+    bias: Option<&mut Constant>,
     layout: &Layout,
     convert: impl Fn(f32) -> T,
 ) -> Result<Buffer<T>> {
     let mut packed = Buffer::zeros(layout.packed_len()?)?;
     let filters = constant.shape().last().copied().unwrap_or(1);
     let mut first = 0;
-    constant.visit_rows(filters, |rows| {
+    let pack = |rows: &[f32]| {
         layout.pack_rows(first, rows, &mut packed, &convert);
         first += rows.len() / filters;
-    })?;
+    };
+    match bias {
+        Some(bias) => *bias = constant.visit_rows_and_sum(filters, bias, pack)?,
+        None => constant.visit_rows(filters, pack)?,
+    }
     Ok(packed)
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Builder<'a> {
     pub isa: Isa,
     constants: Arena,
     slots: BTreeMap<ConstantId, usize>,
+    /// Biases of which sums were made while weights were packed.
+    biases: BTreeMap<ConstantId, Constant>,
     pub packed: &'a mut Packed,
 }
 
@@ -74,8 +76,8 @@ impl<'a> Builder<'a> {
         (options, isa): (&'a PlanOptions, Isa),
         packed: &'a mut Packed,
     ) -> Builder<'a> {
-        let (constants, slots) = (Arena::default(), BTreeMap::new());
-        Builder { graph, options, isa, constants, slots, packed }
+        let (constants, slots, biases) = (Arena::default(), BTreeMap::new(), BTreeMap::new());
+        Builder { graph, options, isa, constants, slots, biases, packed }
     }
 
     /// The evaluated constants and their sizes.
@@ -94,7 +96,7 @@ impl<'a> Builder<'a> {
         if self.slots.contains_key(&id) {
             return Ok(());
         }
-        let constant = self.graph.constant(id);
+        let constant = self.biases.get(&id).unwrap_or_else(|| self.graph.constant(id));
         let slot = match constant.dtype.is_float() {
             true => {
                 let mut buffer = Buffer::zeros(elements(constant.shape())?)?;
@@ -128,15 +130,15 @@ impl<'a> Builder<'a> {
         kernel: Operand,
         layout: impl Fn(&[usize]) -> Result<Layout>,
     ) -> Result<Weights> {
-        self.weights_in(DType::F32, operands, kernel, layout)
+        self.weights_in(DType::F32, operands, (kernel, None), layout)
     }
 
-    /// As [`weights`](Self::weights), packed in a type that loses nothing of them.
+    /// As [`weights`](Self::weights), packed in a type that loses nothing of them. They are read once for the bias too.
     fn weights_in(
         &mut self,
         dtype: DType,
         operands: &mut Vec<Operand>,
-        kernel: Operand,
+        (kernel, bias): (Operand, Option<Operand>),
         layout: impl Fn(&[usize]) -> Result<Layout>,
     ) -> Result<Weights> {
         let Operand::Constant(id) = kernel else {
@@ -148,7 +150,11 @@ impl<'a> Builder<'a> {
         if let Some(weights) = self.packed.get(&(id, layout, dtype)) {
             return Ok(weights.clone());
         }
-        let weights = Weights::Packed(layout, Arc::new(PackedBuffer::new(constant, &layout, dtype)?));
+        let bias = bias.and_then(|bias| bias.constant()).filter(|id| !self.slots.contains_key(id));
+        let bias =
+            bias.map(|id| &mut *self.biases.entry(id).or_insert_with(|| self.graph.constant(id).clone()));
+        let packed = PackedBuffer::new(constant, bias, &layout, dtype)?;
+        let weights = Weights::Packed(layout, Arc::new(packed));
         self.packed.insert((id, layout, dtype), weights.clone());
         Ok(weights)
     }
@@ -256,7 +262,8 @@ impl<'a> Builder<'a> {
                 let kernel = node.inputs[1];
                 let constant = kernel.constant().map(|id| self.graph.constant(id));
                 let dtype = constant.map_or(DType::F32, |constant| self.kept_in(node, constant));
-                let weights = self.weights_in(dtype, &mut operands, kernel, layout)?;
+                let weights =
+                    self.weights_in(dtype, &mut operands, (kernel, node.inputs.get(2).copied()), layout)?;
                 operands.extend(&node.inputs[2..]);
                 let bias = (node.inputs.len() > 2).then(|| operands.len() - 1);
                 let chain = self.chain(&mut operands, draft);
