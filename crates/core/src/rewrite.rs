@@ -21,11 +21,11 @@ use crate::{ConstantId, Graph, GraphBuilder, Node, Operand, Result, ValueId};
 /// folded into convolutions and dense layers wherever that is exact but for rounding.
 pub fn rewrite(graph: &Graph) -> Result<Graph> {
     let graph = dead::drop_dead(graph)?;
-    let graph = identity::drop_identities(&graph)?;
-    let graph = common::join_equal(&graph)?;
+    let graph = identity::drop_identities(graph)?;
+    let graph = common::join_equal(graph)?;
     let graph = affine::fold_affines(graph)?;
     // Folding makes constants, such as biases of zeros, that may be equal to others.
-    common::join_equal(&graph)
+    common::join_equal(graph)
 }
 
 /// Copies a graph node by node, letting a pass replace some of them.

@@ -16,10 +16,13 @@ use crate::{Constant, ConstantExpr, ConstantId, Error, Graph, Node, Op, Operand,
 /// Moves and folds until nothing changes.
 pub(super) fn fold_affines(mut graph: Graph) -> Result<Graph> {
     // Every step moves an affine map later or removes it, so this ends.
-    while let Some(step) = find_step(&graph)? {
-        graph = apply(&graph, &step)?;
+    loop {
+        let steps = find_steps(&graph)?;
+        if steps.is_empty() {
+            return Ok(graph);
+        }
+        graph = apply(&graph, &steps)?;
     }
-    Ok(graph)
 }
 
 /// Two neighbouring nodes to replace.
@@ -38,7 +41,9 @@ enum StepKind {
     Sink { axis: usize, repeat: usize },
 }
 
-fn find_step(graph: &Graph) -> Result<Option<Step>> {
+/// The first steps, of which none changes what the next one would be.
+fn find_steps(graph: &Graph) -> Result<Vec<Step>> {
+    let mut steps: Vec<Step> = Vec::new();
     let uses = graph.uses();
     for (second, node) in graph.nodes().iter().enumerate() {
         let Some(input) = node.inputs.first().and_then(|operand| operand.value()) else { continue };
@@ -59,11 +64,23 @@ fn find_step(graph: &Graph) -> Result<Option<Step>> {
             }
             _ => None,
         };
-        if let Some(kind) = kind {
-            return Ok(Some(Step { first, second, kind }));
+        let Some(kind) = kind else { continue };
+        let reads = before.inputs.iter().filter_map(|operand| graph.value(operand.value()?).producer);
+        let touched: Vec<usize> = reads.map(|id| id.0 as usize).chain([first]).collect();
+        // What maps in a row are folded into is known when the one before is.
+        let maps = touched.iter().filter(|&&at| matches!(graph.nodes()[at].op, Op::Affine(_))).count();
+        let is_touched = steps.iter().any(|step| touched.contains(&step.second));
+        if is_touched || maps > 1 && !steps.is_empty() {
+            break;
+        }
+        // A map that has moved may be folded into a node before a later map is.
+        let is_last = matches!(kind, StepKind::Sink { .. });
+        steps.push(Step { first, second, kind });
+        if is_last {
+            break;
         }
     }
-    Ok(None)
+    Ok(steps)
 }
 
 /// What may be done with an affine map and the only reader of its output.
@@ -142,17 +159,17 @@ fn vectors(graph: &Graph, affine: &Node) -> Result<(ConstantExpr, ConstantExpr)>
     Ok((expr(affine.inputs[1])?, expr(affine.inputs[2])?))
 }
 
-fn apply(graph: &Graph, step: &Step) -> Result<Graph> {
+fn apply(graph: &Graph, steps: &[Step]) -> Result<Graph> {
     let mut rebuild = Rebuild::new(graph)?;
     for (at, node) in graph.nodes().iter().enumerate() {
-        let (first, second) = (&graph.nodes()[step.first], &graph.nodes()[step.second]);
-        if at == step.first {
+        if steps.iter().any(|step| step.first == at) {
             continue;
         }
-        if at != step.second {
+        let Some(step) = steps.iter().find(|step| step.second == at) else {
             rebuild.copy(node)?;
             continue;
-        }
+        };
+        let (first, second) = (&graph.nodes()[step.first], node);
         let input = rebuild.operand(first.inputs[0])?;
         let output = match step.kind {
             StepKind::Back => {

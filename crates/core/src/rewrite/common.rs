@@ -1,26 +1,32 @@
 //! Computes what is computed twice once.
 
 use super::Rebuild;
-use crate::{Constant, ConstantId, DType, Data, ExprKind, Graph, Operand, Result, ValueId};
-use std::collections::BTreeMap;
+use crate::{Constant, ConstantId, DType, Data, ExprKind, Graph, Op, Operand, Result, ValueId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The graph with one node for all that apply the same operator to the same operands, and one constant for all that are
 /// the same few numbers.
-pub(super) fn join_equal(graph: &Graph) -> Result<Graph> {
-    let mut rebuild = Rebuild::new(graph)?;
+pub(super) fn join_equal(graph: Graph) -> Result<Graph> {
+    if !has_equal(&graph) {
+        return Ok(graph);
+    }
+    let mut rebuild = Rebuild::new(&graph)?;
     let mut literals: BTreeMap<Numbers, ConstantId> = BTreeMap::new();
     // By operands, of which few nodes share all; what of each is the operator is compared.
     let mut known: BTreeMap<Vec<Operand>, Vec<(usize, Vec<ValueId>)>> = BTreeMap::new();
     for (at, node) in graph.nodes().iter().enumerate() {
-        for id in node.inputs.iter().filter_map(|operand| operand.constant()) {
-            let Some(numbers) = numbers(graph.constant(id)) else { continue };
-            let first = *literals.entry(numbers).or_insert(id);
-            if let Operand::Constant(new) = rebuild.operand(first.into())? {
-                rebuild.constants[id.0 as usize] = Some(new);
+        let mut operands = Vec::with_capacity(node.inputs.len());
+        for &operand in &node.inputs {
+            if let Operand::Constant(id) = operand
+                && let Some(numbers) = numbers(graph.constant(id))
+            {
+                let first = *literals.entry(numbers).or_insert(id);
+                if let Operand::Constant(new) = rebuild.operand(first.into())? {
+                    rebuild.constants[id.0 as usize] = Some(new);
+                }
             }
+            operands.push(rebuild.operand(operand)?);
         }
-        let operands =
-            node.inputs.iter().map(|&operand| rebuild.operand(operand)).collect::<Result<Vec<_>>>()?;
         let same = known
             .get(&operands)
             .and_then(|candidates| candidates.iter().find(|(other, _)| graph.nodes()[*other].op == node.op));
@@ -33,6 +39,23 @@ pub(super) fn join_equal(graph: &Graph) -> Result<Graph> {
         known.entry(operands).or_default().push((at, outputs));
     }
     rebuild.finish()
+}
+
+/// Whether two nodes, or two constants that nodes read, are the same.
+fn has_equal(graph: &Graph) -> bool {
+    let mut constants = BTreeSet::new();
+    let mut literals = BTreeSet::new();
+    let mut known: BTreeMap<&[Operand], Vec<&Op>> = BTreeMap::new();
+    graph.nodes().iter().any(|node| {
+        let mut new =
+            node.inputs.iter().filter_map(|operand| operand.constant()).filter(|id| constants.insert(*id));
+        let has_literal =
+            new.any(|id| numbers(graph.constant(id)).is_some_and(|numbers| !literals.insert(numbers)));
+        let ops = known.entry(&node.inputs).or_default();
+        let has_node = ops.contains(&&node.op);
+        ops.push(&node.op);
+        has_literal || has_node
+    })
 }
 
 /// The most elements of a literal that is compared with others.

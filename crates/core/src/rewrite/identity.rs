@@ -4,10 +4,13 @@ use super::Rebuild;
 use crate::{Graph, Node, Op, Operand, Result};
 
 /// The graph without nodes whose output is their input.
-pub(super) fn drop_identities(graph: &Graph) -> Result<Graph> {
-    let mut rebuild = Rebuild::new(graph)?;
+pub(super) fn drop_identities(graph: Graph) -> Result<Graph> {
+    if graph.nodes().iter().all(|node| same_value(&graph, node).is_none()) {
+        return Ok(graph);
+    }
+    let mut rebuild = Rebuild::new(&graph)?;
     for node in graph.nodes() {
-        match same_value(graph, node) {
+        match same_value(&graph, node) {
             Some(input) => {
                 if let Operand::Value(value) = rebuild.operand(input)? {
                     rebuild.replace(node.outputs[0], value);
