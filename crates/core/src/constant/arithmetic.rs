@@ -44,11 +44,11 @@ pub(super) fn apply(op: Arithmetic, x: &mut [f64], y: Spaced<'_>) {
     compiled!(op, y, |f, y| x.iter_mut().zip(y).for_each(|(x, &y)| *x = f(*x, y)));
 }
 
-/// Fills `out` with what `to` makes of each `x op y`, `x` being single-precision numbers as they are stored.
-pub(super) fn combine<T>(op: Arithmetic, x: &[u8], y: Spaced<'_>, out: &mut [T], to: impl Fn(f64) -> T) {
+/// Gives each `x op y` to an element of `out` by way of `set`, `x` being single-precision numbers as they are stored.
+pub(super) fn combine<T>(op: Arithmetic, x: &[u8], y: Spaced<'_>, out: &mut [T], set: impl Fn(&mut T, f64)) {
     let x = x.as_chunks().0;
     compiled!(op, y, |f, y| {
         let all = out.iter_mut().zip(x).zip(y);
-        all.for_each(|((out, x), &y)| *out = to(f(f32::from_le_bytes(*x).into(), y)));
+        all.for_each(|((out, x), &y)| set(out, f(f32::from_le_bytes(*x).into(), y)));
     });
 }

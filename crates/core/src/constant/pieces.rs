@@ -68,10 +68,15 @@ impl<'a> Ranges<'a> {
         while at < end {
             let column = at % sums.len();
             let n = self.buffers.block.min(sums.len() - column).min(end - at);
-            let mut numbers = self.buffers.take(n);
-            self.piece.read(at, &mut numbers, &mut self.buffers);
-            sums[column..].iter_mut().zip(&numbers).for_each(|(sum, x)| *sum += x);
-            self.buffers.give(numbers);
+            let sums = &mut sums[column..][..n];
+            if let Some(product) = self.piece.of_storage() {
+                product.read(at, sums, |sum, x| *sum += x, &mut self.buffers);
+            } else {
+                let mut numbers = self.buffers.take(n);
+                self.piece.read(at, &mut numbers, &mut self.buffers);
+                sums.iter_mut().zip(&numbers).for_each(|(sum, x)| *sum += x);
+                self.buffers.give(numbers);
+            }
             self.buffers.check()?;
             at += n;
         }
@@ -287,24 +292,26 @@ impl Builder {
     }
 }
 
-/// Fills `out` with what `to` makes of single-precision numbers in storage combined with others that repeat: in one go,
-/// since it is what large weights are that batch normalization was folded into.
-fn combined<T>(
-    stream: &Stream,
+/// Single-precision numbers in storage combined with others that repeat: large weights that batch normalization was folded
+/// into.
+struct OfStorage<'a> {
+    stream: &'a Stream,
     op: Arithmetic,
-    (numbers, order): (&[f64], &Order),
-    start: usize,
-    out: &mut [T],
-    to: impl Fn(f64) -> T,
-    buffers: &mut Buffers,
-) {
-    let outcome = stream.with_bytes(start, out.len(), |bytes| {
-        order.for_each_run(start, out.len(), |run| {
-            let numbers = Spaced { numbers: &numbers[run.from..], step: run.step };
-            combine(op, &bytes[run.at * 4..], numbers, &mut out[run.at..run.at + run.len], &to);
+    numbers: &'a [f64],
+    order: &'a Order,
+}
+
+impl OfStorage<'_> {
+    /// Gives each element from `start` on to one of `out` by way of `set`, all in one go.
+    fn read<T>(&self, start: usize, out: &mut [T], set: impl Fn(&mut T, f64), buffers: &mut Buffers) {
+        let outcome = self.stream.with_bytes(start, out.len(), |bytes| {
+            self.order.for_each_run(start, out.len(), |run| {
+                let numbers = Spaced { numbers: &self.numbers[run.from..], step: run.step };
+                combine(self.op, &bytes[run.at * 4..], numbers, &mut out[run.at..run.at + run.len], &set);
+            });
         });
-    });
-    buffers.keep(outcome);
+        buffers.keep(outcome);
+    }
 }
 
 impl<'a> Piece<'a> {
@@ -323,13 +330,17 @@ impl<'a> Piece<'a> {
         }
     }
 
+    fn of_storage(&self) -> Option<OfStorage<'_>> {
+        let Piece::Arithmetic(op, a, b) = self else { return None };
+        let Piece::Stream(stream) = &**a else { return None };
+        let (numbers, order) = b.repeated().filter(|_| stream.is_single())?;
+        Some(OfStorage { stream, op: *op, numbers, order })
+    }
+
     /// As [`read`](Self::read), in single precision.
     fn read_single(&self, start: usize, out: &mut [f32], to: impl Fn(f64) -> f32, buffers: &mut Buffers) {
-        if let Piece::Arithmetic(op, a, b) = self
-            && let (Piece::Stream(stream), Some(other)) = (&**a, b.repeated())
-            && stream.is_single()
-        {
-            return combined(stream, *op, other, start, out, to, buffers);
+        if let Some(product) = self.of_storage() {
+            return product.read(start, out, |out, x| *out = to(x), buffers);
         }
         let mut numbers = buffers.take(out.len());
         self.read(start, &mut numbers, buffers);
@@ -369,18 +380,16 @@ impl<'a> Piece<'a> {
                     }
                 }
             }
-            Piece::Arithmetic(op, a, b) => match (&**a, b.repeated()) {
-                (Piece::Stream(stream), Some(other)) if stream.is_single() => {
-                    combined(stream, *op, other, start, out, |x| x, buffers)
-                }
-                (_, Some((numbers, order))) => {
+            Piece::Arithmetic(op, a, b) => match (self.of_storage(), b.repeated()) {
+                (Some(product), _) => product.read(start, out, |out, x| *out = x, buffers),
+                (None, Some((numbers, order))) => {
                     a.read(start, out, buffers);
                     order.for_each_run(start, out.len(), |run| {
                         let numbers = Spaced { numbers: &numbers[run.from..], step: run.step };
                         apply(*op, &mut out[run.at..run.at + run.len], numbers);
                     });
                 }
-                (_, None) => {
+                (None, None) => {
                     a.read(start, out, buffers);
                     let mut other = buffers.take(out.len());
                     b.read(start, &mut other, buffers);
@@ -486,7 +495,7 @@ impl Buffers {
 
     /// So many numbers of any value.
     fn take(&mut self, len: usize) -> Vec<f64> {
-        let mut buffer = self.free.pop().unwrap_or_else(|| Vec::with_capacity(self.block));
+        let mut buffer = self.free.pop().unwrap_or_default();
         buffer.resize(len, 0.0);
         buffer
     }
