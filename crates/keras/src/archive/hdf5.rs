@@ -7,7 +7,7 @@ use crate::archive::{Limits, shown};
 use crate::{Error, Result};
 use hdf5_reader::error::{Error as Hdf5Error, Result as Hdf5Result};
 use hdf5_reader::group::Group;
-use hdf5_reader::messages::HdfMessage;
+use hdf5_reader::object_header::ObjectHeader;
 use hdf5_reader::storage::{BlockCacheStorage, Storage, StorageBuffer};
 use hdf5_reader::{Dataset, ExternalFileResolver, ExternalLinkResolver, Hdf5File, OpenOptions};
 use std::cell::Cell;
@@ -116,10 +116,9 @@ impl Hdf5 {
         Ok(groups.into_iter().chain(datasets).collect())
     }
 
-    /// The messages in the header of `dataset`.
-    pub fn messages(&self, dataset: &Dataset) -> Result<Vec<HdfMessage>> {
-        let header = self.file.get_or_parse_header(dataset.address()).map_err(convert)?;
-        Ok(header.messages.clone())
+    /// The header of `dataset`.
+    pub fn header(&self, dataset: &Dataset) -> Result<Arc<ObjectHeader>> {
+        self.file.get_or_parse_header(dataset.address()).map_err(convert)
     }
 
     /// Counts `bytes` of text that are taken out of attributes.

@@ -40,20 +40,21 @@ impl Members {
         for index in 0..zip.len() {
             let member = zip.by_index_data(index).map_err(convert)?;
             let name = member.name().map_err(convert)?.into_owned();
-            let place = shown(&name);
+            let place = || shown(&name);
             if !seen.insert(name.clone()) {
-                return Err(Error::malformed(format!("the zip archive has two members named {place}")));
+                return Err(Error::malformed(format!("the zip archive has two members named {}", place())));
             }
             if !is_safe(&name) {
                 return Err(Error::malformed(format!(
-                    "the zip archive has a member outside itself: {place}"
+                    "the zip archive has a member outside itself: {}",
+                    place()
                 )));
             }
             if member.is_symlink() {
-                return Err(Error::unsupported(format!("the zip member {place} is a symbolic link")));
+                return Err(Error::unsupported(format!("the zip member {} is a symbolic link", place())));
             }
             if member.encrypted() {
-                return Err(Error::unsupported(format!("the zip member {place} is encrypted")));
+                return Err(Error::unsupported(format!("the zip member {} is encrypted", place())));
             }
             names.push(name);
         }

@@ -48,11 +48,10 @@ impl StoredWeight {
 
     /// Looks at the header of `dataset`.
     pub(crate) fn open(file: &Hdf5, dataset: Dataset, path: String) -> Result<StoredWeight> {
-        let place = shown(&path);
-        StoredWeight::inspect(file, dataset, path).map_err(|error| error.within(place))
+        StoredWeight::inspect(file, dataset, &path).map_err(|error| error.within(shown(&path)))
     }
 
-    fn inspect(file: &Hdf5, dataset: Dataset, path: String) -> Result<StoredWeight> {
+    fn inspect(file: &Hdf5, dataset: Dataset, path: &str) -> Result<StoredWeight> {
         let (dtype, order) = element_type(file, &dataset)?;
         let count = element_count(&dataset)?;
         let sizes = dataset.shape().iter().map(|&size| usize::try_from(size).ok());
@@ -66,7 +65,7 @@ impl StoredWeight {
         };
         let elements = if size == 0 { Elements::Empty } else { locate(file, dataset, size)? };
         Ok(StoredWeight(Arc::new(Inner {
-            path,
+            path: path.to_owned(),
             file: file.source().name().to_owned(),
             shape,
             dtype,
@@ -170,28 +169,29 @@ pub(crate) fn element_count(dataset: &Dataset) -> Result<u64> {
 
 /// Where the elements lie, which take `size` bytes.
 fn locate(file: &Hdf5, dataset: Dataset, size: u64) -> Result<Elements> {
-    let messages = file.messages(&dataset)?;
+    let header = file.header(&dataset)?;
+    let messages = &header.messages;
     if messages.iter().any(|message| matches!(message, HdfMessage::ExternalFiles(_))) {
         return Err(Error::unsupported("the elements lie in another file"));
     }
     let missing = || Error::malformed("the elements were never written");
     let wrong_size =
         |given: u64| Error::malformed(format!("the elements take {size} bytes; {given} are stored"));
-    let layout = messages.into_iter().rev().find_map(|message| match message {
-        HdfMessage::DataLayout(message) => Some(message.layout),
+    let layout = messages.iter().rev().find_map(|message| match message {
+        HdfMessage::DataLayout(message) => Some(&message.layout),
         _ => None,
     });
     let is_undefined = |address| hdf5_reader::io::Cursor::is_undefined_offset(address, file.offset_size());
     match layout.ok_or_else(missing)? {
         DataLayout::Compact { data } if data.len() as u64 != size => Err(wrong_size(data.len() as u64)),
-        DataLayout::Compact { data } => Ok(Elements::Compact(data)),
-        DataLayout::Contiguous { address, .. } | DataLayout::Chunked { address, .. }
+        DataLayout::Compact { data } => Ok(Elements::Compact(data.clone())),
+        &DataLayout::Contiguous { address, .. } | &DataLayout::Chunked { address, .. }
             if is_undefined(address) =>
         {
             Err(missing())
         }
-        DataLayout::Contiguous { size: given, .. } if given != size => Err(wrong_size(given)),
-        DataLayout::Contiguous { address, .. } => {
+        &DataLayout::Contiguous { size: given, .. } if given != size => Err(wrong_size(given)),
+        &DataLayout::Contiguous { address, .. } => {
             let start = address.checked_add(file.base_address());
             let end = start.and_then(|start| start.checked_add(size));
             let len = file.source().len()?;

@@ -152,8 +152,8 @@ impl Reader<'_> {
         let mut seen = HashSet::from([top.address()]);
         let mut waiting = vec![(top.clone(), String::new(), 0)];
         while let Some((group, path, depth)) = waiting.pop() {
-            let place = if path.is_empty() { "the root group".to_owned() } else { shown(&path) };
-            let (groups, datasets) = self.file.members(&group).map_err(|error| error.within(&place))?;
+            let place = || if path.is_empty() { "the root group".to_owned() } else { shown(&path) };
+            let (groups, datasets) = self.file.members(&group).map_err(|error| error.within(place()))?;
             self.count(groups.len() + datasets.len())?;
             for dataset in datasets {
                 visit(&path, dataset)?;
@@ -164,12 +164,12 @@ impl Reader<'_> {
                 }
                 if depth == MAX_DEPTH {
                     let message = format!("the groups are nested more than {MAX_DEPTH} levels deep");
-                    return Err(Error::limit(message).within(&place));
+                    return Err(Error::limit(message).within(place()));
                 }
                 if !seen.insert(inner.address()) {
                     let name = shown(inner.name());
                     return Err(
-                        Error::unsupported(format!("the group {name} is linked to twice")).within(&place)
+                        Error::unsupported(format!("the group {name} is linked to twice")).within(place())
                     );
                 }
                 let inner_path = join(&path, inner.name());
