@@ -1,5 +1,6 @@
 //! Makes layer objects from their configs, noting every error and going on.
 
+use crate::fields::in_config;
 use crate::layer::{Kind, LayerObject};
 use crate::layers;
 use crate::model::{Model, is_model_class};
@@ -182,7 +183,7 @@ fn check_dtype(dtype: Option<&Value>) -> Result<()> {
         Some(Value::String(name)) => name.as_str(),
         Some(policy) => {
             let class = policy.get("class_name").and_then(Value::as_str).unwrap_or_default();
-            let name = policy.pointer("/config/name").and_then(Value::as_str);
+            let name = in_config(policy, "name").and_then(Value::as_str);
             match (class, name) {
                 ("DTypePolicy" | "Policy" | "FloatDTypePolicy" | "PolicyV1", Some(name)) => name,
                 _ => {

@@ -194,6 +194,11 @@ pub(crate) fn brief(value: &Value) -> String {
     }
 }
 
+/// What is under `key` in the config of a description.
+pub(crate) fn in_config<'a>(description: &'a Value, key: &str) -> Option<&'a Value> {
+    description.get("config")?.get(key)
+}
+
 /// The number, also where Keras wrapped a NumPy scalar or Python wrote a whole float.
 pub(crate) fn as_int(value: &Value) -> Option<i64> {
     let unwrapped = numpy_scalar(value);
@@ -217,7 +222,7 @@ pub(crate) fn as_float(value: &Value) -> Option<f64> {
 /// `{"class_name": "__numpy__", "config": {"value": 0.3, ..}}` is 0.3.
 fn numpy_scalar(value: &Value) -> &Value {
     match value.get("class_name").and_then(Value::as_str) {
-        Some("__numpy__") => value.pointer("/config/value").unwrap_or(value),
+        Some("__numpy__") => in_config(value, "value").unwrap_or(value),
         _ => value,
     }
 }

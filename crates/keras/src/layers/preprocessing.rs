@@ -6,7 +6,7 @@ mod rescaling;
 pub(super) use normalization::Normalization;
 pub(super) use rescaling::Rescaling;
 
-use crate::fields::as_float;
+use crate::fields::{as_float, in_config};
 use crate::{Error, Result};
 use k2o_core::Tensor as Array;
 use serde_json::Value;
@@ -28,7 +28,7 @@ fn numbers(key: &str, value: &Value) -> Result<Array> {
     }
     // An array that Keras wrapped is given by its elements too.
     let unwrapped = match value.get("class_name").and_then(Value::as_str) {
-        Some("__numpy__") => value.pointer("/config/value").unwrap_or(value),
+        Some("__numpy__") => in_config(value, "value").unwrap_or(value),
         _ => value,
     };
     let (mut shape, mut data) = (Vec::new(), Vec::new());

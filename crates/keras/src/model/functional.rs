@@ -6,7 +6,7 @@
 
 use super::{Symbols, layer_list, layer_objects};
 use crate::build::Build;
-use crate::fields::brief;
+use crate::fields::{brief, in_config};
 use crate::layer::{Kind, LayerObject};
 use crate::lowering::{Arg, Call, Lowering, Outputs, Tensor};
 use crate::{Error, Result};
@@ -200,7 +200,7 @@ impl<'a> Names<'a> {
         let mut index = BTreeMap::new();
         let mut nodes = Vec::new();
         for (at, description) in descriptions.iter().enumerate() {
-            let own = [description.get("name"), description.pointer("/config/name")];
+            let own = [description.get("name"), in_config(description, "name")];
             let name = own.into_iter().flatten().find_map(Value::as_str).unwrap_or_default();
             if index.insert(name, at).is_some() {
                 return Err(Error::malformed(format!("two layers are called {name:?}")));
@@ -285,7 +285,7 @@ impl<'a> Names<'a> {
     /// An argument as Keras 3 writes it.
     fn template(&mut self, arg: &Value) -> Result<Template> {
         if arg.get("class_name").and_then(Value::as_str) == Some("__keras_tensor__") {
-            let history = arg.pointer("/config/keras_history");
+            let history = in_config(arg, "keras_history");
             let history = history.ok_or_else(|| Error::malformed("a tensor without `keras_history`"))?;
             return Ok(Template::Tensor(self.reference(history)?));
         }

@@ -5,7 +5,7 @@
 //! that it gives the two layers, nor a backward layer that is the forward one.
 
 use super::recurrent::{Arguments, Recurrent};
-use crate::fields::missing;
+use crate::fields::{in_config, missing};
 use crate::layer::{LayerObject, Masks};
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::{Error, Fields, KerasVersion, Layer, Result};
@@ -60,11 +60,11 @@ impl Layer for Bidirectional {
         let layer = fields.take(&["layer"]).ok_or_else(|| missing("layer"))?;
         let other = fields.take(&["backward_layer"]);
         let mirrored = other.cloned().unwrap_or_else(|| {
-            let backwards = layer.pointer("/config/go_backwards") == Some(&Value::Bool(true));
+            let backwards = in_config(layer, "go_backwards") == Some(&Value::Bool(true));
             with_config(layer, "go_backwards", Value::Bool(!backwards))
         });
         let mut layers = [("forward", layer), ("backward", &mirrored)].into_iter().map(|(prefix, layer)| {
-            let name = layer.pointer("/config/name").and_then(Value::as_str).unwrap_or_default();
+            let name = in_config(layer, "name").and_then(Value::as_str).unwrap_or_default();
             let renamed = fields.version() < KerasVersion::V3;
             let layer = match renamed {
                 true => with_config(layer, "name", Value::from(format!("{prefix}_{name}"))),
