@@ -1,12 +1,15 @@
 //! Memory: aligned buffers, and which values may share one.
 
 use crate::{Error, Result};
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 /// The elements that values are made of: `f32`, and `i64` for integers of any width and for truth values, 0 or 1.
-pub(crate) trait Element: Zeroable + PartialEq + Send + Sync + std::fmt::Debug + 'static {
+pub(crate) trait Element:
+    Zeroable + Default + PartialEq + Send + Sync + std::fmt::Debug + 'static
+{
     /// The arena's buffers of this type.
     fn buffers(arena: &Arena) -> &[Buffer<Self>];
     /// The arena's buffers of this type.
@@ -68,10 +71,25 @@ impl Kind {
 const ALIGNMENT: usize = 64;
 
 /// Numbers whose bits are all 0 where they are 0.
-pub(crate) trait Zeroable: Copy + Default {}
-impl Zeroable for f32 {}
-impl Zeroable for i64 {}
-impl Zeroable for u16 {}
+pub(crate) trait Zeroable: Copy {
+    const ZERO: Self;
+}
+
+impl Zeroable for f32 {
+    const ZERO: f32 = 0.0;
+}
+
+impl Zeroable for i64 {
+    const ZERO: i64 = 0;
+}
+
+impl Zeroable for u16 {
+    const ZERO: u16 = 0;
+}
+
+impl<T: Zeroable> Zeroable for MaybeUninit<T> {
+    const ZERO: MaybeUninit<T> = MaybeUninit::new(T::ZERO);
+}
 
 /// Elements that begin at a cache line.
 #[derive(Debug)]
@@ -124,19 +142,48 @@ impl<T: Zeroable> Buffer<T> {
         if len <= self.len {
             return Ok(());
         }
+        // The old elements need not live beside the new ones.
+        *self = Buffer::default();
+        // SAFETY: zeros are elements.
+        *self = unsafe { Buffer::allocate(len, alloc_zeroed) }?;
+        Ok(())
+    }
+
+    /// A buffer of `len` elements, at least one, in what `allocate` gives.
+    ///
+    /// # Safety
+    /// Which are elements.
+    unsafe fn allocate(len: usize, allocate: unsafe fn(Layout) -> *mut u8) -> Result<Buffer<T>> {
         let too_large = || Error::limit(format!("{len} elements do not fit memory"));
         // The system gives zeroed pages for large sizes only if no more than the usual alignment is asked for.
         let total = len.checked_add(ALIGNMENT / size_of::<T>()).ok_or_else(too_large)?;
         let layout = Layout::array::<T>(total).map_err(|_| too_large())?;
-        // The old elements need not live beside the new ones.
-        *self = Buffer::default();
-        // SAFETY: the size is not 0, as `len` is more than something.
-        let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(too_large)?;
+        // SAFETY: the size is not 0.
+        let memory = NonNull::new(unsafe { allocate(layout) }).ok_or_else(too_large)?;
         let skip = memory.align_offset(ALIGNMENT).min(ALIGNMENT - 1);
         // SAFETY: as many bytes were allocated beyond `len` elements.
         let start = unsafe { memory.add(skip) }.cast();
-        *self = Buffer { memory, layout, start, len };
-        Ok(())
+        Ok(Buffer { memory, layout, start, len })
+    }
+}
+
+impl<T: Zeroable> Buffer<MaybeUninit<T>> {
+    /// A buffer of `len` elements to be written.
+    pub fn uninit(len: usize) -> Result<Self> {
+        match len {
+            0 => Ok(Buffer::default()),
+            // SAFETY: anything is such an element.
+            _ => unsafe { Buffer::allocate(len, alloc) },
+        }
+    }
+
+    /// The buffer, once it is written.
+    ///
+    /// # Safety
+    /// Every element must have been.
+    pub unsafe fn assume_init(self) -> Buffer<T> {
+        let buffer = ManuallyDrop::new(self);
+        Buffer { memory: buffer.memory, layout: buffer.layout, start: buffer.start.cast(), len: buffer.len }
     }
 }
 
@@ -144,7 +191,7 @@ impl<T> Deref for Buffer<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: there are `len` elements, zeroed when they were allocated.
+        // SAFETY: there are `len` elements, zeroed when they were allocated or written since.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }

@@ -6,6 +6,7 @@ use crate::Result;
 use crate::arena::{Buffer, Zeroable};
 use half::{bf16, f16};
 use k2o_core::{Constant, DType};
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 /// Where the right side of a product comes from.
@@ -53,18 +54,20 @@ fn packed<T: Zeroable>(
     layout: &Layout,
     convert: impl Fn(f32) -> T,
 ) -> Result<Buffer<T>> {
-    let mut packed = Buffer::zeros(layout.packed_len()?)?;
+    let mut packed = Buffer::<MaybeUninit<T>>::uninit(layout.packed_len()?)?;
     let filters = constant.shape().last().copied().unwrap_or(1);
     let mut first = 0;
     let pack = |rows: &[f32]| {
-        layout.pack_rows(first, rows, &mut packed, &convert);
+        layout.pack_rows(first, rows, &mut packed, &|x| MaybeUninit::new(convert(x)));
         first += rows.len() / filters;
     };
     match bias {
         Some(bias) => *bias = constant.visit_rows_and_sum(filters, bias, pack)?,
         None => constant.visit_rows(filters, pack)?,
     }
-    Ok(packed)
+    assert_eq!(first, layout.depth, "the rows of a constant");
+    // SAFETY: all rows were packed, which write all elements.
+    Ok(unsafe { packed.assume_init() })
 }
 
 impl Weights {

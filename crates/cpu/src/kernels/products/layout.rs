@@ -55,7 +55,7 @@ impl Gates {
             let count = lanes.min(self.units - unit);
             let from = &row[gate * self.units + unit..][..count];
             target.iter_mut().zip(from).for_each(|(target, &x)| *target = convert(x));
-            target[count..].fill(U::default());
+            target[count..].fill(U::ZERO);
         }
     }
 }
@@ -151,7 +151,7 @@ impl Layout {
     }
 
     /// As [`pack`](Self::pack) for some rows of `kernel`, of which the first is its row `skip`, and for what `convert` makes
-    /// of each element.
+    /// of each element. All of its rows together write every element of `packed`.
     pub fn pack_rows<T: Copy, U: Zeroable>(
         &self,
         skip: usize,
@@ -175,7 +175,7 @@ impl Layout {
                     }
                     let from = &from[group * self.columns + first..][..columns];
                     target.iter_mut().zip(from).for_each(|(target, &x)| *target = convert(x));
-                    target[columns..].fill(U::default());
+                    target[columns..].fill(U::ZERO);
                 }
             }
         }
