@@ -95,9 +95,9 @@ impl<'a> Ranges<'a> {
         }
         let mut at = start;
         for out in out.chunks_mut(self.buffers.block) {
-            match self.has_one_nan {
-                true => self.piece.read_single(at, out, round, &mut self.buffers),
-                false => self.piece.read_single(at, out, |x| x as f32, &mut self.buffers),
+            self.piece.read_single(at, out, &mut self.buffers);
+            if self.has_one_nan {
+                make_nans_one(out);
             }
             at += out.len();
             self.buffers.check()?;
@@ -108,9 +108,11 @@ impl<'a> Ranges<'a> {
 
 /// Which of two NaNs an operation passes on, and with which sign, is not the same on every machine: here it is
 /// [`f32::NAN`].
-fn round(x: f64) -> f32 {
-    let x = x as f32;
-    if x.is_nan() { f32::NAN } else { x }
+fn make_nans_one(numbers: &mut [f32]) {
+    // Without an early end it is looked for by vectors.
+    if numbers.iter().fold(false, |any, x| any | x.is_nan()) {
+        numbers.iter_mut().filter(|x| x.is_nan()).for_each(|x| *x = f32::NAN);
+    }
 }
 
 /// All `count` numbers that `read` gives from a position on, a block at a time.
@@ -338,13 +340,13 @@ impl<'a> Piece<'a> {
     }
 
     /// As [`read`](Self::read), in single precision.
-    fn read_single(&self, start: usize, out: &mut [f32], to: impl Fn(f64) -> f32, buffers: &mut Buffers) {
+    fn read_single(&self, start: usize, out: &mut [f32], buffers: &mut Buffers) {
         if let Some(product) = self.of_storage() {
-            return product.read(start, out, |out, x| *out = to(x), buffers);
+            return product.read(start, out, |out, x| *out = x as f32, buffers);
         }
         let mut numbers = buffers.take(out.len());
         self.read(start, &mut numbers, buffers);
-        out.iter_mut().zip(&numbers).for_each(|(out, &x)| *out = to(x));
+        out.iter_mut().zip(&numbers).for_each(|(out, &x)| *out = x as f32);
         buffers.give(numbers);
     }
 
