@@ -45,7 +45,11 @@ enum StepKind {
 fn find_steps(graph: &Graph) -> Result<Vec<Step>> {
     let mut steps: Vec<Step> = Vec::new();
     let uses = graph.uses();
+    // The nodes that the maps of these steps are at, and those that they may get to.
+    let mut reached = vec![false; graph.nodes().len()];
     for (second, node) in graph.nodes().iter().enumerate() {
+        let mut producers = node.inputs.iter().filter_map(|operand| graph.value(operand.value()?).producer);
+        reached[second] = lets_maps_pass(&node.op) && producers.any(|id| reached[id.0 as usize]);
         let Some(input) = node.inputs.first().and_then(|operand| operand.value()) else { continue };
         let Some(producer) = graph.value(input).producer else { continue };
         if uses[input.0 as usize] != 1 {
@@ -65,22 +69,27 @@ fn find_steps(graph: &Graph) -> Result<Vec<Step>> {
             _ => None,
         };
         let Some(kind) = kind else { continue };
-        let reads = before.inputs.iter().filter_map(|operand| graph.value(operand.value()?).producer);
-        let touched: Vec<usize> = reads.map(|id| id.0 as usize).chain([first]).collect();
-        // What maps in a row are folded into is known when the one before is.
-        let maps = touched.iter().filter(|&&at| matches!(graph.nodes()[at].op, Op::Affine(_))).count();
-        let is_touched = steps.iter().any(|step| touched.contains(&step.second));
-        if is_touched || maps > 1 && !steps.is_empty() {
+        if reached[first] || reached[second] {
             break;
         }
-        // A map that has moved may be folded into a node before a later map is.
-        let is_last = matches!(kind, StepKind::Sink { .. });
+        reached[second] = true;
         steps.push(Step { first, second, kind });
-        if is_last {
-            break;
-        }
     }
     Ok(steps)
+}
+
+/// Whether an affine map may become a part of the operator, or change places with it.
+fn lets_maps_pass(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Affine(_)
+            | Op::Conv(_)
+            | Op::ConvTranspose(_)
+            | Op::Dense(_)
+            | Op::Pool(_)
+            | Op::Reduce(_)
+            | Op::Reshape(_)
+    )
 }
 
 /// What may be done with an affine map and the only reader of its output.
