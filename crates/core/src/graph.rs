@@ -337,6 +337,19 @@ impl GraphBuilder {
         GraphBuilder::default()
     }
 
+    /// An empty graph with room for as much as there is in another one.
+    pub(crate) fn with_room_for(other: &Graph) -> GraphBuilder {
+        let graph = Graph {
+            values: Vec::with_capacity(other.values.len()),
+            nodes: Vec::with_capacity(other.nodes.len()),
+            constants: Vec::with_capacity(other.constants.len()),
+            constraints: Vec::with_capacity(other.constraints.len()),
+            taps: Vec::with_capacity(other.taps.len()),
+            ..Graph::default()
+        };
+        GraphBuilder { graph, origin: None }
+    }
+
     /// Lets the nodes added from now on, and errors in adding them, belong to `origin`.
     pub fn within(&mut self, origin: Option<CallId>) {
         self.origin = origin;

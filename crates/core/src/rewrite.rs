@@ -40,7 +40,7 @@ impl<'a> Rebuild<'a> {
     fn new(old: &'a Graph) -> Result<Rebuild<'a>> {
         let mut rebuild = Rebuild {
             old,
-            new: GraphBuilder::new(),
+            new: GraphBuilder::with_room_for(old),
             values: vec![None; old.values().len()],
             constants: vec![None; old.constants().len()],
         };
