@@ -214,7 +214,7 @@ mod tests {
 
     /// `rows` numbers as a column.
     fn column(rows: usize, number: impl Fn(usize) -> f64) -> ConstantExpr {
-        ConstantExpr::literal(Tensor::f64(&[rows, 1], (0..rows).map(number).collect()).unwrap())
+        ConstantExpr::literal(Tensor::f64([rows, 1], (0..rows).map(number).collect()).unwrap())
     }
 
     #[test]
