@@ -5,8 +5,8 @@
 //! sums of a panel are all that those units' states need.
 //!
 //! The batch is cut into blocks of at most [`MOST_ROWS`] rows, each of which goes through all steps. The products of the
-//! inputs are computed for as many steps at once as make about [`ROWS_AT_ONCE`] rows, so that scratch memory grows
-//! neither with the batch nor with the steps. No number depends on either cut: each row of a product is summed alone.
+//! inputs are computed for as many steps at once as make about [`SUMS_AT_ONCE`] sums, so that scratch memory grows neither
+//! with the batch nor with the steps. No number depends on either cut: each row of a product is summed alone.
 
 mod activation;
 mod cell;
@@ -17,6 +17,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod update;
 
 pub(crate) use activation::Activation;
 pub(crate) use cell::Cell;
@@ -25,7 +26,7 @@ pub(crate) use lstm::Lstm;
 pub(crate) use rnn::Rnn;
 
 use super::chain::Chain;
-use super::products::{F32, Finish, Layout, Packed, Product, RowRun, Stored, Terms};
+use super::products::{Finish, Layout, Packed, Product, RowRun, Terms};
 use super::weights::Weights;
 use super::{Kernel, Operands};
 use crate::simd::Isa;
@@ -36,8 +37,9 @@ use steps::{Steps, array_of, states_per_row};
 /// The most rows of the batch that go through the steps together.
 const MOST_ROWS: usize = 48;
 
-/// About how many rows of inputs are multiplied at once: some steps of some rows of the batch.
-const ROWS_AT_ONCE: usize = 96;
+/// About how many sums of inputs are computed at once, of some steps of some rows of the batch: as many as stay in the
+/// second nearest cache.
+const SUMS_AT_ONCE: usize = 48 << 10;
 
 /// A recurrent operator. Operand 0 is the sequence; the others are where the fields say.
 pub(crate) struct Recurrence<C> {
@@ -128,26 +130,13 @@ impl<C: Cell> Recurrence<C> {
             }
         }
     }
-
-    /// Runs some of the steps of a block of rows with the recurrent weights, however they are stored.
-    fn run_steps<'a>(&'a self, packed: Packed<'a>, steps: Steps<'a>) {
-        match packed {
-            Packed::F32(weights) => self.run_stored::<F32>(weights, steps),
-            Packed::F16(_) | Packed::Bf16(_) => {
-                debug_assert!(false, "the weights of recurrences are kept in single precision");
-            }
-        }
-    }
-
-    fn run_stored<'a, W: Stored>(&'a self, weights: &'a [W::Element], steps: Steps<'a>) {
-        self.isa.run(steps::Run::<C, W> { cell: &self.cell, weights, steps });
-    }
 }
 
-/// How many rows of a batch and how many steps are computed at once.
-fn block(batch: usize, steps: usize) -> (usize, usize) {
+/// How many rows of a batch and how many steps are computed at once, with so many sums per row and step.
+fn block(batch: usize, steps: usize, columns: usize) -> (usize, usize) {
     let rows = batch.div_ceil(batch.div_ceil(MOST_ROWS).max(1)).max(1);
-    (rows, ROWS_AT_ONCE.div_ceil(rows).min(steps.max(1)))
+    let most = (SUMS_AT_ONCE / columns.max(1) / rows).max(MOST_ROWS.div_ceil(rows));
+    (rows, steps.max(1).div_ceil(steps.div_ceil(most).max(1)))
 }
 
 impl<C: Cell> Kernel for Recurrence<C> {
@@ -167,7 +156,7 @@ impl<C: Cell> Kernel for Recurrence<C> {
             channels,
             units: recurrent_kernel.depth,
             width: kernel.columns / C::GATES,
-            block: block(batch, steps),
+            block: block(batch, steps, kernel.columns),
             terms: Terms::contiguous(kernel.depth),
             kernel,
             recurrent_kernel,
@@ -183,18 +172,26 @@ impl<C: Cell> Kernel for Recurrence<C> {
         let Scratch { kernel, recurrent_kernel, bias, sums, states } = self.split(bound, scratch);
         let kernel = self.kernel.get(&bound.kernel, operands, kernel);
         let packed = self.recurrent_kernel.get(&bound.recurrent_kernel, operands, recurrent_kernel);
+        let Packed::F32(weights) = packed else {
+            return debug_assert!(false, "the weights of recurrences are kept in single precision");
+        };
         let columns = C::GATES * width;
         let x = operands.get::<f32>(0);
         let mask = self.mask.map(|mask| operands.get::<i64>(mask));
         let (outer, inner) = bias.split_at_mut(columns);
         let given = self.bias.map(|bias| operands.get::<f32>(bias).split_at(C::GATES * units));
+        inner.fill(0.0);
         if let Some((given, recurrent)) = given {
             bound.kernel.interleave(given, outer);
-            if C::HAS_INNER_BIAS {
+            if let Some(apart) = C::APART {
                 bound.kernel.interleave(recurrent, inner);
+                let lanes = bound.kernel.lanes;
+                let vectors = outer.chunks_exact_mut(lanes).zip(inner.chunks_exact(lanes)).enumerate();
+                for (_, (outer, inner)) in vectors.filter(|(at, _)| at % C::GATES != apart) {
+                    outer.iter_mut().zip(inner).for_each(|(outer, inner)| *outer += inner);
+                }
             }
         }
-        let inner = (given.is_some() && C::HAS_INNER_BIAS).then_some(&*inner);
         let chain = Chain::default();
         let finish = Finish { bias: given.map(|_| &*outer), chain: &chain, operands };
         let (isa, team) = (self.isa, Team::ONE);
@@ -240,7 +237,7 @@ impl<C: Cell> Kernel for Recurrence<C> {
                     count,
                     reverse: self.reverse,
                 };
-                self.run_steps(packed, steps);
+                self.isa.run(steps::Run { cell: &self.cell, weights, steps });
             }
             let wanted = (0..C::STATES).filter(|state| self.wanted[1 + state]);
             for (state, last) in wanted.zip(last.chunks_exact_mut(batch * units)) {

@@ -13,11 +13,13 @@ pub(crate) trait Cell: Send + Sync + 'static {
     const STATES: usize;
     /// The first gate and the number of gates of each pass.
     const PASSES: &'static [(usize, usize)];
-    /// Whether the bias has a second row, which is added to the recurrent products.
-    const HAS_INNER_BIAS: bool = false;
+    /// The gate, if there is one, whose recurrent products are not added to those of the inputs. The bias then has a
+    /// second row, for the recurrent products.
+    const APART: Option<usize> = None;
 
-    /// The new states; of any pass but the last, what takes the place of gate 0's sums, and what the next pass multiplies.
-    fn update<S: Simd>(&self, s: S, pass: usize, sums: Sums<S>) -> [S::F; 2];
+    /// The new states of each of `K` vectors of units; of any pass but the last, what takes the place of gate 0's sums,
+    /// and what the next pass multiplies.
+    fn update<S: Simd, const K: usize>(&self, s: S, pass: usize, sums: &[Sums<S>; K]) -> [[S::F; 2]; K];
 }
 
 /// What [`update`](Cell::update) reads. What a cell does not have is 0.
@@ -25,15 +27,17 @@ pub(crate) trait Cell: Send + Sync + 'static {
 pub(crate) struct Sums<S: Simd> {
     /// The products of the inputs with the bias, by gate.
     pub x: [S::F; 4],
-    /// The products of the pass, by its gates.
+    /// The products of the pass, by its gates, added to those of the inputs but for [`Cell::APART`].
     pub h: [S::F; 4],
-    /// The second row of the bias, by gate.
-    pub inner: [S::F; 4],
     pub states: [S::F; 2],
 }
 
-/// The sums of the elements.
+/// A gate's sums.
 #[inline(always)]
-pub(super) fn add<S: Simd>(s: S, a: [S::F; 4], b: [S::F; 4]) -> [S::F; 4] {
-    [s.add(a[0], b[0]), s.add(a[1], b[1]), s.add(a[2], b[2]), s.add(a[3], b[3])]
+pub(super) fn gate<S: Simd, const K: usize>(s: S, sums: &[Sums<S>; K], gate: usize) -> [S::F; K] {
+    let mut own = [s.splat(0.0); K];
+    for k in 0..K {
+        own[k] = sums[k].h[gate];
+    }
+    own
 }

@@ -1,7 +1,7 @@
 //! The gated recurrent unit: with the gates `[z, r, g]`, `h' = z h + (1 - z) g`.
 
-use super::Activation;
-use super::cell::{Cell, Sums, add};
+use super::activation::{Activation, Quotients};
+use super::cell::{Cell, Sums, gate};
 use crate::simd::Simd;
 
 /// The unit whose reset gate `r` scales the product of `g`.
@@ -18,24 +18,36 @@ pub(crate) struct GruResetBefore {
 
 /// `z h + (1 - z) g`
 #[inline(always)]
-fn mix<S: Simd>(s: S, z: S::F, h: S::F, g: S::F) -> S::F {
-    s.mul_add(z, h, s.mul(s.sub(s.splat(1.0), z), g))
+fn mix<S: Simd, const K: usize>(
+    s: S,
+    z: Quotients<S, K>,
+    g: Quotients<S, K>,
+    sums: &[Sums<S>; K],
+) -> [[S::F; 2]; K] {
+    let mut new = [[s.splat(0.0); 2]; K];
+    for k in 0..K {
+        let old = s.mul(s.mul(z.n[k], sums[k].states[0]), g.d[k]);
+        let sum = s.mul_add(s.sub(z.d[k], z.n[k]), g.n[k], old);
+        new[k][0] = s.div(sum, s.mul(z.d[k], g.d[k]));
+    }
+    new
 }
 
 impl Cell for Gru {
     const GATES: usize = 3;
     const STATES: usize = 1;
     const PASSES: &'static [(usize, usize)] = &[(0, 3)];
-    const HAS_INNER_BIAS: bool = true;
+    const APART: Option<usize> = Some(2);
 
     #[inline(always)]
-    fn update<S: Simd>(&self, s: S, _: usize, Sums { x, h, inner, states }: Sums<S>) -> [S::F; 2] {
-        let inner = add(s, h, inner);
-        let [z, r, ..] = add(s, x, inner);
-        let z = self.recurrent_activation.apply(s, z);
-        let r = self.recurrent_activation.apply(s, r);
-        let g = self.activation.apply(s, s.mul_add(r, inner[2], x[2]));
-        [mix(s, z, states[0], g), states[1]]
+    fn update<S: Simd, const K: usize>(&self, s: S, _: usize, sums: &[Sums<S>; K]) -> [[S::F; 2]; K] {
+        let r = self.recurrent_activation.quotients(s, gate(s, sums, 1));
+        let z = self.recurrent_activation.quotients(s, gate(s, sums, 0));
+        let mut g = r.n;
+        for k in 0..K {
+            g[k] = s.add(s.div(s.mul(r.n[k], sums[k].h[2]), r.d[k]), sums[k].x[2]);
+        }
+        mix(s, z, self.activation.quotients(s, g), sums)
     }
 }
 
@@ -45,13 +57,21 @@ impl Cell for GruResetBefore {
     const PASSES: &'static [(usize, usize)] = &[(0, 2), (2, 1)];
 
     #[inline(always)]
-    fn update<S: Simd>(&self, s: S, pass: usize, Sums { x, h, states, .. }: Sums<S>) -> [S::F; 2] {
+    fn update<S: Simd, const K: usize>(&self, s: S, pass: usize, sums: &[Sums<S>; K]) -> [[S::F; 2]; K] {
+        let mut new = [[s.splat(0.0); 2]; K];
         if pass == 0 {
-            let [z, r, ..] = add(s, x, h);
-            let r = self.recurrent_activation.apply(s, r);
-            return [self.recurrent_activation.apply(s, z), s.mul(r, states[0])];
+            let r = self.recurrent_activation.quotients(s, gate(s, sums, 1));
+            let z = self.recurrent_activation.quotients(s, gate(s, sums, 0));
+            for k in 0..K {
+                new[k] = [s.div(z.n[k], z.d[k]), s.div(s.mul(r.n[k], sums[k].states[0]), r.d[k])];
+            }
+            return new;
         }
-        let g = self.activation.apply(s, s.add(x[2], h[0]));
-        [mix(s, x[0], states[0], g), states[1]]
+        let mut z = [s.splat(0.0); K];
+        for k in 0..K {
+            z[k] = sums[k].x[0];
+        }
+        let g = self.activation.quotients(s, gate(s, sums, 0));
+        mix(s, Activation::Linear.quotients(s, z), g, sums)
     }
 }

@@ -1,7 +1,7 @@
 //! The simple recurrent network.
 
 use super::Activation;
-use super::cell::{Cell, Sums};
+use super::cell::{Cell, Sums, gate};
 use crate::simd::Simd;
 
 /// `h' = f(x kernel + h recurrent_kernel + bias)`
@@ -15,7 +15,12 @@ impl Cell for Rnn {
     const PASSES: &'static [(usize, usize)] = &[(0, 1)];
 
     #[inline(always)]
-    fn update<S: Simd>(&self, s: S, _: usize, Sums { x, h, states, .. }: Sums<S>) -> [S::F; 2] {
-        [self.activation.apply(s, s.add(x[0], h[0])), states[1]]
+    fn update<S: Simd, const K: usize>(&self, s: S, _: usize, sums: &[Sums<S>; K]) -> [[S::F; 2]; K] {
+        let h = self.activation.quotients(s, gate(s, sums, 0));
+        let mut new = [[s.splat(0.0); 2]; K];
+        for k in 0..K {
+            new[k][0] = s.div(h.n[k], h.d[k]);
+        }
+        new
     }
 }

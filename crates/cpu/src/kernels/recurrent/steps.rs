@@ -1,8 +1,8 @@
 //! Steps of a block of rows.
 
-use super::cell::{Cell, Sums};
+use super::cell::Cell;
 use super::tile::{self, MOST_SUMS, Shape, Tile};
-use crate::kernels::products::Stored;
+use super::update::{self, MOST_AT_ONCE, Step};
 use crate::simd::{Simd, Task};
 
 /// Elements of a row's states, `width` units each: of the first state, before and after a step; of the other states; and
@@ -20,8 +20,8 @@ pub(super) fn array_of(state: usize, steps: usize) -> usize {
 pub(super) struct Steps<'a> {
     /// The products of the inputs with the bias, `[row][step][unit / lanes][gate][lane]`, in the order of time.
     pub sums: &'a mut [f32],
-    /// What is added to the recurrent products, `[unit / lanes][gate][lane]`.
-    pub inner: Option<&'a [f32]>,
+    /// What recurrent products are added to that are kept [apart](Cell::APART), `[unit / lanes][gate][lane]`.
+    pub inner: &'a [f32],
     pub states: &'a mut [f32],
     pub rows: usize,
     /// Units up to a whole vector.
@@ -40,183 +40,140 @@ pub(super) struct Steps<'a> {
 }
 
 /// The work of [`Steps`] by a cell with its packed recurrent weights.
-pub(super) struct Run<'a, C, W: Stored> {
+pub(super) struct Run<'a, C> {
     pub cell: &'a C,
-    pub weights: &'a [W::Element],
+    pub weights: &'a [f32],
     pub steps: Steps<'a>,
 }
 
-/// The sums of a tile.
+/// The most lanes of a vector.
+const MOST_LANES: usize = 16;
+
+/// The sums of a tile, or of some tiles of few rows.
 #[repr(align(64))]
 struct Products([f32; MOST_SUMS * MOST_LANES]);
 
-const MOST_LANES: usize = 16;
-
-impl<C: Cell, W: Stored> Task for Run<'_, C, W> {
+impl<C: Cell> Task for Run<'_, C> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Run { cell, weights, steps } = self;
-        let Steps { rows, width, units, .. } = steps;
-        let panels = width / S::LANES;
+    fn run<S: Simd>(mut self, s: S) {
+        let Steps { rows, width, units, all, begin, count, .. } = self.steps;
         let columns = C::GATES * width;
-        assert!(width.is_multiple_of(S::LANES) && width - units < S::LANES && S::LANES <= MOST_LANES);
-        assert_eq!(weights.len(), units * columns);
-        assert_eq!(steps.states.len(), rows * states_per_row::<C>(width));
-        assert_eq!(steps.sums.len(), rows * steps.count * columns);
-        assert!(steps.y.is_empty() || steps.y.len() == rows * steps.all * units);
-        assert!(steps.mask.is_none_or(|mask| mask.len() == rows * steps.all));
-        assert!(steps.inner.is_none_or(|inner| inner.len() == columns));
-        assert!(steps.begin + steps.count <= steps.all);
-
+        const { assert!(S::LANES <= MOST_LANES && C::GATES <= 4 && C::STATES <= 2) };
+        assert!(width.is_multiple_of(S::LANES) && width - units < S::LANES && rows > 0);
+        assert_eq!(self.weights.len(), units * columns);
+        assert_eq!(self.steps.inner.len(), columns);
+        assert_eq!(self.steps.sums.len(), rows * count * columns);
+        assert_eq!(self.steps.states.len(), rows * states_per_row::<C>(width));
+        assert!(self.steps.y.is_empty() || self.steps.y.len() == rows * all * units);
+        assert!(self.steps.mask.is_none_or(|mask| mask.len() == rows * all) && begin + count <= all);
         let mut products = Products([0.0; MOST_SUMS * MOST_LANES]);
-        let states = steps.states.as_mut_ptr();
-        let state = |index: usize| states.wrapping_add(index * rows * width);
-        for i in 0..steps.count {
-            let done = steps.begin + i;
-            let (local, time) = match steps.reverse {
-                true => (steps.count - 1 - i, steps.all - 1 - done),
-                false => (i, done),
-            };
-            let at = At {
-                steps: &steps,
-                sums: steps.sums.as_ptr().wrapping_add(local * columns).cast_mut(),
-                time,
-                before: state(array_of(0, done)),
-                after: state(array_of(0, done + 1)),
-                other: state(2),
-                between: state(C::STATES + 1),
-            };
-            for (pass, &(gate, gates)) in C::PASSES.iter().enumerate() {
-                let (at_once, most_rows) = Shape::best::<S>(rows, gates);
-                let groups = panels.div_ceil(at_once);
-                for group in 0..groups {
-                    // Forth and back, so that what was read last in one step is still near in the next.
-                    let group = if done % 2 == 0 { group } else { groups - 1 - group };
-                    let own = group * at_once..panels.min((group + 1) * at_once);
-                    let at_once = if own.len() == at_once { at_once } else { 1 };
-                    for panel in own.step_by(at_once) {
-                        let tiles = rows.div_ceil(most_rows);
-                        let (each, taller) = (rows / tiles, rows % tiles);
-                        let mut row = 0;
-                        for tile in 0..tiles {
-                            let shape =
-                                Shape { rows: each + usize::from(tile < taller), gates, panels: at_once };
-                            let x = if pass == 0 { at.before } else { at.between };
-                            let tile = Tile {
-                                x: x.wrapping_add(row * width),
-                                x_step: width,
-                                depth: units,
-                                weights: weights
-                                    .as_ptr()
-                                    .wrapping_add((panel * units * C::GATES + gate) * S::LANES),
-                                row: C::GATES * S::LANES,
-                                panel: C::GATES * S::LANES * units,
-                                sums: products.0.as_mut_ptr(),
-                            };
-                            // SAFETY: the rows are states, the weights those of all units; the shape's vectors are at most
-                            // as many as there is room for.
-                            unsafe {
-                                tile::run::<S, W>(s, shape, tile);
-                                for m in 0..shape.rows {
-                                    for p in 0..at_once {
-                                        let h = products.0.as_ptr().add((m * at_once + p) * gates * S::LANES);
-                                        at.update(s, cell, pass, [row + m, panel + p], h);
-                                    }
-                                }
-                            }
-                            row += shape.rows;
-                        }
-                    }
-                }
+        for done in begin..begin + count {
+            let step = self.step(done);
+            for pass in 0..C::PASSES.len() {
+                // SAFETY: the lengths of all arrays are as they must be.
+                unsafe { self.pass(s, &step, pass, done % 2 == 1, &mut products) };
             }
         }
     }
 }
 
-/// Where a step reads and writes.
-struct At<'a, 'b> {
-    steps: &'a Steps<'b>,
-    /// The first row's.
-    sums: *mut f32,
-    time: usize,
-    /// The first state before and after the step.
-    before: *mut f32,
-    after: *mut f32,
-    /// The second state.
-    other: *mut f32,
-    /// What a pass gives to the next.
-    between: *mut f32,
-}
+impl<C: Cell> Run<'_, C> {
+    /// Where the step after so many others reads and writes.
+    #[inline(always)]
+    fn step(&mut self, done: usize) -> Step {
+        let Steps { rows, width, units, all, begin, count, reverse, .. } = self.steps;
+        let (local, time) = match reverse {
+            true => (begin + count - 1 - done, all - 1 - done),
+            false => (done - begin, done),
+        };
+        let columns = C::GATES * width;
+        let states = self.steps.states.as_mut_ptr();
+        let array = |index: usize| states.wrapping_add(index * rows * width);
+        let y = self.steps.y.as_mut_ptr().wrapping_add(time * units);
+        Step {
+            sums: self.steps.sums.as_mut_ptr().wrapping_add(local * columns),
+            sums_step: count * columns,
+            before: array(array_of(0, done)),
+            after: array(array_of(0, done + 1)),
+            other: array(array_of(1, done)),
+            between: array(C::STATES + 1),
+            width,
+            y: (!self.steps.y.is_empty()).then_some(y),
+            y_step: all * units,
+            mask: self.steps.mask.map(|mask| mask.as_ptr().wrapping_add(time)),
+            mask_step: all,
+            units,
+        }
+    }
 
-impl At<'_, '_> {
-    /// Computes what a pass makes of a row's vector of units whose products are at `h`.
+    /// Multiplies what a pass multiplies with the weights of its gates, and makes of the products what the cell does.
     ///
     /// # Safety
-    /// The row and the vector of units must be there, and `h` must have the pass's gates.
+    /// The lengths of all arrays must be as their documentation says.
     #[inline(always)]
-    unsafe fn update<S: Simd, C: Cell>(
-        &self,
-        s: S,
-        cell: &C,
-        pass: usize,
-        [row, panel]: [usize; 2],
-        h: *const f32,
-    ) {
-        let Steps { units, all, count, width, .. } = *self.steps;
-        let (_, gates) = C::PASSES[pass];
-        // SAFETY: the caller's, with the lengths that were checked before the first step.
-        unsafe {
-            let own = panel * C::GATES * S::LANES;
-            let sums = self.sums.add(row * count * C::GATES * width + own);
-            let unit = row * width + panel * S::LANES;
-            let states = [
-                s.load(self.before.add(unit)),
-                if C::STATES > 1 { s.load(self.other.add(unit)) } else { s.splat(0.0) },
-            ];
-            let inner = match self.steps.inner {
-                Some(inner) => load(s, inner.as_ptr().add(own), C::GATES),
-                None => [s.splat(0.0); 4],
-            };
-            let given = Sums { x: load(s, sums, C::GATES), h: load(s, h, gates), inner, states };
-            let mut new = cell.update(s, pass, given);
-            if pass + 1 < C::PASSES.len() {
-                s.store(sums, new[0]);
-                s.store(self.between.add(unit), new[1]);
-                return;
-            }
-            let at = row * all + self.time;
-            if self.steps.mask.is_some_and(|mask| *mask.get_unchecked(at) == 0) {
-                new = states;
-            }
-            s.store(self.after.add(unit), new[0]);
-            if C::STATES > 1 {
-                s.store(self.other.add(unit), new[1]);
-            }
-            if !self.steps.y.is_empty() {
-                let to = self.steps.y.as_ptr().cast_mut().add(at * units + panel * S::LANES);
-                match units - panel * S::LANES {
-                    rest if rest >= S::LANES => s.store(to, new[0]),
-                    rest => s.store_first(to, new[0], rest),
+    unsafe fn pass<S: Simd>(&self, s: S, step: &Step, pass: usize, backward: bool, products: &mut Products) {
+        let Steps { rows, width, units, .. } = self.steps;
+        let (gate, gates) = C::PASSES[pass];
+        let x = if pass == 0 { step.before } else { step.between };
+        let largest = Shape::largest::<S>(rows, gates);
+        let tiles = rows.div_ceil(largest.rows);
+        let (each, taller) = (rows / tiles, rows % tiles);
+        // Of few rows, several tiles are updated together, so that there is enough to do at once.
+        let together = match tiles {
+            1 => largest.panels * MOST_AT_ONCE.div_ceil(rows * largest.panels),
+            _ => largest.panels,
+        };
+        // Forth and back from step to step, so that the weights that were read last are still near.
+        let turned = |at: usize, count: usize| if backward { count - 1 - at } else { at };
+        let panels = width / S::LANES;
+        let groups = panels.div_ceil(together);
+        for group in 0..groups {
+            let group = turned(group, groups) * together;
+            let group = group..panels.min(group + together);
+            let mut row = 0;
+            for tile in 0..tiles {
+                let rows = each + usize::from(tile < taller);
+                let parts = group.len().div_ceil(largest.panels);
+                for part in 0..parts {
+                    let part = group.start + turned(part, parts) * largest.panels;
+                    let part = part..group.end.min(part + largest.panels);
+                    let panels = if part.len() < largest.panels { 1 } else { largest.panels };
+                    for panel in part.step_by(panels) {
+                        let mut first = [(self.steps.inner.as_ptr(), 0); 4];
+                        for v in 0..gates {
+                            let column = (panel * C::GATES + gate + v) * S::LANES;
+                            first[v] = match C::APART == Some(gate + v) {
+                                true => (self.steps.inner.as_ptr().wrapping_add(column), 0),
+                                false => {
+                                    (step.sums.wrapping_add(row * step.sums_step + column), step.sums_step)
+                                }
+                            };
+                        }
+                        let weights = (panel * units * C::GATES + gate) * S::LANES;
+                        let sums = (panel - group.start) * rows * gates * S::LANES;
+                        debug_assert!(sums + rows * panels * gates * S::LANES <= products.0.len());
+                        let tile = Tile {
+                            x: x.wrapping_add(row * width),
+                            x_step: width,
+                            depth: units,
+                            weights: self.weights.as_ptr().wrapping_add(weights),
+                            weights_step: C::GATES * S::LANES,
+                            weights_panel: C::GATES * S::LANES * units,
+                            first,
+                            first_panel: C::GATES * S::LANES,
+                            sums: products.0.as_mut_ptr().wrapping_add(sums),
+                        };
+                        // SAFETY: rows, gates, and vectors of units are there, and there is room for so many sums.
+                        unsafe { tile::run(s, Shape { rows, gates, panels }, tile) };
+                    }
                 }
+                let places = [row..row + rows, group.clone()];
+                // SAFETY: rows and vectors of units are there, and the products were computed.
+                unsafe { update::all(s, self.cell, step, pass, places, products.0.as_ptr()) };
+                row += rows;
             }
         }
     }
-}
-
-/// Up to four vectors at `from`; zeros past the last.
-///
-/// # Safety
-/// `count` vectors must be readable there.
-#[inline(always)]
-unsafe fn load<S: Simd>(s: S, from: *const f32, count: usize) -> [S::F; 4] {
-    let mut vectors = [s.splat(0.0); 4];
-    for v in 0..4 {
-        if v < count {
-            // SAFETY: the caller's.
-            vectors[v] = unsafe { s.load(from.add(v * S::LANES)) };
-        }
-    }
-    vectors
 }
