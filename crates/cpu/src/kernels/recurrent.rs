@@ -26,13 +26,14 @@ pub(crate) use lstm::Lstm;
 pub(crate) use rnn::Rnn;
 
 use super::chain::Chain;
-use super::products::{Finish, Layout, Packed, Product, RowRun, Terms};
+use super::products::{BLOCK, Finish, Layout, Packed, Product, RowRun, Terms};
 use super::weights::Weights;
 use super::{Kernel, Operands};
-use crate::simd::Isa;
+use crate::simd::{Isa, Simd, Task};
 use crate::threads::Team;
 use crate::{Error, Result};
-use steps::{Steps, array_of, states_per_row};
+use std::marker::PhantomData;
+use steps::{Inputs, Steps, array_of, states_per_row};
 
 /// The most rows of the batch that go through the steps together.
 const MOST_ROWS: usize = 48;
@@ -40,6 +41,9 @@ const MOST_ROWS: usize = 48;
 /// About how many sums of inputs are computed at once, of some steps of some rows of the batch: as many as stay in the
 /// second nearest cache.
 const SUMS_AT_ONCE: usize = 48 << 10;
+
+/// Elements of the inputs' weights up to which they are read at each step, with those of the states.
+const NEARBY_WEIGHTS: usize = 32 << 10;
 
 /// A recurrent operator. Operand 0 is the sequence; the others are where the fields say.
 pub(crate) struct Recurrence<C> {
@@ -65,6 +69,8 @@ pub(crate) struct RecurrenceBound {
     width: usize,
     /// Rows and steps that are computed at once.
     block: (usize, usize),
+    /// Whether the inputs are multiplied step by step, as the states are.
+    by_steps: bool,
     kernel: Layout,
     recurrent_kernel: Layout,
     terms: Terms,
@@ -83,13 +89,20 @@ struct Scratch<'a> {
 impl<C: Cell> Recurrence<C> {
     /// The layouts of the weights of a cell: of the inputs and of the states.
     pub fn layouts(isa: Isa) -> [impl Fn(&[usize]) -> Result<Layout>; 2] {
-        [false, true].map(|by_units| {
+        [Self::is_by_units(isa), true].map(|by_units| {
             move |kernel: &[usize]| Layout::with_gates_interleaved(isa, kernel, C::GATES, by_units)
         })
     }
 
+    /// Whether the inputs' weights are packed as those of the states are, with which they then can be multiplied: where a
+    /// panel has vectors enough.
+    fn is_by_units(isa: Isa) -> bool {
+        let most = isa.panel_vectors();
+        C::GATES <= most && 2 * C::GATES > most
+    }
+
     fn scratch_lens(&self, bound: &RecurrenceBound) -> [usize; 5] {
-        let (rows, steps) = bound.block;
+        let (rows, steps) = if bound.by_steps { (bound.block.0, 1) } else { bound.block };
         let columns = C::GATES * bound.width;
         [
             self.kernel.scratch(&bound.kernel),
@@ -132,6 +145,18 @@ impl<C: Cell> Recurrence<C> {
     }
 }
 
+/// Whether steps of so many rows can multiply their inputs.
+struct TakesInputs<C>(usize, PhantomData<C>);
+
+impl<C: Cell> Task for TakesInputs<C> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> bool {
+        steps::takes_inputs::<S, C>(self.0)
+    }
+}
+
 /// How many rows of a batch and how many steps are computed at once, with so many sums per row and step.
 fn block(batch: usize, steps: usize, columns: usize) -> (usize, usize) {
     let rows = batch.div_ceil(batch.div_ceil(MOST_ROWS).max(1)).max(1);
@@ -150,13 +175,21 @@ impl<C: Cell> Kernel for Recurrence<C> {
         let [of_kernel, of_recurrent_kernel] = Recurrence::<C>::layouts(self.isa);
         let kernel = self.kernel.layout(operands, of_kernel)?;
         let recurrent_kernel = self.recurrent_kernel.layout(operands, of_recurrent_kernel)?;
+        let (rows, steps_at_once) = block(batch, steps, kernel.columns);
+        let last = if rows > 0 { batch % rows } else { 0 };
+        let by_steps = Self::is_by_units(self.isa)
+            && kernel.depth <= BLOCK
+            && kernel.depth * kernel.columns <= NEARBY_WEIGHTS
+            && self.isa.run(TakesInputs::<C>(rows, PhantomData))
+            && (last == 0 || self.isa.run(TakesInputs::<C>(last, PhantomData)));
         Ok(RecurrenceBound {
             batch,
             steps,
             channels,
             units: recurrent_kernel.depth,
             width: kernel.columns / C::GATES,
-            block: block(batch, steps, kernel.columns),
+            block: (rows, if by_steps { steps.max(1) } else { steps_at_once }),
+            by_steps,
             terms: Terms::contiguous(kernel.depth),
             kernel,
             recurrent_kernel,
@@ -180,6 +213,7 @@ impl<C: Cell> Kernel for Recurrence<C> {
         let mask = self.mask.map(|mask| operands.get::<i64>(mask));
         let (outer, inner) = bias.split_at_mut(columns);
         let given = self.bias.map(|bias| operands.get::<f32>(bias).split_at(C::GATES * units));
+        outer.fill(0.0);
         inner.fill(0.0);
         if let Some((given, recurrent)) = given {
             bound.kernel.interleave(given, outer);
@@ -192,8 +226,12 @@ impl<C: Cell> Kernel for Recurrence<C> {
                 }
             }
         }
+        let inputs = match kernel {
+            Packed::F32(weights) if bound.by_steps => Some(weights),
+            _ => None,
+        };
         let chain = Chain::default();
-        let finish = Finish { bias: given.map(|_| &*outer), chain: &chain, operands };
+        let finish = Finish { bias: Some(&*outer), chain: &chain, operands };
         let (isa, team) = (self.isa, Team::ONE);
         let product = Product { isa, team, x, layout: &bound.kernel, packed: kernel, finish };
         let (y, last) = out.split_at_mut(if self.wanted[0] { batch * steps * units } else { 0 });
@@ -209,7 +247,9 @@ impl<C: Cell> Kernel for Recurrence<C> {
                 let at = if self.reverse { steps - begin - count } else { begin };
                 let (x_step, y_step) = (steps * channels, count * columns);
                 // Few and long runs of rows: the steps of each row, or the rows of each step.
-                if count > rows {
+                if bound.by_steps {
+                    // Later, with the states.
+                } else if count > rows {
                     for row in 0..rows {
                         let (x, y) = ((first + row) * x_step + at * channels, row * y_step);
                         let run = RowRun { x, y, count, x_step: channels, y_step: columns };
@@ -223,8 +263,15 @@ impl<C: Cell> Kernel for Recurrence<C> {
                     }
                 }
                 let run = first * steps..(first + rows) * steps;
+                let inputs = inputs.map(|inputs| Inputs {
+                    x: &x[run.start * channels..run.end * channels],
+                    channels,
+                    weights: inputs,
+                    bias: outer,
+                });
                 let steps = Steps {
-                    sums: &mut sums[..rows * y_step],
+                    sums: &mut sums[..rows * if bound.by_steps { columns } else { y_step }],
+                    inputs,
                     inner,
                     states,
                     rows,

@@ -18,13 +18,13 @@ pub(crate) enum Activation {
     Other(Function),
 }
 
-/// Numerators and denominators from 1/2 to 1.
+/// A numerator and a denominator, which is positive and at most 1, as is that of a function with values up to 1.
 ///
 /// Gates are multiplied with each other: so there is one division for a few of them.
 #[derive(Clone, Copy)]
-pub(super) struct Quotients<S: Simd, const K: usize> {
-    pub n: [S::F; K],
-    pub d: [S::F; K],
+pub(super) struct Quotient<S: Simd> {
+    pub n: S::F,
+    pub d: S::F,
 }
 
 impl Activation {
@@ -42,93 +42,69 @@ impl Activation {
 
     /// The function's values.
     #[inline(always)]
-    pub(super) fn quotients<S: Simd, const K: usize>(self, s: S, x: [S::F; K]) -> Quotients<S, K> {
-        let mut all = Quotients { n: x, d: [s.splat(1.0); K] };
-        match self {
-            Activation::Tanh => {
-                for k in 0..K {
-                    (all.n[k], all.d[k]) = tanh(s, x[k]);
-                }
-            }
-            Activation::Sigmoid => {
-                for k in 0..K {
-                    (all.n[k], all.d[k]) = sigmoid(s, x[k]);
-                }
-            }
-            Activation::Linear => {}
+    pub(super) fn quotient<S: Simd>(self, s: S, x: S::F) -> Quotient<S> {
+        let n = match self {
+            Activation::Tanh => return tanh(s, x),
+            Activation::Sigmoid => return sigmoid(s, x),
+            Activation::Linear => x,
             Activation::HardSigmoid { slope, offset } => {
-                for k in 0..K {
-                    let line = s.mul_add(s.splat(slope), x[k], s.splat(offset));
-                    all.n[k] = s.min(s.splat(1.0), s.max(s.splat(0.0), line));
-                }
+                let line = s.mul_add(s.splat(slope), x, s.splat(offset));
+                s.min(s.splat(1.0), s.max(s.splat(0.0), line))
             }
-            Activation::Relu => {
-                for k in 0..K {
-                    all.n[k] = s.max(s.splat(0.0), x[k]);
-                }
-            }
-            Activation::Other(function) => {
-                for k in 0..K {
-                    all.n[k] = in_memory(s, function, x[k]);
-                }
-            }
+            Activation::Relu => s.max(s.splat(0.0), x),
+            Activation::Other(function) => in_memory(s, function, x),
         };
-        all
+        Quotient { n, d: s.splat(1.0) }
     }
 }
 
-/// Added to a number below 2²² in magnitude, its nearest integer is in the lowest bits.
-const MAGIC: f32 = 1.5 * (1 << 23) as f32;
-/// The exponent's bits of 1/2.
-const HALF: f32 = 126.0;
-/// The logarithm of 2 in two parts, of which the first has few enough bits to be multiplied exactly.
-const LN_2: [f32; 2] = [0.693_145_75, 1.428_606_8e-6];
-/// `(exp(r) - 1 - r) / r²` for `|r| <= ln(2) / 2`, to 2^-26 of `exp(r) - 1`.
-const SERIES: [f32; 5] = [0.499_999_97, 0.166_665_46, 0.041_667_435, 0.008_366_262, 0.001_387_065_7];
+/// From here on, the hyperbolic tangent is 1 to single precision: the rational function is that where it is computed
+/// with a product and a sum rounded once and where they are rounded twice, so that gates of infinity are 0 or 1.
+const FAR: f32 = 9.01;
+/// The coefficients of `p` and `q` where `x p(x²) / q(x²)` is the hyperbolic tangent up to [`FAR`], to 2^-25.5 of it if
+/// they were not rounded, and `q` is at most 1.
+const TANH: [[f32; 5]; 2] = [
+    [0.001_953_124_9, 0.000_261_322_6, 6.824_281_6e-6, 4.020_205_3e-8, 2.601_372_6e-11],
+    [0.001_953_124_9, 0.000_912_363_9, 5.052_942_7e-5, 6.412_283e-7, 1.516_016_9e-9],
+];
+/// Those of half the tangent of half the argument.
+const HALF_TANH: [[f32; 5]; 2] = [halved(TANH[0], 0.25), halved(TANH[1], 1.0)];
 
-/// `2^n / 2` and `exp(r) - 1` where `exp(-|x|) = 2^n exp(r)`; 0 and something where the power would be too small.
-#[inline(always)]
-fn exp_of_minus_abs<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
-    use std::f32::consts::{LN_2 as LOG, LOG2_E};
-    let y = s.max(s.splat(-87.5), s.from_bits(s.or(s.bits(x), s.splat_int(i32::MIN))));
-    let magic = s.splat(MAGIC + HALF);
-    let sum = s.mul_add(y, s.splat(LOG2_E), magic);
-    let n = s.sub(sum, magic);
-    let r = match S::FUSED {
-        // Off by a part of the product that is seen only in small powers.
-        true => s.neg_mul_add(n, s.splat(LOG), y),
-        false => {
-            let r = s.neg_mul_add(n, s.splat(LN_2[0]), y);
-            s.neg_mul_add(n, s.splat(LN_2[1]), r)
-        }
-    };
-    let half = s.from_bits(s.shift_left::<23>(s.bits(sum)));
-    let [c2, c3, c4, c5, c6] = SERIES;
-    let p = s.mul_add(s.splat(c6), r, s.splat(c5));
-    let p = s.mul_add(p, r, s.splat(c4));
-    let p = s.mul_add(p, r, s.splat(c3));
-    let p = s.mul_add(p, r, s.splat(c2));
-    (half, s.mul_add(s.mul(r, r), p, r))
+/// The coefficients for half the argument, multiplied by a power of 2.
+const fn halved(mut c: [f32; 5], mut factor: f32) -> [f32; 5] {
+    let mut at = 0;
+    while at < c.len() {
+        c[at] *= factor;
+        factor *= 0.25;
+        at += 1;
+    }
+    c
 }
 
-/// `1 / (1 + exp(-x))`
+/// `x p(x²)` and `q(x²)`, no further out than `far`.
 #[inline(always)]
-fn sigmoid<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
-    let (half, near) = exp_of_minus_abs(s, x);
-    let e = s.mul_add(half, near, half);
-    let n = s.select(s.less(x, s.splat(0.0)), e, s.splat(0.5));
-    (n, s.add(s.splat(0.5), e))
+fn rational<S: Simd>(s: S, x: S::F, far: f32, [p, q]: [[f32; 5]; 2]) -> Quotient<S> {
+    let x = s.min(s.splat(far), s.max(s.splat(-far), x));
+    let square = s.mul(x, x);
+    let [mut n, mut d] = [s.splat(p[4]), s.splat(q[4])];
+    for at in (0..4).rev() {
+        n = s.mul_add(n, square, s.splat(p[at]));
+        d = s.mul_add(d, square, s.splat(q[at]));
+    }
+    Quotient { n: s.mul(x, n), d }
+}
+
+/// `1 / (1 + exp(-x))`: half of 1 and the tangent of half the argument.
+#[inline(always)]
+fn sigmoid<S: Simd>(s: S, x: S::F) -> Quotient<S> {
+    let Quotient { n, d } = rational(s, x, 2.0 * FAR, HALF_TANH);
+    Quotient { n: s.mul_add(d, s.splat(0.5), n), d }
 }
 
 /// The hyperbolic tangent.
 #[inline(always)]
-fn tanh<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
-    // (1 - exp(-2|x|)) / (1 + exp(-2|x|)), whose numerator would cancel if computed from the exponential.
-    let (half, near) = exp_of_minus_abs(s, s.add(x, x));
-    let e = s.mul_add(half, near, half);
-    let n = s.neg_mul_add(half, near, s.sub(s.splat(0.5), half));
-    let sign = s.and(s.bits(x), s.splat_int(i32::MIN));
-    (s.from_bits(s.or(s.bits(n), sign)), s.add(s.splat(0.5), e))
+fn tanh<S: Simd>(s: S, x: S::F) -> Quotient<S> {
+    rational(s, x, FAR, TANH)
 }
 
 /// The most lanes of a vector.
@@ -155,5 +131,64 @@ impl Task for InMemory<'_> {
     fn run<S: Simd>(self, s: S) {
         // SAFETY: there are as many elements as lanes, at least.
         unsafe { s.store(self.1.as_mut_ptr(), self.0.eval(s, s.load(self.1.as_ptr()))) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Isa;
+    use crate::testing::sets;
+
+    /// The value for an argument, in every lane.
+    struct Value(Activation, f32);
+
+    impl Task for Value {
+        type Output = f32;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> f32 {
+            let Quotient { n, d } = self.0.quotient(s, s.splat(self.1));
+            let mut lanes = [0.0; MOST_LANES];
+            // SAFETY: there are as many elements as lanes, at least.
+            unsafe { s.store(lanes.as_mut_ptr(), s.div(n, d)) };
+            lanes[0]
+        }
+    }
+
+    fn value(isa: Isa, function: Activation, x: f32) -> f32 {
+        isa.run(Value(function, x))
+    }
+
+    #[test]
+    fn gates_are_off_by_few_units_of_their_largest_value() {
+        let arguments = (0..=400_000).map(|i| i as f32 * 5e-5).chain((1..1000).map(|i| 1e-6 * i as f32));
+        for x in arguments.flat_map(|x| [x, -x]) {
+            for isa in sets() {
+                let tanh = (value(isa, Activation::Tanh, x) as f64, f64::from(x).tanh());
+                let sigmoid =
+                    (value(isa, Activation::Sigmoid, x) as f64, 1.0 / (1.0 + (-f64::from(x)).exp()));
+                // The tangent is as exact near 0, the logistic function near 1/2.
+                let unit = f64::from(f32::EPSILON) / 2.0;
+                for ((given, exact), largest) in [(tanh, tanh.1.abs()), (sigmoid, 1.0)] {
+                    let off = (given - exact).abs() / (unit * largest.max(1e-30));
+                    assert!(off <= 8.0, "{given} for {x}, exactly {exact}: off by {off} units");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gates_far_out_are_closed_or_open() {
+        for isa in sets() {
+            for far in [f32::INFINITY, f32::MAX, 100.0, 2.0 * FAR] {
+                let ends =
+                    [-far, far].map(|x| [Activation::Sigmoid, Activation::Tanh].map(|f| value(isa, f, x)));
+                assert_eq!(ends, [[0.0, -1.0], [1.0, 1.0]], "{isa:?}, {far}");
+            }
+            for function in [Activation::Sigmoid, Activation::Tanh] {
+                assert!(value(isa, function, f32::NAN).is_nan());
+            }
+        }
     }
 }

@@ -6,7 +6,9 @@ use crate::simd::Simd;
 ///
 /// A step has one or more passes, each of which multiplies a vector with the recurrent weights of some gates: the first
 /// pass the first state, any other what the pass before has made.
-pub(crate) trait Cell: Send + Sync + 'static {
+pub(crate) trait Cell: PartialEq + Send + Sync + Sized + 'static {
+    /// The cell with Keras's functions, which is compiled for these.
+    const USUAL: Self;
     /// Sums per unit.
     const GATES: usize;
     /// States per unit, of which the first is the output.
@@ -17,12 +19,21 @@ pub(crate) trait Cell: Send + Sync + 'static {
     /// second row, for the recurrent products.
     const APART: Option<usize> = None;
 
-    /// The new states of each of `K` vectors of units; of any pass but the last, what takes the place of gate 0's sums,
-    /// and what the next pass multiplies.
-    fn update<S: Simd, const K: usize>(&self, s: S, pass: usize, sums: &[Sums<S>; K]) -> [[S::F; 2]; K];
+    /// The gate, if there is one, whose products [`prepare`](Cell::prepare) replaces.
+    const PREPARED: Option<usize> = None;
+
+    /// The first part of an update, which is computed for some vectors of units before the rest is for any of them: each
+    /// part is a chain of operations of which each waits for the one before.
+    #[inline(always)]
+    fn prepare<S: Simd>(&self, s: S, _: &Sums<S>) -> S::F {
+        s.splat(0.0)
+    }
+
+    /// The new states; of any pass but the last, what takes the place of gate 0's sums, and what the next pass multiplies.
+    fn update<S: Simd>(&self, s: S, pass: usize, sums: &Sums<S>) -> [S::F; 2];
 }
 
-/// What [`update`](Cell::update) reads. What a cell does not have is 0.
+/// What [`prepare`](Cell::prepare) and [`update`](Cell::update) read. What a cell does not have is 0.
 #[derive(Clone, Copy)]
 pub(crate) struct Sums<S: Simd> {
     /// The products of the inputs with the bias, by gate.
@@ -30,14 +41,4 @@ pub(crate) struct Sums<S: Simd> {
     /// The products of the pass, by its gates, added to those of the inputs but for [`Cell::APART`].
     pub h: [S::F; 4],
     pub states: [S::F; 2],
-}
-
-/// A gate's sums.
-#[inline(always)]
-pub(super) fn gate<S: Simd, const K: usize>(s: S, sums: &[Sums<S>; K], gate: usize) -> [S::F; K] {
-    let mut own = [s.splat(0.0); K];
-    for k in 0..K {
-        own[k] = sums[k].h[gate];
-    }
-    own
 }

@@ -1,14 +1,17 @@
 //! What a cell makes of the products of a step, a few vectors of units at a time.
 
 use super::cell::{Cell, Sums};
+use super::tile::Factors;
 use crate::simd::{Simd, Task};
 use std::ops::Range;
 
-/// Vectors of units that are updated one right after the other.
+/// How many vectors of units of few rows are updated one right after the other.
 pub(super) const MOST_AT_ONCE: usize = 4;
 
 /// Where a step reads and writes.
 pub(super) struct Step {
+    /// The first row's inputs and the first vector of units' weights, if their products are not in `sums`.
+    pub inputs: Option<Factors>,
     /// The first row's sums of inputs, and how far it is to the next row's.
     pub sums: *mut f32,
     pub sums_step: usize,
@@ -30,7 +33,8 @@ pub(super) struct Step {
     pub units: usize,
 }
 
-/// Updates rows and vectors of units whose products are at `products`, `[vector of units][row][gate][lane]`.
+/// Updates rows and vectors of units whose products are at `products`, `[vector of units][row][gate][lane]`, and then
+/// overwritten.
 ///
 /// # Safety
 /// They must be there, in all arrays of the step.
@@ -41,88 +45,108 @@ pub(super) unsafe fn all<S: Simd, C: Cell>(
     step: &Step,
     pass: usize,
     [rows, panels]: [Range<usize>; 2],
-    products: *const f32,
+    products: *mut f32,
 ) {
-    let (_, gates) = C::PASSES[pass];
-    let mut rest = rows.len() * panels.len();
-    let (mut next, mut products) = ([rows.start, panels.start], products);
-    let mut take = || {
-        let place = next;
-        next[0] += 1;
-        if next[0] == rows.end {
-            next = [rows.start, next[1] + 1];
-        }
-        place
-    };
-    while rest > 0 {
-        let done = if rest == 1 {
-            s.run(Update { cell, step, pass, places: [take()], products });
-            1
-        } else {
-            s.run(Update { cell, step, pass, places: [take(), take()], products });
-            2
-        };
-        rest -= done;
-        products = products.wrapping_add(done * gates * S::LANES);
-    }
+    s.run(Update { cell, step, pass, rows, panels, products });
 }
 
-/// `K` rows and vectors of units, whose caller vouches for what [`all`] asks.
-struct Update<'a, C, const K: usize> {
+/// Rows and vectors of units, whose caller vouches for what [`all`] asks.
+struct Update<'a, C> {
     cell: &'a C,
     step: &'a Step,
     pass: usize,
-    places: [[usize; 2]; K],
-    products: *const f32,
+    rows: Range<usize>,
+    panels: Range<usize>,
+    products: *mut f32,
 }
 
-impl<C: Cell, const K: usize> Task for Update<'_, C, K> {
+impl<C: Cell> Task for Update<'_, C> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Update { cell, step, pass, places, products } = self;
-        let (_, gates) = C::PASSES[pass];
-        let zero = s.splat(0.0);
-        let mut sums = [Sums { x: [zero; 4], h: [zero; 4], states: [zero; 2] }; K];
-        for k in 0..K {
-            let [row, panel] = places[k];
-            let state = row * step.width + panel * S::LANES;
-            // SAFETY: the caller of `all` vouches for the places.
-            unsafe {
-                let x = step.sums.add(row * step.sums_step + panel * C::GATES * S::LANES);
-                sums[k].x = load(s, x, C::GATES);
-                sums[k].h = load(s, products.add(k * gates * S::LANES), gates);
-                sums[k].states[0] = s.load(step.before.add(state));
-                if C::STATES > 1 {
-                    sums[k].states[1] = s.load(step.other.add(state));
+        match *self.cell == C::USUAL {
+            true => self.with(s, &C::USUAL),
+            false => self.with(s, self.cell),
+        }
+    }
+}
+
+impl<C: Cell> Update<'_, C> {
+    #[inline(always)]
+    fn with<S: Simd>(&self, s: S, cell: &C) {
+        let (_, gates) = C::PASSES[self.pass];
+        if let Some(gate) = C::PREPARED {
+            let mut products = self.products;
+            for panel in self.panels.clone() {
+                for row in self.rows.clone() {
+                    // SAFETY: the caller of `all` vouches for all places.
+                    unsafe {
+                        let sums = self.sums(s, row, panel, products);
+                        s.store(products.add(gate * S::LANES), cell.prepare(s, &sums));
+                    }
+                    products = products.wrapping_add(gates * S::LANES);
                 }
             }
         }
-        let new = cell.update(s, pass, &sums);
-        for k in 0..K {
-            let [row, panel] = places[k];
-            let state = row * step.width + panel * S::LANES;
-            // SAFETY: as above.
-            unsafe {
-                if pass + 1 < C::PASSES.len() {
-                    let x = step.sums.add(row * step.sums_step + panel * C::GATES * S::LANES);
-                    s.store(x, new[k][0]);
-                    s.store(step.between.add(state), new[k][1]);
-                    continue;
+        let mut products = self.products;
+        for panel in self.panels.clone() {
+            for row in self.rows.clone() {
+                // SAFETY: as above.
+                unsafe {
+                    let sums = self.sums(s, row, panel, products);
+                    self.write(s, row, panel, &sums, cell.update(s, self.pass, &sums));
                 }
-                let counts = step.mask.is_none_or(|mask| *mask.add(row * step.mask_step) != 0);
-                let [h, c] = if counts { new[k] } else { sums[k].states };
-                s.store(step.after.add(state), h);
-                if C::STATES > 1 {
-                    s.store(step.other.add(state), c);
-                }
-                if let Some(y) = step.y {
-                    let y = y.add(row * step.y_step + panel * S::LANES);
-                    match step.units - panel * S::LANES {
-                        rest if rest >= S::LANES => s.store(y, h),
-                        rest => s.store_first(y, h, rest),
-                    }
+                products = products.wrapping_add(gates * S::LANES);
+            }
+        }
+    }
+
+    /// What the cell reads.
+    ///
+    /// # Safety
+    /// The row and the vector of units must be there.
+    #[inline(always)]
+    unsafe fn sums<S: Simd>(&self, s: S, row: usize, panel: usize, products: *const f32) -> Sums<S> {
+        let step = self.step;
+        let (_, gates) = C::PASSES[self.pass];
+        let state = row * step.width + panel * S::LANES;
+        // SAFETY: the caller's.
+        unsafe {
+            let x = step.sums.add(row * step.sums_step + panel * C::GATES * S::LANES);
+            let before = s.load(step.before.add(state));
+            let other = if C::STATES > 1 { s.load(step.other.add(state)) } else { s.splat(0.0) };
+            Sums { x: load(s, x, C::GATES), h: load(s, products, gates), states: [before, other] }
+        }
+    }
+
+    /// Writes what the cell makes of the sums.
+    ///
+    /// # Safety
+    /// The row and the vector of units must be there.
+    #[inline(always)]
+    unsafe fn write<S: Simd>(&self, s: S, row: usize, panel: usize, sums: &Sums<S>, new: [S::F; 2]) {
+        let step = self.step;
+        let state = row * step.width + panel * S::LANES;
+        // SAFETY: the caller's.
+        unsafe {
+            if self.pass + 1 < C::PASSES.len() {
+                let x = step.sums.add(row * step.sums_step + panel * C::GATES * S::LANES);
+                s.store(x, new[0]);
+                s.store(step.between.add(state), new[1]);
+                return;
+            }
+            let counts = step.mask.is_none_or(|mask| *mask.add(row * step.mask_step) != 0);
+            let [h, c] = if counts { new } else { sums.states };
+            s.store(step.after.add(state), h);
+            if C::STATES > 1 {
+                s.store(step.other.add(state), c);
+            }
+            if let Some(y) = step.y {
+                let y = y.add(row * step.y_step + panel * S::LANES);
+                match step.units - panel * S::LANES {
+                    rest if rest >= S::LANES => s.store(y, h),
+                    rest => s.store_first(y, h, rest),
                 }
             }
         }
