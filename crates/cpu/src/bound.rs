@@ -132,7 +132,8 @@ impl Bound {
         for (at, group) in plan.groups.iter().enumerate() {
             let samples = if group.by_sample { self.samples(plan, group) } else { 0 };
             let threads = (self.work(plan, group) / WORTH_A_THREAD).clamp(1, threads);
-            let chunk = chunk(samples, self.bytes_per_sample(plan, group, samples), threads, group.is_heavy);
+            let bytes = self.bytes_per_sample(plan, group, samples);
+            let chunk = chunk(samples, bytes, threads, group);
             let mut cut = Cut { samples, chunk, threads, slots: Vec::new() };
             let own = plan.buffers.iter().enumerate().filter(|(_, buffer)| buffer.group == Some(at));
             let mut lives = Vec::new();
@@ -339,12 +340,12 @@ impl Bound {
 
 /// How many samples are computed at once: few enough that what they need, so many bytes each, is nearby, and so that the
 /// chunks, the last of which may be smaller, are as good as a multiple of the threads.
-fn chunk(samples: usize, bytes: usize, threads: usize, is_heavy: bool) -> usize {
+fn chunk(samples: usize, bytes: usize, threads: usize, &Group { is_heavy, least, .. }: &Group) -> usize {
     // Reading the weights once takes less long than each thread reading them for few samples.
     if samples == 0 || is_heavy && samples < 8 * threads {
         return samples;
     }
-    let most = if is_heavy { samples } else { (NEARBY / bytes.max(1)).clamp(1, samples) };
+    let most = if is_heavy { samples } else { (NEARBY / bytes.max(1)).max(least).clamp(1, samples) };
     let chunks = samples.div_ceil(most).next_multiple_of(threads).min(samples);
     samples.div_ceil(chunks)
 }
@@ -379,17 +380,22 @@ fn sum(lens: &[usize]) -> Result<usize> {
 mod tests {
     use super::*;
 
+    fn group(is_heavy: bool, least: usize) -> Group {
+        Group { steps: 0..1, by_sample: true, is_heavy, least }
+    }
+
     #[test]
     fn chunks_are_nearby_and_shared_evenly() {
         for (samples, threads) in (0..200).flat_map(|samples| (1..9).map(move |threads| (samples, threads))) {
-            for (bytes, is_heavy) in
-                [(0, false), (NEARBY / 50, false), (NEARBY / 7, false), (NEARBY * 2, false), (1, true)]
-            {
-                let given = chunk(samples, bytes, threads, is_heavy);
+            let light = [0, NEARBY / 50, NEARBY / 7, NEARBY * 2].map(|bytes| (bytes, group(false, 1)));
+            let others = [(1, group(true, 1)), (NEARBY / 7, group(false, 12)), (0, group(false, 12))];
+            for (bytes, group) in light.into_iter().chain(others) {
+                let given = chunk(samples, bytes, threads, &group);
+                let Group { is_heavy, least, .. } = group;
                 let text =
-                    format!("{given} of {samples} samples of {bytes} bytes, {threads} threads, {is_heavy}");
+                    format!("{given} of {samples} samples of {bytes} bytes, {threads} threads, {group:?}");
                 assert_eq!(given == 0, samples == 0, "{text}");
-                assert!(is_heavy || given <= 1 || given * bytes <= NEARBY, "{text}");
+                assert!(is_heavy || given <= least || given * bytes <= NEARBY, "{text}");
                 if samples == 0 || is_heavy && samples < 8 * threads {
                     assert_eq!(given, samples, "{text}");
                     continue;
@@ -400,9 +406,9 @@ mod tests {
                 assert!(most.unwrap() * given < samples.div_ceil(threads) + given, "{text}");
             }
         }
-        assert_eq!(
-            [chunk(7, 1, 2, false), chunk(31, NEARBY / 8, 1, false), chunk(31, NEARBY / 8, 3, false)],
-            [4, 8, 6]
-        );
+        let some = [(7, 1, 2, 1), (31, NEARBY / 8, 1, 1), (31, NEARBY / 8, 3, 1), (32, NEARBY / 4, 1, 12)];
+        let chunks =
+            some.map(|(samples, bytes, threads, least)| chunk(samples, bytes, threads, &group(false, least)));
+        assert_eq!(chunks, [4, 8, 6, 11]);
     }
 }

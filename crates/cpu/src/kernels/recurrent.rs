@@ -1,12 +1,13 @@
-//! Recurrent layers: products of many steps' inputs at once, then step by step the product of the states and what the
-//! cell makes of both while they are in registers.
+//! Recurrent layers: step by step the products of inputs and states, and what the cell makes of both while they are near.
 //!
 //! Columns of weights and sums are interleaved: a vector of units of every gate, then the next vector of units. So the
 //! sums of a panel are all that those units' states need.
 //!
-//! The batch is cut into blocks of at most [`MOST_ROWS`] rows, each of which goes through all steps. The products of the
-//! inputs are computed for as many steps at once as make about [`SUMS_AT_ONCE`] sums, so that scratch memory grows neither
-//! with the batch nor with the steps. No number depends on either cut: each row of a product is summed alone.
+//! The batch is cut into blocks of at most [`MOST_ROWS`] rows, each of which goes through all steps. Where a block has rows
+//! enough, a tile multiplies the inputs of a step and then its states. Otherwise the products of the inputs are computed
+//! for as many steps at once as make about [`SUMS_AT_ONCE`] sums, so that scratch memory grows neither with the batch nor
+//! with the steps. No number depends on any of that: each row of a product is summed alone, inputs first, then the bias,
+//! then the states.
 
 mod activation;
 mod cell;
@@ -176,7 +177,7 @@ impl<C: Cell> Kernel for Recurrence<C> {
         let kernel = self.kernel.layout(operands, of_kernel)?;
         let recurrent_kernel = self.recurrent_kernel.layout(operands, of_recurrent_kernel)?;
         let (rows, steps_at_once) = block(batch, steps, kernel.columns);
-        let last = if rows > 0 { batch % rows } else { 0 };
+        let last = batch % rows;
         let by_steps = Self::is_by_units(self.isa)
             && kernel.depth <= BLOCK
             && kernel.depth * kernel.columns <= NEARBY_WEIGHTS

@@ -2,12 +2,15 @@
 
 use super::Step;
 use super::draft::{Draft, Drafts};
-use k2o_core::{Graph, Operand, TensorType, ValueId, computes_samples_alone};
+use k2o_core::{Graph, Op, Operand, TensorType, ValueId, computes_samples_alone};
 use std::ops::Range;
 
 /// Bytes of weights from which on a step computes as many samples at once as there are: reading its weights takes
 /// longer than reading the samples.
 const HEAVY: usize = 1 << 20;
+
+/// As many samples as a recurrent layer's rows should be, so that weights are read for several rows at each step.
+const RECURRENT_ROWS: usize = 12;
 
 /// Steps that follow each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub(crate) struct Group {
     pub by_sample: bool,
     /// Whether its weights ask for as many samples at once as there are.
     pub is_heavy: bool,
+    /// Samples that are computed at once even where they are not all nearby.
+    pub least: usize,
 }
 
 /// The samples of a batch: which values have some.
@@ -77,11 +82,15 @@ impl<'a> Samples<'a> {
         for (at, draft) in drafts.drafts.iter().enumerate() {
             let by_sample = self.alone(drafts, draft);
             let is_heavy = by_sample && steps[at].weight_bytes >= HEAVY;
+            let is_recurrent =
+                matches!(self.graph.nodes()[draft.node].op, Op::Lstm(_) | Op::Gru(_) | Op::Rnn(_));
+            let least = if is_recurrent { RECURRENT_ROWS } else { 1 };
             match groups.last_mut() {
                 Some(last) if by_sample && !is_heavy && last.by_sample && !last.is_heavy => {
-                    last.steps.end = at + 1
+                    last.steps.end = at + 1;
+                    last.least = last.least.max(least);
                 }
-                _ => groups.push(Group { steps: at..at + 1, by_sample, is_heavy }),
+                _ => groups.push(Group { steps: at..at + 1, by_sample, is_heavy, least }),
             }
         }
         groups
