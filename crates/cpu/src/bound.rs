@@ -57,6 +57,36 @@ pub(crate) struct BoundStep {
     pub target: Place,
     /// Where outputs go that cannot lie one after the other, because they are parts of whole arrays.
     pub copies: Vec<(Place, Place)>,
+    /// Whether it can be computed while the step before it is, and both are worth a thread.
+    pub is_beside: bool,
+}
+
+impl BoundStep {
+    /// Whether neither step writes what the other one reads or writes, on a batch that is one chunk.
+    fn is_independent_of(&self, other: &BoundStep) -> bool {
+        let apart = |a: &BoundStep, b: &BoundStep| {
+            let reads = || {
+                b.sources.iter().filter_map(|source| match source {
+                    Source::Slot(place) => Some(*place),
+                    _ => None,
+                })
+            };
+            a.writes().all(|to| !reads().chain(b.writes()).any(|other| overlap(to, other)))
+        };
+        apart(self, other) && apart(other, self)
+    }
+
+    fn writes(&self) -> impl Iterator<Item = Place> {
+        std::iter::once(self.target).chain(self.copies.iter().map(|(_, to)| *to))
+    }
+}
+
+/// Whether two places of the first chunk have elements in common.
+fn overlap(a: Place, b: Place) -> bool {
+    let end = |place: Place| place.part.start + place.part.len;
+    (a.kind, a.is_local, a.index) == (b.kind, b.is_local, b.index)
+        && a.part.start < end(b)
+        && b.part.start < end(a)
 }
 
 /// How a group's batch is cut into chunks.
@@ -175,7 +205,11 @@ impl Bound {
                     1 => Pass::default(),
                     _ => self.pass(plan, group, cut, usual)?,
                 };
-                passes.push([usual, self.pass(plan, group, cut, last)?]);
+                let mut last = self.pass(plan, group, cut, last)?;
+                if chunks == 1 && threads > 1 {
+                    self.is_parallel |= self.find_pairs(plan, &mut last.steps);
+                }
+                passes.push([usual, last]);
             }
             let is_large =
                 passes.iter().flatten().flat_map(|pass| &pass.steps).any(|step| step.runner.is_large());
@@ -202,19 +236,33 @@ impl Bound {
         plan.steps[group.steps.clone()].iter().map(step).max().unwrap_or(0)
     }
 
+    /// Finds the steps that can be computed at the same time as the one before, and says whether there are some.
+    fn find_pairs(&self, plan: &Inner, steps: &mut [BoundStep]) -> bool {
+        for at in 1..steps.len() {
+            let (before, step) = (&steps[at - 1], &steps[at]);
+            let are_worth =
+                || [before, step].iter().all(|s| self.step_work(&plan.steps[s.index]) >= WORTH_A_THREAD);
+            steps[at].is_beside = !before.is_beside && step.is_independent_of(before) && are_worth();
+        }
+        steps.iter().any(|step| step.is_beside)
+    }
+
     /// How much the steps of a group have to compute, in products of two numbers.
     fn work(&self, plan: &Inner, group: &Group) -> usize {
-        let step = |step: &crate::plan::Step| {
-            let operands = step.operands.iter().filter_map(|(operand, _)| operand.value());
-            let work = |id: ValueId| {
-                let shape = &self.shapes[id.0 as usize];
-                let rows = shape.split_last().map_or(0, |(_, rows)| rows.iter().product());
-                let elements = shape.iter().product::<usize>().saturating_mul(ELEMENT);
-                step.weights_per_row.saturating_mul(rows).saturating_add(elements)
-            };
-            operands.chain(step.outputs.iter().copied()).map(work).max().unwrap_or(0)
+        let steps = plan.steps[group.steps.clone()].iter();
+        steps.map(|step| self.step_work(step)).fold(0, usize::saturating_add)
+    }
+
+    /// How much a step has to compute, in products of two numbers.
+    fn step_work(&self, step: &crate::plan::Step) -> usize {
+        let operands = step.operands.iter().filter_map(|(operand, _)| operand.value());
+        let work = |id: ValueId| {
+            let shape = &self.shapes[id.0 as usize];
+            let rows = shape.split_last().map_or(0, |(_, rows)| rows.iter().product());
+            let elements = shape.iter().product::<usize>().saturating_mul(ELEMENT);
+            step.weights_per_row.saturating_mul(rows).saturating_add(elements)
         };
-        plan.steps[group.steps.clone()].iter().map(step).fold(0, usize::saturating_add)
+        operands.chain(step.outputs.iter().copied()).map(work).max().unwrap_or(0)
     }
 
     /// The sizes of a value in a chunk of `count` samples.
@@ -290,7 +338,7 @@ impl Bound {
                 // All samples at once, one output after the other.
                 None => place(Slot { len, ..whole[0] }),
             };
-            pass.steps.push(BoundStep { index, runner, sources, target, copies });
+            pass.steps.push(BoundStep { index, runner, sources, target, copies, is_beside: false });
         }
         Ok(pass)
     }

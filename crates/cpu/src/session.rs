@@ -1,7 +1,7 @@
 //! Runs of a plan.
 
 use crate::arena::{Arena, Buffer, Element, Kind, Slot};
-use crate::bound::{Bound, BoundGroup};
+use crate::bound::{Bound, BoundGroup, BoundStep};
 use crate::kernels::{Memory, Place, Source};
 use crate::plan::{Exit, Inner, Storage};
 use crate::threads::{Team, Threads};
@@ -207,6 +207,12 @@ static NOTHING: Arena = Arena::EMPTY;
 /// Runs the steps of a group on all chunks of the batch.
 fn run(plan: &Inner, group: &mut BoundGroup, memory: Memory<'_>, workers: &mut [Worker]) -> Result<()> {
     let (chunks, threads) = (group.chunks, group.passes.len());
+    if let ([[_, pass]], [first, second, ..]) = (&mut group.passes[..], &mut *workers)
+        && chunks == 1
+        && memory.team.count() > 1
+    {
+        return run_pairs(plan, &mut pass.steps, memory, [first, second]);
+    }
     let team = if chunks > 1 { memory.team } else { Team::ONE };
     // Whoever shares the chunks has no threads left for the steps.
     let memory = Memory { team: if chunks > 1 { Team::ONE } else { memory.team }, ..memory };
@@ -223,17 +229,11 @@ fn run(plan: &Inner, group: &mut BoundGroup, memory: Memory<'_>, workers: &mut [
                     break;
                 }
                 // SAFETY: chunks of a value do not overlap, and nothing shares memory with a value while it is needed.
-                let result = unsafe { step.runner.run(memory, scratch, &step.sources, step.target) };
-                if let Err(why) = result {
-                    let why = why.at(plan.steps[step.index].origin).in_step(step.index);
+                if let Err(why) = unsafe { run_step(plan, step, memory, scratch) } {
                     if error.as_ref().is_none_or(|first| why.place() < first.place()) {
                         *error = Some(why);
                     }
                     break;
-                }
-                for &(from, to) in &step.copies {
-                    // SAFETY: as above.
-                    unsafe { copy(memory, from, to) };
                 }
             }
         }
@@ -243,6 +243,54 @@ fn run(plan: &Inner, group: &mut BoundGroup, memory: Memory<'_>, workers: &mut [
         Some(error) => Err(error),
         None => Ok(()),
     }
+}
+
+/// Runs steps on all of the batch, two at the same time where neither needs what the other one computes.
+fn run_pairs(
+    plan: &Inner,
+    steps: &mut [BoundStep],
+    memory: Memory<'_>,
+    [first, second]: [&mut Worker; 2],
+) -> Result<()> {
+    let Worker { arena, scratch, .. } = first;
+    let memory = Memory { local: arena, ..memory };
+    let alone = Memory { team: Team::ONE, ..memory };
+    for pair in steps.chunk_by_mut(|_, next| next.is_beside) {
+        if let [step, next] = pair {
+            // SAFETY: neither of them writes what the other one reads or writes; else as for one alone.
+            let (a, b) = memory.team.both(
+                || unsafe { run_step(plan, step, alone, scratch) },
+                || unsafe { run_step(plan, next, alone, &mut second.scratch) },
+            );
+            a.and(b)?;
+            continue;
+        }
+        for step in pair {
+            // SAFETY: nothing shares memory with a value while it is needed.
+            unsafe { run_step(plan, step, memory, scratch)? };
+        }
+    }
+    Ok(())
+}
+
+/// Runs a step.
+///
+/// # Safety
+/// Nothing else may read or write meanwhile what the step writes.
+unsafe fn run_step(
+    plan: &Inner,
+    step: &mut BoundStep,
+    memory: Memory<'_>,
+    scratch: &mut [f32],
+) -> Result<()> {
+    // SAFETY: the caller's.
+    let result = unsafe { step.runner.run(memory, scratch, &step.sources, step.target) };
+    result.map_err(|why| why.at(plan.steps[step.index].origin).in_step(step.index))?;
+    for &(from, to) in &step.copies {
+        // SAFETY: as above.
+        unsafe { copy(memory, from, to) };
+    }
+    Ok(())
 }
 
 /// Copies elements from one place to another.

@@ -1,4 +1,4 @@
-//! Who computes: one thread, or several that share the samples of a batch, or the parts of a large step.
+//! Who computes: one thread, or several that share the samples of a batch, the parts of a large step, or two steps.
 //!
 //! What is too little to share is computed by the caller's thread, and no other is even asked. A run that is shared
 //! allocates nothing for sizes that were seen, if the threads are the session's own or the run is within the caller's pool
@@ -152,6 +152,19 @@ impl Team<'_> {
             TeamKind::Pool if self.count > 1 => halves(0, parts, work),
             _ => (0..parts).for_each(work),
         }
+    }
+
+    /// Calls both functions, at the same time if there is a thread for it.
+    pub fn both<A: Send, B: Send>(
+        self,
+        a: impl FnOnce() -> A + Send,
+        b: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        #[cfg(feature = "rayon")]
+        if self.count > 1 {
+            return rayon::join(a, b);
+        }
+        (a(), b())
     }
 
     /// Calls `work` with the elements of `a` and `b` at every index, at the same time if there are threads for it.

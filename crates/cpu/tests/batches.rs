@@ -215,6 +215,37 @@ fn all_outputs_of_a_recurrent_operator_are_the_same_in_any_batch() {
     }
 }
 
+/// Of one sample, two threads compute the steps that do not need each other, all of which are large here.
+#[test]
+fn steps_at_the_same_time_have_the_bits_of_one_after_the_other() {
+    let mut net = Net::new(DType::F32, &[60, 24]);
+    let lstm = |reverse| {
+        let recurrence = Recurrence { has_bias: true, reverse, ..Recurrence::default() };
+        let (activation, recurrent_activation) = (Some(Unary::Tanh), Some(Unary::Sigmoid));
+        Lstm { activation, recurrent_activation, recurrence }
+    };
+    let x = net.add(Unary::Relu, net.x, &[])[0];
+    // A pair, a pair of which one more follows the second, and steps of which each needs the one before.
+    let mut outputs = Vec::new();
+    for units in [64, 48] {
+        let weights: [&[usize]; 3] = [&[24, 4 * units], &[units, 4 * units], &[4 * units]];
+        let [a, b] = [false, true].map(|reverse| net.add(lstm(reverse), x, &weights)[0]);
+        outputs.extend([a, b]);
+    }
+    let mut y = outputs[3];
+    for _ in 0..4 {
+        let channels = net.channels(y);
+        y = net.add(Dense, y, &[&[channels, 160]])[0];
+    }
+    outputs.push(y);
+    let joined =
+        net.builder.add(ops::Concat { axis: 2 }, outputs.iter().map(|&y| y.into()).collect::<Vec<Operand>>());
+    let graph = net.graph(&[joined.unwrap()]);
+    for set in sets() {
+        check(&graph, set, &[floats(&[7, 60, 24], 4)], &[1, 1, 2, 7, 1], Some(&[0]));
+    }
+}
+
 /// Between steps that compute samples alone there are some that move them, of which chunks would be something else.
 #[test]
 fn steps_that_do_not_compute_samples_alone_see_all_of_them() {
