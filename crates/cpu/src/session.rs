@@ -257,12 +257,14 @@ fn run_pairs(
     let alone = Memory { team: Team::ONE, ..memory };
     for pair in steps.chunk_by_mut(|_, next| next.is_beside) {
         if let [step, next] = pair {
-            // SAFETY: neither of them writes what the other one reads or writes; else as for one alone.
-            let (a, b) = memory.team.both(
-                || unsafe { run_step(plan, step, alone, scratch) },
-                || unsafe { run_step(plan, next, alone, &mut second.scratch) },
+            let (mut result, mut next_result) = (Ok(()), Ok(()));
+            memory.team.both(
+                // SAFETY: neither of them writes what the other one reads or writes; else as for one alone.
+                &mut || result = unsafe { run_step(plan, step, alone, scratch) },
+                // SAFETY: as above.
+                &mut || next_result = unsafe { run_step(plan, next, alone, &mut second.scratch) },
             );
-            a.and(b)?;
+            result.and(next_result)?;
             continue;
         }
         for step in pair {

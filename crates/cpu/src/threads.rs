@@ -155,16 +155,8 @@ impl Team<'_> {
     }
 
     /// Calls both functions, at the same time if there is a thread for it.
-    pub fn both<A: Send, B: Send>(
-        self,
-        a: impl FnOnce() -> A + Send,
-        b: impl FnOnce() -> B + Send,
-    ) -> (A, B) {
-        #[cfg(feature = "rayon")]
-        if self.count > 1 {
-            return rayon::join(a, b);
-        }
-        (a(), b())
+    pub fn both<'a>(self, a: &'a mut (dyn FnMut() + Send + 'a), b: &'a mut (dyn FnMut() + Send + 'a)) {
+        self.each_pair(&mut [a, b], &mut [(), ()], &|_, work, ()| work());
     }
 
     /// Calls `work` with the elements of `a` and `b` at every index, at the same time if there are threads for it.
