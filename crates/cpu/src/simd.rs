@@ -12,12 +12,14 @@ mod avx512;
 pub(crate) mod math;
 mod portable;
 
-#[cfg(target_arch = "x86_64")]
 use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 use avx512::Avx512;
 use portable::Portable;
 use std::fmt;
+#[cfg(target_arch = "x86_64")]
+use std::hint::black_box;
+use std::mem::MaybeUninit;
 use std::str::FromStr;
 
 /// A family of instructions that kernels are compiled for.
@@ -172,6 +174,21 @@ pub(crate) trait Task {
 pub(crate) trait Elementwise: Copy {
     /// The function's values. Implementations are `#[inline(always)]`.
     fn eval<S: Simd>(self, s: S, x: S::F) -> S::F;
+}
+
+/// A cache line on the stack.
+#[repr(align(64))]
+struct Line {
+    _room: MaybeUninit<[u8; 64]>,
+}
+
+impl Line {
+    /// Makes the compiler align the frame of the function that this is inlined into, as it does for what is in memory.
+    /// Vectors for which registers do not suffice would otherwise lie across two lines, or not, by chance.
+    #[inline(always)]
+    fn align_frame() {
+        black_box(&Line { _room: MaybeUninit::uninit() });
+    }
 }
 
 /// Vectors of `LANES` numbers and what an instruction set computes with them.

@@ -1,6 +1,6 @@
 //! Vectors of 8 numbers: AVX2 with FMA and F16C.
 
-use super::{Simd, Task};
+use super::{Line, Simd, Task};
 use std::arch::x86_64::*;
 
 /// Proof that the processor has the instructions.
@@ -23,6 +23,7 @@ impl Avx2 {
 /// The processor must have them.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn run<T: Task>(simd: Avx2, task: T) -> T::Output {
+    Line::align_frame();
     task.run(simd)
 }
 

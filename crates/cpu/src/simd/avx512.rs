@@ -1,6 +1,6 @@
 //! Vectors of 16 numbers: AVX-512.
 
-use super::{Simd, Task};
+use super::{Line, Simd, Task};
 use std::arch::x86_64::*;
 
 /// Proof that the processor has the instructions.
@@ -27,6 +27,7 @@ impl Avx512 {
 /// The processor must have them.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 unsafe fn run<T: Task>(simd: Avx512, task: T) -> T::Output {
+    Line::align_frame();
     task.run(simd)
 }
 

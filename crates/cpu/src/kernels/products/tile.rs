@@ -232,15 +232,18 @@ pub(super) unsafe fn sums<S: Simd, W: Stored, const M: usize, const V: usize>(
         [] => (weights.cast(), 0),
         ahead => (ahead.as_ptr(), LINE),
     };
+    // What is written meanwhile could be these for all that the compiler knows.
+    let (x_step, first_row) = (strip.x_step, strip.first_row);
     for run in strip.runs {
+        let &Run { offset, row, len, ends_block } = run;
         // SAFETY: the caller's: the run is in the panel, and in reach of every row.
         unsafe {
-            let x = x.add(run.offset);
-            let mut w = weights.add((run.row - strip.first_row) * V * S::LANES);
-            for i in 0..run.len {
-                let mut row = [s.splat(0.0); V];
+            let x = x.add(offset);
+            let mut w = weights.add((row - first_row) * V * S::LANES);
+            for i in 0..len {
+                let mut right = [s.splat(0.0); V];
                 for v in 0..V {
-                    row[v] = W::load(s, w.add(v * S::LANES));
+                    right[v] = W::load(s, w.add(v * S::LANES));
                 }
                 if M == 1 {
                     // As many steps ahead as memory needs to answer.
@@ -252,15 +255,15 @@ pub(super) unsafe fn sums<S: Simd, W: Stored, const M: usize, const V: usize>(
                     ahead = ahead.wrapping_add(line);
                 }
                 for m in 0..M {
-                    let x = s.splat(*x.add(m * strip.x_step + i));
+                    let x = s.splat(*x.add(m * x_step + i));
                     for v in 0..V {
-                        sums[m][v] = s.mul_add(x, row[v], sums[m][v]);
+                        sums[m][v] = s.mul_add(x, right[v], sums[m][v]);
                     }
                 }
                 w = w.add(V * S::LANES);
             }
         }
-        if run.ends_block {
+        if ends_block {
             total = Some(merge(s, total, sums));
             sums = [[s.splat(0.0); V]; M];
         }

@@ -16,7 +16,6 @@
 //! A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks. CVPR 2016.
 
 use super::finish::Epilogue;
-use super::layout::Panel;
 use super::tile::{self, F32, Strip, load_columns, store_columns};
 use super::{Layout, Product, RowRun, Share, Target, Terms};
 use crate::arena::Buffer;
@@ -184,8 +183,13 @@ impl Steps {
     /// The first or the second of a pair's outputs, if it is wanted.
     #[inline(always)]
     fn output_of(&self, pair: Pair, second: usize) -> Option<usize> {
-        let position = pair.position + (second * self.dilation) as isize;
-        pair.is_wanted[second].then(|| pair.sample * self.output + position as usize)
+        pair.is_wanted[second].then(|| self.place_of(pair, second))
+    }
+
+    /// The first or the second of a pair's outputs, which is wanted.
+    #[inline(always)]
+    fn place_of(&self, pair: Pair, second: usize) -> usize {
+        pair.sample * self.output + (pair.position + (second * self.dilation) as isize) as usize
     }
 }
 
@@ -258,17 +262,22 @@ impl Product<'_> {
         let mut bad = [[false; 2]; PAIRS];
         for index in 0..layout.panels() {
             let panel = layout.panel(index);
+            let weights =
+                std::array::from_fn(|product| winograd.packed[layout.group(product)][panel.start..].as_ptr());
             let tiles = pairs.len().div_ceil(self.isa.tile_rows(panel.vectors));
-            let mut first = 0;
-            for tile in 0..tiles {
-                let end = pairs.len() * (tile + 1) / tiles;
+            let (each, taller) = (pairs.len() / tiles, pairs.len() % tiles);
+            let middle = taller * (each + 1);
+            for (first, end, height) in [(0, middle, each + 1), (middle, pairs.len(), each)] {
+                if first == end {
+                    continue;
+                }
                 let strip = Strip {
                     x: transformed[first * steps.channels..].as_ptr(),
                     y: y.start,
                     first: 0,
                     x_step: steps.channels,
                     y_step: 0,
-                    tiles: 1,
+                    tiles: (end - first) / height,
                     first_row: 0,
                     runs: steps.each.runs(),
                     columns: panel.columns,
@@ -282,15 +291,12 @@ impl Product<'_> {
                     pairs: &pairs[first..end],
                     all: pairs.len() * steps.channels,
                     steps,
-                    weights: std::array::from_fn(|product| {
-                        winograd.packed[layout.group(product)][panel.start..].as_ptr()
-                    }),
+                    weights,
                     filters: layout.columns,
                     bad: &mut bad[first..end],
                 };
                 // SAFETY: `convolve_pairs` has made sure of the sizes; the pairs are outputs of the convolution.
-                unsafe { rows.run(self.isa, panel) };
-                first = end;
+                unsafe { rows.run(self.isa, [height, panel.vectors]) };
             }
         }
         let all_in_registers = epilogue.links() == self.finish.chain.links.len();
@@ -373,9 +379,9 @@ impl Task for Transform<'_> {
     }
 }
 
-/// A tile: some pairs by one panel.
+/// Tiles of some pairs by one panel each, one below the other.
 struct Rows<'a> {
-    /// The first product's rows; pairs say where results go.
+    /// The first product's rows of the first tile; pairs say where results go.
     strip: Strip<'a>,
     pairs: &'a [Pair],
     /// Elements from a pair's row of one product to that of the next.
@@ -390,11 +396,11 @@ struct Rows<'a> {
 impl Rows<'_> {
     /// # Safety
     /// The left rows, the weights and the results must be there.
-    unsafe fn run(self, isa: Isa, panel: Panel) {
+    unsafe fn run(self, isa: Isa, shape: [usize; 2]) {
         macro_rules! run {
             ($($m:literal $v:literal)*) => {
-                match [self.pairs.len(), panel.vectors] {
-                    $([$m, $v] => isa.run(PairTile::<$m, $v>(self)),)*
+                match shape {
+                    $([$m, $v] => isa.run(PairTiles::<$m, $v>(self)),)*
                     _ => debug_assert!(false, "no tile of such a shape"),
                 }
             };
@@ -408,17 +414,50 @@ impl Rows<'_> {
     }
 }
 
-struct PairTile<'a, const M: usize, const V: usize>(Rows<'a>);
+struct PairTiles<'a, const M: usize, const V: usize>(Rows<'a>);
 
-impl<const M: usize, const V: usize> Task for PairTile<'_, M, V> {
+impl<const M: usize, const V: usize> Task for PairTiles<'_, M, V> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+    fn run<S: Simd>(self, s: S) {
         if V > S::PANEL_VECTORS || M > S::TILE_ROWS[V] {
             return;
         }
-        // SAFETY: the caller of `Rows::run` vouches for everything that is read and written.
+        let Rows { strip, pairs, all, steps, weights, filters, bad } = self.0;
+        for tile in 0..strip.tiles {
+            let tile = PairTile::<M, V> {
+                strip: &strip,
+                x: strip.x.wrapping_add(tile * M * strip.x_step),
+                pairs: &pairs[tile * M..][..M],
+                all,
+                steps,
+                weights: &weights,
+                filters,
+                bad: &mut bad[tile * M..][..M],
+            };
+            // SAFETY: the caller of `Rows::run` vouches for everything that is read and written.
+            unsafe { tile.run(s) };
+        }
+    }
+}
+
+/// `M` pairs by `V` vectors.
+struct PairTile<'a, const M: usize, const V: usize> {
+    strip: &'a Strip<'a>,
+    x: *const f32,
+    pairs: &'a [Pair],
+    all: usize,
+    steps: &'a Steps,
+    weights: &'a [*const f32; PRODUCTS],
+    filters: usize,
+    bad: &'a mut [[bool; 2]],
+}
+
+impl<const M: usize, const V: usize> PairTile<'_, M, V> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(mut self, s: S) {
+        // SAFETY: the caller's.
         unsafe {
             let (mut both, mut difference) = (self.product(s, 1), self.product(s, 2));
             for m in 0..M {
@@ -428,7 +467,7 @@ impl<const M: usize, const V: usize> Task for PairTile<'_, M, V> {
                     difference[m][v] = s.sub(m1, m2);
                 }
             }
-            if self.0.pairs.iter().any(|pair| pair.is_wanted[0]) {
+            if self.is_wanted(0) {
                 let mut first = self.product(s, 0);
                 for m in 0..M {
                     for v in 0..V {
@@ -437,7 +476,7 @@ impl<const M: usize, const V: usize> Task for PairTile<'_, M, V> {
                 }
                 self.finish(s, first, 0);
             }
-            if self.0.pairs.iter().any(|pair| pair.is_wanted[1]) {
+            if self.is_wanted(1) {
                 let mut second = self.product(s, 3);
                 for m in 0..M {
                     for v in 0..V {
@@ -448,21 +487,31 @@ impl<const M: usize, const V: usize> Task for PairTile<'_, M, V> {
             }
         }
     }
-}
 
-impl<const M: usize, const V: usize> PairTile<'_, M, V> {
+    /// Whether any pair's first or second output is wanted.
+    #[inline(always)]
+    fn is_wanted(&self, second: usize) -> bool {
+        let mut any = false;
+        for m in 0..M {
+            any |= self.pairs[m].is_wanted[second];
+        }
+        any
+    }
+
     /// The sums of product `at`.
     #[inline(always)]
     unsafe fn product<S: Simd>(&self, s: S, at: usize) -> [[S::F; V]; M] {
-        let Rows { strip, all, weights, .. } = &self.0;
         // SAFETY: the caller's.
-        unsafe { tile::sums::<S, F32, M, V>(s, strip, strip.x.wrapping_add(at * all), weights[at], None) }
+        unsafe {
+            let x = self.x.wrapping_add(at * self.all);
+            tile::sums::<S, F32, M, V>(s, self.strip, x, self.weights[at], None)
+        }
     }
 
     /// Stores the first or the second of each pair's outputs.
     #[inline(always)]
     unsafe fn finish<S: Simd>(&mut self, s: S, mut sums: [[S::F; V]; M], second: usize) {
-        let Rows { strip, pairs, steps, filters, bad, .. } = &mut self.0;
+        let PairTile { strip, pairs, steps, filters, bad, .. } = self;
         for m in 0..M {
             let mut invalid = s.splat(0.0);
             for v in 0..V {
@@ -476,9 +525,9 @@ impl<const M: usize, const V: usize> PairTile<'_, M, V> {
             let mut rows = [0; M];
             for m in 0..M {
                 // What is not wanted has the place of what is, which is read and not written.
-                let output =
-                    steps.output_of(pairs[m], second).or_else(|| steps.output_of(pairs[m], 1 - second));
-                rows[m] = output.unwrap_or(0) * *filters + strip.channel;
+                let (own, other) = (pairs[m].is_wanted[second], usize::from(pairs[m].is_wanted[1]));
+                let which = if own { second } else { other };
+                rows[m] = steps.place_of(pairs[m], which) * *filters + strip.channel;
             }
             if let Some(epilogue) = strip.epilogue {
                 epilogue.apply(s, &mut sums, [strip.channel, strip.columns], &rows);
