@@ -194,13 +194,14 @@ pub fn measure(geometries: &[Geometry], count: usize) -> Result<Vec<Point>, Stri
             session.run(&[view]).map(|_| ()).map_err(|error| error.to_string())
         }));
     }
+    let mut points = Vec::new();
     let times = rounds(&mut turns, count, TURN);
-    let point = |((&geometry, (operations, bytes)), times): ((_, (f64, f64)), Result<Vec<f64>, String>)| {
+    for ((&geometry, (operations, bytes)), times) in geometries.iter().zip(works).zip(times) {
         // Nobody is compared with others here, so what disturbs a round is left out.
         let microseconds = times?.into_iter().fold(f64::INFINITY, f64::min);
-        Ok(Point { geometry, microseconds, operations, bytes })
-    };
-    geometries.iter().zip(works).zip(times).map(point).collect()
+        points.push(Point { geometry, microseconds, operations, bytes });
+    }
+    Ok(points)
 }
 
 /// The operations and the bytes of a run.

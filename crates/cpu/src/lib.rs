@@ -33,7 +33,7 @@
 //! - NaN and infinity propagate as in the operators' references.
 //!
 //! All `unsafe` of the project but that of its benches is here: vectors and what reads them through pointers (`simd`,
-//! `kernels`), and memory whose parts several threads write (`arena`).
+//! `kernels`), and memory and work that several threads share (`arena`, `session`, `threads`).
 //!
 //! This crate knows nothing of Keras, ONNX, files, time or the environment, and starts no thread unless it is asked to.
 

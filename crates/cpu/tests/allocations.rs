@@ -17,8 +17,8 @@ fn main() {
     println!("test sizes_that_were_seen_cost_no_allocation ... ok");
     #[cfg(feature = "rayon")]
     {
-        sizes_that_were_seen_cost_none_within_a_pool_either();
-        println!("test sizes_that_were_seen_cost_none_within_a_pool_either ... ok");
+        sizes_that_were_seen_cost_none_with_several_threads_either();
+        println!("test sizes_that_were_seen_cost_none_with_several_threads_either ... ok");
     }
 }
 
@@ -63,11 +63,12 @@ fn sizes_that_were_seen_cost_no_allocation() {
 }
 
 #[cfg(feature = "rayon")]
-fn sizes_that_were_seen_cost_none_within_a_pool_either() {
+fn sizes_that_were_seen_cost_none_with_several_threads_either() {
     use k2o_cpu::Threads;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     for plan in plans() {
         pool.install(|| check(&mut Session::with_threads(&plan, Threads::current())));
+        check(&mut Session::with_threads(&plan, Threads::new(std::num::NonZero::new(3).unwrap()).unwrap()));
     }
 
     // What is handed to the pool from outside goes through a queue of blocks, each of which is for many runs.
