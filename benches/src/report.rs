@@ -330,10 +330,10 @@ mod tests {
     #[test]
     fn the_table_has_the_better_file_the_ratio_and_what_went_wrong() {
         let expected = "\
-| model | batch | threads |  k2o |   one |   two | fastest / k2o | goal | of peak |
-| ----- | ----: | ------: | ---: | ----: | ----: | ------------: | ---: | ------: |
-| basic |     1 |       1 | 20.0 | 40.0* | wrong |          2.00 | 2.20 |  10.0 % |
-| basic |    32 |       1 |  200 |   100 | fails |          0.50 | 1.30 |  32.0 % |
+| model | batch | threads |  k2o | k2o f16 |   one |   two | fastest / k2o | goal | of peak | fastest / k2o f16 | goal | of peak |
+| ----- | ----: | ------: | ---: | ------: | ----: | ----: | ------------: | ---: | ------: | ----------------: | ---: | ------: |
+| basic |     1 |       1 | 20.0 |       - | 40.0* | wrong |          2.00 | 2.20 |  10.0 % |                 - |    - |       - |
+| basic |    32 |       1 |  200 |       - |   100 | fails |          0.50 | 1.30 |  32.0 % |                 - |    - |       - |
 ";
         assert_eq!(report().times(), expected);
     }
