@@ -233,26 +233,38 @@ impl Product<'_> {
     }
 }
 
-/// Cuts `rows` into tiles that are as large as possible and as equal as possible, and computes them.
+/// Tiles of equally many rows, one below the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stack {
+    /// The rows before the first tile.
+    skip: usize,
+    /// The rows of a tile.
+    height: usize,
+    tiles: usize,
+}
+
+/// Cuts rows into as few tiles of at most `tallest` as can be, as equal as possible: at most two stacks.
+fn stacks(rows: usize, tallest: usize) -> impl Iterator<Item = Stack> {
+    let tiles = rows.div_ceil(tallest);
+    let (height, taller) = (rows.checked_div(tiles).unwrap_or(0), rows.checked_rem(tiles).unwrap_or(0));
+    let first = Stack { skip: 0, height: height + 1, tiles: taller };
+    let second = Stack { skip: taller * (height + 1), height, tiles: tiles - taller };
+    [first, second].into_iter().filter(|stack| stack.tiles > 0)
+}
+
+/// Computes `rows` tile by tile.
 ///
 /// # Safety
 /// As for [`tile::run`], for all rows.
 unsafe fn strips<W: Stored>(isa: Isa, rows: RowRun, panel: Panel, weights: &[W::Element], strip: Strip<'_>) {
-    let tiles = rows.count.div_ceil(isa.tile_rows(panel.vectors).min(W::MOST_ROWS));
-    let (each, taller) = (rows.count / tiles, rows.count % tiles);
-    for (skip, rows_of_tile, tiles, ahead) in [
-        (0, each + 1, taller, strip.ahead),
-        (taller * (each + 1), each, tiles - taller, strip.ahead_of(taller)),
-    ] {
-        if tiles > 0 {
-            let at = rows.part(skip, 0);
-            // SAFETY: the caller's.
-            unsafe {
-                let x = strip.x.wrapping_add(at.x);
-                let strip = Strip { x, first: at.y + panel.first, tiles, ahead, ..strip };
-                tile::run::<W>(isa, [rows_of_tile, panel.vectors], weights.as_ptr(), strip);
-            }
-        }
+    let mut ahead = strip.ahead;
+    for Stack { skip, height, tiles } in stacks(rows.count, isa.tile_rows(panel.vectors).min(W::MOST_ROWS)) {
+        let at = rows.part(skip, 0);
+        let x = strip.x.wrapping_add(at.x);
+        let strip = Strip { x, first: at.y + panel.first, tiles, ahead, ..strip };
+        ahead = strip.ahead_of(tiles);
+        // SAFETY: the caller's.
+        unsafe { tile::run::<W>(isa, [height, panel.vectors], weights.as_ptr(), strip) };
     }
 }
 
@@ -288,3 +300,23 @@ const WIDEST: usize = 64;
 /// A block of a panel.
 #[repr(align(64))]
 struct Wide([f32; BLOCK * WIDEST]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_cut_into_few_tiles_of_nearly_the_same_height() {
+        let stack = |skip, height, tiles| Stack { skip, height, tiles };
+        for (rows, expected) in [
+            (0, vec![]),
+            (1, vec![stack(0, 1, 1)]),
+            (6, vec![stack(0, 6, 1)]),
+            (7, vec![stack(0, 4, 1), stack(4, 3, 1)]),
+            (12, vec![stack(0, 6, 2)]),
+            (23, vec![stack(0, 6, 3), stack(18, 5, 1)]),
+        ] {
+            assert_eq!(stacks(rows, 6).collect::<Vec<_>>(), expected, "{rows} rows");
+        }
+    }
+}

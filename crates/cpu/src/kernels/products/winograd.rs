@@ -17,7 +17,7 @@
 
 use super::finish::Epilogue;
 use super::tile::{self, F32, Strip, load_columns, store_columns};
-use super::{Layout, Product, RowRun, Share, Target, Terms};
+use super::{Layout, Product, RowRun, Share, Stack, Target, Terms, stacks};
 use crate::arena::Buffer;
 use crate::simd::{Isa, Simd, Task};
 use crate::{Error, Result};
@@ -264,20 +264,15 @@ impl Product<'_> {
             let panel = layout.panel(index);
             let weights =
                 std::array::from_fn(|product| winograd.packed[layout.group(product)][panel.start..].as_ptr());
-            let tiles = pairs.len().div_ceil(self.isa.tile_rows(panel.vectors));
-            let (each, taller) = (pairs.len() / tiles, pairs.len() % tiles);
-            let middle = taller * (each + 1);
-            for (first, end, height) in [(0, middle, each + 1), (middle, pairs.len(), each)] {
-                if first == end {
-                    continue;
-                }
+            for Stack { skip, height, tiles } in stacks(pairs.len(), self.isa.tile_rows(panel.vectors)) {
+                let (first, end) = (skip, skip + height * tiles);
                 let strip = Strip {
                     x: transformed[first * steps.channels..].as_ptr(),
                     y: y.start,
                     first: 0,
                     x_step: steps.channels,
                     y_step: 0,
-                    tiles: (end - first) / height,
+                    tiles,
                     first_row: 0,
                     runs: steps.each.runs(),
                     columns: panel.columns,
