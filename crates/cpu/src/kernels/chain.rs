@@ -25,6 +25,9 @@ pub(crate) enum Pointwise {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Chain {
     pub links: Vec<Pointwise>,
+    /// After how many of them neighbouring rows of a product become one, the largest of theirs, if they do; only while
+    /// the results are in registers.
+    pub pools_after: Option<usize>,
 }
 
 impl Chain {

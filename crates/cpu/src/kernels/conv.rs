@@ -4,14 +4,15 @@
 //! of elements, so in one dimension the convolution is a matrix product whose left rows overlap. Otherwise every tap
 //! is a run of its own. Padding is not copied: windows near the ends have fewer runs.
 
-use super::products::{Finish, Layout, Product, Rows, Steps, Terms, Winograd};
+use super::products::{Finish, Layout, MOST_POOLED, Product, Rows, Steps, Terms, Winograd};
 use super::weights::Weights;
 use super::windows::Sliding;
-use super::{Kernel, Operands};
+use super::{Kernel, Operands, products};
 use crate::kernels::chain::Chain;
 use crate::simd::Isa;
 use crate::{Error, Result};
-use k2o_core::{Window, ops};
+use k2o_core::ops::PoolKind;
+use k2o_core::{Padding, Window, ops};
 
 /// The layout of the weights of a convolution of `groups` groups. They are packed as one group where every channel is a
 /// group of its own, because filters then share no input and can be neighbouring lanes.
@@ -23,12 +24,16 @@ pub(crate) fn layout(isa: Isa, kernel: &[usize], groups: usize) -> Result<Layout
 }
 
 /// A convolution of operand 0 with what is joined to it.
+///
+/// A pooling that is joined takes the largest of `pool` neighbouring positions while they are in registers.
 pub(crate) struct Conv {
     pub op: ops::Conv,
     pub isa: Isa,
     pub weights: Weights,
     pub bias: Option<usize>,
     pub chain: Chain,
+    /// How many positions along the only axis become one, without padding; 1 where nothing is pooled.
+    pub pool: usize,
     /// The weights for computing two positions at once, where that pays.
     pub winograd: Option<Winograd>,
 }
@@ -36,6 +41,10 @@ pub(crate) struct Conv {
 pub(crate) struct ConvBound {
     layout: Layout,
     pieces: Vec<Piece>,
+    /// Results of one sample that are pooled of windows of several pieces.
+    pooled: Vec<Pooled>,
+    /// Samples, and the elements of each on the left and of its results.
+    samples: (usize, [usize; 2]),
     /// Positions of all samples.
     positions: usize,
     /// Input channels of each group.
@@ -48,7 +57,16 @@ pub(crate) struct ConvBound {
 /// Windows that read the same taps.
 struct Piece {
     terms: Terms,
-    rows: Rows,
+    /// All of them, or those that are pooled with windows of this piece only.
+    rows: Option<Rows>,
+}
+
+/// Windows that are pooled.
+struct Pooled {
+    /// The piece of each, and where it starts.
+    windows: Vec<(usize, usize)>,
+    /// Where the result is.
+    y: usize,
 }
 
 impl Kernel for Conv {
@@ -62,14 +80,17 @@ impl Kernel for Conv {
         let layout = self.weights.layout(operands, |kernel| layout(self.isa, kernel, groups))?;
         let filters = layout.groups * layout.columns;
         let per_group = channels / groups;
-        let mut pieces = Vec::new();
-        Sliding::new(&self.op.windows, x, filters)?.cells(|cell| {
-            pieces.push(Piece { terms: cell.terms(per_group), rows: cell.row_runs() });
-        });
+        let sliding = Sliding::new(&self.op.windows, x, filters)?;
+        let (pieces, pooled) = match self.pool {
+            1 => (pieces(&sliding, per_group), Vec::new()),
+            pool => pooled_pieces(&sliding, pool, [output[1], filters], per_group),
+        };
         let multiplier = (layout.groups != groups).then(|| filters / groups);
-        let positions = output.iter().product::<usize>() / filters.max(1);
+        let samples = (x[0], [x, output].map(|sizes| sizes[1..].iter().product()));
+        let positions = output.iter().product::<usize>() / filters.max(1) * self.pool;
         let steps = self.winograd.as_ref().and_then(|_| steps(self.op.windows.first()?, x));
-        Ok(ConvBound { layout, pieces, positions, per_group, multiplier, steps })
+        let steps = steps.map(|steps| steps.pooled(self.pool, output[1]));
+        Ok(ConvBound { layout, pieces, pooled, samples, positions, per_group, multiplier, steps })
     }
 
     fn scratch(&self, bound: &ConvBound) -> usize {
@@ -91,6 +112,7 @@ impl Kernel for Conv {
             return product.convolve_pairs(winograd, steps, operands.steps_before(), out);
         }
         for Piece { terms, rows } in &bound.pieces {
+            let Some(rows) = rows else { continue };
             if let Some(multiplier) = bound.multiplier {
                 rows.visit(|rows| product.multiply_depthwise(multiplier, terms, rows, out));
                 continue;
@@ -103,7 +125,55 @@ impl Kernel for Conv {
                 });
             }
         }
+        const NOTHING: &Terms = &Terms::NOTHING;
+        let (samples, [x_len, y_len]) = bound.samples;
+        for Pooled { windows, y } in &bound.pooled {
+            for sample in 0..samples {
+                let mut rows = [(NOTHING, 0); MOST_POOLED];
+                for (row, (piece, x)) in rows.iter_mut().zip(windows) {
+                    *row = (&bound.pieces[*piece].terms, sample * x_len + x);
+                }
+                product.multiply_apart(&rows[..windows.len()], sample * y_len + y, out);
+            }
+        }
     }
+}
+
+/// The windows that read the same taps, together.
+fn pieces(sliding: &Sliding, per_group: usize) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    sliding.cells(|cell| {
+        pieces.push(Piece { terms: cell.terms(per_group), rows: Some(cell.row_runs()) });
+    });
+    pieces
+}
+
+/// As [`pieces`], of windows along one axis of which `pool` neighbours become one of as many `results`; and the results
+/// that come of windows of several pieces.
+fn pooled_pieces(
+    sliding: &Sliding,
+    pool: usize,
+    [results, filters]: [usize; 2],
+    channels: usize,
+) -> (Vec<Piece>, Vec<Pooled>) {
+    let mut pieces = Vec::new();
+    let mut pooled: Vec<Pooled> =
+        (0..results).map(|at| Pooled { windows: Vec::new(), y: at * filters }).collect();
+    sliding.cells(|cell| {
+        let (own, rows) = cell.pooled_runs(pool, [results, filters]).unzip();
+        let own = own.unwrap_or(0..0);
+        for position in cell.positions() {
+            let result = position / pool;
+            if let (Some(window), Some(pooled)) = (cell.window(position), pooled.get_mut(result))
+                && !own.contains(&result)
+            {
+                pooled.windows.push((pieces.len(), window.x));
+            }
+        }
+        pieces.push(Piece { terms: cell.terms(channels), rows });
+    });
+    pooled.retain(|pooled| !pooled.windows.is_empty());
+    (pieces, pooled)
 }
 
 /// The steps of `x` that windows of three read, one step further each.
@@ -114,6 +184,24 @@ fn steps(window: &Window, x: &[usize]) -> Option<Steps> {
     Some(Steps::new(batch, [input, extent.output], [extent.before, dilation], channels))
 }
 
+/// How many neighbouring positions of a convolution a pooling that follows takes the largest of, if that is nothing else,
+/// and can be done while they are in registers. `kernel` are the sizes of the weights.
+pub(crate) fn pooled(op: &ops::Conv, kernel: &[usize], pool: &ops::Pool) -> Option<usize> {
+    let ([conv], [window], [taps, channels, _]) = (&op.windows[..], &pool.windows[..], kernel) else {
+        return None;
+    };
+    let size = usize::try_from(window.size()).ok()?;
+    let is_plain = pool.kind == PoolKind::Max
+        && window.stride() == window.size()
+        && window.dilation() == 1
+        // Of two, padding only comes last.
+        && (window.padding() == Padding::Explicit(0, 0) || window.padding() == Padding::Same && size == 2);
+    let is_one = op.groups == 1 && conv.dilation() == 1;
+    let can_pool = products::can_pool(size, taps.saturating_mul(*channels));
+    let fits = can_pool && (size == 2 || !has_pairs(op));
+    (is_plain && is_one && fits).then_some(size)
+}
+
 /// Whether a convolution reads windows of three steps, one step further each, of all channels.
 pub(crate) fn has_pairs(op: &ops::Conv) -> bool {
     matches!(&op.windows[..], [window] if window.size() == 3 && window.stride() == 1) && op.groups == 1
@@ -121,8 +209,12 @@ pub(crate) fn has_pairs(op: &ops::Conv) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{Problem, check_products, on_every_set, padding, values, with_pairs};
-    use k2o_core::{Padding, Window, ops};
+    use crate::testing::{Problem, check_products, on_every_set, padding, run, tensor, values, with_pairs};
+    use crate::{Plan, PlanOptions};
+    use k2o_core::{
+        Constant, ConstantExpr, DType, Graph, GraphBuilder, Operand, Padding, Shape, Tensor, TensorType,
+        ValueId, Window, ops,
+    };
     use proptest::prelude::*;
 
     /// A convolution of any rank; `per_group` channels and `filters` filters in each group.
@@ -244,6 +336,141 @@ mod tests {
             if let Some(problem) = case.problem() {
                 with_pairs(|| check_products(&problem));
             }
+        }
+    }
+
+    /// A convolution, functions of its elements, a pooling, and functions of what that gives.
+    #[derive(Clone, Debug)]
+    struct Pooled {
+        conv: Case,
+        before: Vec<bool>,
+        pool: (i64, Padding),
+        after: Vec<bool>,
+        /// An element that is replaced.
+        bad: Option<(usize, f32)>,
+    }
+
+    impl Pooled {
+        /// The graph, of which all values are outputs where none may be joined, and its input.
+        fn graph(&self, apart: bool) -> Option<(Graph, Tensor)> {
+            let Case { batch, axes, per_group, filters, bias, seed, .. } = &self.conv;
+            let &[(input, size, stride, dilation, padding)] = &axes[..] else { return None };
+            let mut builder = GraphBuilder::new();
+            let shape = [*batch, input, *per_group];
+            let r#type = TensorType::new(Shape::of(&shape).unwrap(), DType::F32);
+            let x = builder.input("x", r#type).unwrap();
+            let mut seed = *seed;
+            let mut constant = |builder: &mut GraphBuilder, shape: &[usize]| {
+                seed += 1;
+                let expr = ConstantExpr::literal(tensor(&values(shape, seed)));
+                Operand::from(
+                    builder.constant(Constant { name: "w".into(), dtype: DType::F32, expr }).unwrap(),
+                )
+            };
+            let mut operands = vec![x.into(), constant(&mut builder, &[size as usize, *per_group, *filters])];
+            if *bias {
+                operands.push(constant(&mut builder, &[*filters]));
+            }
+            let mut function = |builder: &mut GraphBuilder, y: ValueId, is_affine: bool| match is_affine {
+                true => {
+                    let [scale, shift] = [(); 2].map(|()| constant(builder, &[*filters]));
+                    builder.add(ops::Affine { axis: 2 }, [y.into(), scale, shift]).unwrap()
+                }
+                false => builder.add(ops::Unary::Relu, [y]).unwrap(),
+            };
+            let window = Window::new(size, stride, dilation, padding).unwrap();
+            let mut y = builder.add(ops::Conv { windows: vec![window], groups: 1 }, operands).ok()?;
+            let mut steps = vec![y];
+            for &is_affine in &self.before {
+                y = function(&mut builder, y, is_affine);
+                steps.push(y);
+            }
+            let window = Window::new(self.pool.0, self.pool.0, 1, self.pool.1).unwrap();
+            y = builder.add(ops::Pool { kind: ops::PoolKind::Max, windows: vec![window] }, [y]).ok()?;
+            for &is_affine in &self.after {
+                steps.push(y);
+                y = function(&mut builder, y, is_affine);
+            }
+            builder.output("y", y);
+            steps.into_iter().filter(|_| apart).for_each(|step| builder.output("step", step));
+            let mut x = values(&shape, seed);
+            if let Some((at, bad)) = self.bad {
+                let at = at % x.1.len();
+                x.1[at] = bad;
+            }
+            Some((builder.finish(), tensor(&x)))
+        }
+
+        /// As one that is computed and pooled in pairs.
+        fn of_pairs(mut self) -> Pooled {
+            (self.conv.axes[0].1, self.conv.axes[0].2, self.pool.0) = (3, 1, 2);
+            (self.conv.per_group, self.conv.filters) = (self.conv.per_group + 16, self.conv.filters + 16);
+            self
+        }
+
+        /// Checks that what is joined gives the bits of one operator after the other.
+        fn check(&self) {
+            let (Some((joined, x)), Some((apart, _))) = (self.graph(false), self.graph(true)) else {
+                return;
+            };
+            on_every_set(|| {
+                let [joined, apart] =
+                    [&joined, &apart].map(|graph| run(graph, std::slice::from_ref(&x)).unwrap().remove(0));
+                let bits = |y: &Tensor| y.as_f64().unwrap().iter().map(|y| y.to_bits()).collect::<Vec<_>>();
+                let same = bits(&joined) == bits(&apart);
+                assert!(same || joined == apart, "joined {joined:?}\napart {apart:?}");
+            });
+        }
+    }
+
+    fn pooled() -> impl Strategy<Value = Pooled> {
+        let conv = (1usize..50, 1i64..6, 1i64..3, padding())
+            .prop_flat_map(|(input, size, stride, padding)| {
+                let axes = vec![(input, size, stride, 1, padding)];
+                (1usize..4, Just(axes), 1usize..50, 1usize..90, any::<bool>(), any::<u64>())
+            })
+            .prop_map(|(batch, axes, per_group, filters, bias, seed)| Case {
+                batch,
+                axes,
+                groups: 1,
+                per_group,
+                filters,
+                bias,
+                seed: seed >> 2,
+            });
+        let links = || prop::collection::vec(any::<bool>(), 0..3);
+        let padding = prop_oneof![Just(Padding::Explicit(0, 0)), Just(Padding::Same)];
+        let bad = prop_oneof![Just(f32::INFINITY), Just(f32::NEG_INFINITY), Just(f32::NAN), Just(3e38)];
+        let bad = prop::option::of((any::<usize>(), bad));
+        (conv, links(), (2i64..6, padding), links(), bad)
+            .prop_map(|(conv, before, pool, after, bad)| Pooled { conv, before, pool, after, bad })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn a_pooling_in_registers_changes_no_bit(case in pooled()) {
+            case.check();
+            with_pairs(|| case.of_pairs().check());
+        }
+    }
+
+    #[test]
+    fn a_pooling_of_two_joins_convolutions() {
+        for (size, padding, is_joined) in [
+            (2, Padding::Explicit(0, 0), true),
+            (2, Padding::Same, true),
+            (4, Padding::Explicit(0, 0), true),
+            (3, Padding::Same, false),
+            (5, Padding::Explicit(0, 0), false),
+        ] {
+            let axes = vec![(20, 5, 1, 1, Padding::Same)];
+            let conv = Case { batch: 2, axes, groups: 1, per_group: 3, filters: 20, bias: true, seed: 1 };
+            let (before, after) = (vec![false, true], vec![true]);
+            let (graph, _) =
+                Pooled { conv, before, pool: (size, padding), after, bad: None }.graph(false).unwrap();
+            let plan = Plan::new(&graph, &PlanOptions::default()).unwrap();
+            assert_eq!(plan.steps().len(), if is_joined { 1 } else { 2 }, "{size} {padding:?}");
         }
     }
 

@@ -29,7 +29,7 @@ impl Kernel for Dense {
         let layout = self.weights.layout(operands, |kernel| Layout::new(self.isa, kernel, 1))?;
         let (_, rows) = output.split_last().unwrap_or((&1, &[]));
         let count = super::grid::elements(rows)?;
-        let rows = RowRun { x: 0, y: 0, count, x_step: layout.depth, y_step: layout.columns };
+        let rows = RowRun { x: 0, y: 0, count, x_step: layout.depth, y_step: layout.columns, pool: 1 };
         Ok(DenseBound { layout, terms: Terms::contiguous(layout.depth), rows })
     }
 

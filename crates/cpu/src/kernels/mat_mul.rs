@@ -39,7 +39,7 @@ impl Kernel for MatMul {
         let (a, b) = (broadcast(outer_a, &output[..outer]), broadcast(outer_b, &output[..outer]));
         let steps = |axis: usize| [a[axis] * rows * depth, b[axis] * depth * layout.columns];
         let matrices = Grid::new((0..outer).map(|axis| (output[axis], steps(axis))));
-        let rows = RowRun { x: 0, y: 0, count: rows, x_step: depth, y_step: layout.columns };
+        let rows = RowRun { x: 0, y: 0, count: rows, x_step: depth, y_step: layout.columns, pool: 1 };
         Ok(MatMulBound { matrices, terms: Terms::contiguous(depth), rows, layout })
     }
 

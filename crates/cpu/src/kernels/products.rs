@@ -6,6 +6,7 @@
 //! bounds do not depend on where the left side is padded or how many rows there are; the sums of the blocks are then
 //! added in their order. So a result's bits depend on neither the tile's shape nor the order in which tiles come.
 
+mod apart;
 mod depthwise;
 mod finish;
 mod layout;
@@ -14,7 +15,7 @@ mod tile;
 mod winograd;
 
 pub(crate) use super::windows::Row;
-pub(crate) use finish::{Finish, MOST_LINKS};
+pub(crate) use finish::{Finish, MOST_LINKS, MOST_POOLED};
 pub(crate) use layout::Layout;
 pub use terms::BLOCK;
 pub(crate) use terms::{RowRun, Rows, Terms};
@@ -87,6 +88,12 @@ struct Share<'a> {
     panels: Range<usize>,
 }
 
+/// Whether the largest of neighbouring rows can be found while the sums of so many terms are in registers, and that pays:
+/// sums of very many are added up in memory.
+pub(crate) fn can_pool(pool: usize, terms: usize) -> bool {
+    (2..=MOST_POOLED).contains(&pool) && terms.saturating_mul(WIDEST * size_of::<f32>()) <= LARGE_PANEL
+}
+
 /// Whether so many rows with so many terms and columns are worth sharing between threads.
 pub(crate) fn is_large(rows: usize, terms: usize, columns: usize) -> bool {
     rows.saturating_mul(terms).saturating_mul(columns) >= LARGE_WORK
@@ -94,7 +101,8 @@ pub(crate) fn is_large(rows: usize, terms: usize, columns: usize) -> bool {
 
 impl Product<'_> {
     /// Multiplies `rows` of the left side, whose terms are `terms`, with the matrix of a group, and stores the finished
-    /// sums in `y`. Channel 0 of the group is channel `group * columns` of bias and functions.
+    /// sums, or the largest of several rows', in `y`. Channel 0 of the group is channel `group * columns` of bias and
+    /// functions.
     ///
     /// # Panics
     /// Where rows reach beyond the left side or `y`.
@@ -103,19 +111,20 @@ impl Product<'_> {
             return;
         }
         let last = rows.part(rows.count - 1, 1);
+        let last_row = last.x + (rows.pool - 1) * rows.x_step;
         assert!(
-            terms.runs().is_empty() || last.x + terms.reach <= self.x.len(),
+            terms.runs().is_empty() || last_row + terms.reach <= self.x.len(),
             "a row beyond the left side"
         );
         assert!(last.y + self.layout.columns <= y.len(), "a row beyond the results");
         let target = Target { start: y.as_mut_ptr(), len: y.len() };
         let all = Share { group, terms, rows, panels: 0..self.layout.panels() };
         let threads = self.team.count();
-        if threads == 1 || !is_large(rows.count, self.layout.depth, self.layout.columns) {
+        if threads == 1 || !is_large(rows.count * rows.pool, self.layout.depth, self.layout.columns) {
             return self.run(all, target);
         }
         // Few rows share the columns, so that each weight is read once.
-        let (by_rows, parts) = match rows.count >= threads * MOST_ROWS {
+        let (by_rows, parts) = match rows.count * rows.pool >= threads * MOST_ROWS {
             true => (true, threads),
             false => (false, threads.min(all.panels.end)),
         };
@@ -153,6 +162,7 @@ impl Product<'_> {
             first: 0,
             x_step: share.rows.x_step,
             y_step: share.rows.y_step,
+            pool: share.rows.pool,
             tiles: 0,
             first_row: 0,
             runs: share.terms.runs(),
@@ -163,11 +173,14 @@ impl Product<'_> {
             ahead: &[],
         };
         let bytes_of_panel = share.panels.clone().next().map_or(0, |first| size_of_val(panel(first).1));
+        // What is summed in memory cannot be pooled in registers.
         let by_blocks = match W::IS_NARROW {
+            _ if share.rows.pool > 1 => false,
             true => share.rows.count > W::MOST_ROWS,
             false => share.rows.count > MOST_ROWS && bytes_of_panel > LARGE_PANEL,
         };
         let chunk = if by_blocks || bytes_of_panel <= SMALL_PANEL { LARGE_ROWS } else { CHUNK };
+        let chunk = chunk / share.rows.pool;
         for skip in (0..share.rows.count).step_by(chunk) {
             let rows = share.rows.part(skip, chunk.min(share.rows.count - skip));
             if !by_blocks {
@@ -258,13 +271,14 @@ fn stacks(rows: usize, tallest: usize) -> impl Iterator<Item = Stack> {
 /// As for [`tile::run`], for all rows.
 unsafe fn strips<W: Stored>(isa: Isa, rows: RowRun, panel: Panel, weights: &[W::Element], strip: Strip<'_>) {
     let mut ahead = strip.ahead;
-    for Stack { skip, height, tiles } in stacks(rows.count, isa.tile_rows(panel.vectors).min(W::MOST_ROWS)) {
+    let tallest = isa.tile_rows(panel.vectors).min(W::MOST_ROWS) / rows.pool;
+    for Stack { skip, height, tiles } in stacks(rows.count, tallest) {
         let at = rows.part(skip, 0);
         let x = strip.x.wrapping_add(at.x);
         let strip = Strip { x, first: at.y + panel.first, tiles, ahead, ..strip };
         ahead = strip.ahead_of(tiles);
         // SAFETY: the caller's.
-        unsafe { tile::run::<W>(isa, [height, panel.vectors], weights.as_ptr(), strip) };
+        unsafe { tile::run::<W>(isa, [height * rows.pool, panel.vectors], weights.as_ptr(), strip) };
     }
 }
 

@@ -253,13 +253,13 @@ impl<C: Cell> Kernel for Recurrence<C> {
                 } else if count > rows {
                     for row in 0..rows {
                         let (x, y) = ((first + row) * x_step + at * channels, row * y_step);
-                        let run = RowRun { x, y, count, x_step: channels, y_step: columns };
+                        let run = RowRun { x, y, count, x_step: channels, y_step: columns, pool: 1 };
                         product.multiply(0, &bound.terms, run, sums);
                     }
                 } else {
                     for step in 0..count {
                         let (x, y) = (first * x_step + (at + step) * channels, step * columns);
-                        let run = RowRun { x, y, count: rows, x_step, y_step };
+                        let run = RowRun { x, y, count: rows, x_step, y_step, pool: 1 };
                         product.multiply(0, &bound.terms, run, sums);
                     }
                 }

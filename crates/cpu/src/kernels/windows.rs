@@ -8,6 +8,7 @@ use super::grid::{Grid, strides};
 use super::products::{Rows, Terms};
 use crate::{Error, Result};
 use k2o_core::{Extent, Window};
+use std::ops::Range;
 
 /// Where a window starts on the left and where its result goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,6 +151,32 @@ impl Cell<'_> {
             axes.push((run.positions, [reads * stride.saturating_mul(*sx), *sy]));
         }
         Rows::new(first, Grid::new(axes))
+    }
+
+    /// As [`row_runs`](Cell::row_runs), of windows along one axis of which `pool` neighbours become one result: those
+    /// results that come of windows of this cell only, whose numbers are in the range. Results have `filters` channels.
+    pub fn pooled_runs(&self, pool: usize, [results, filters]: [usize; 2]) -> Option<(Range<usize>, Rows)> {
+        let (axis, run) = (self.sliding.axes.first()?, self.last?);
+        let own = run.first.div_ceil(pool)..((run.first + run.positions) / pool).min(results);
+        let step = axis.stride.saturating_mul(axis.step[0]);
+        let x = self.window(own.start * pool)?.x;
+        let samples = (self.sliding.batch, [self.sliding.sample[0], results * filters]);
+        let each = (own.len(), [step.saturating_mul(pool), filters]);
+        let rows = Rows::pooled([x, own.start * filters], Grid::new([samples, each]), pool, step);
+        (!own.is_empty() && self.taps > 0).then_some((own, rows))
+    }
+
+    /// The positions along the only axis.
+    pub fn positions(&self) -> Range<usize> {
+        self.last.map_or(0..0, |run| run.first..run.first + run.positions)
+    }
+
+    /// Where the window at a position along the only axis starts and its result is, if it is one of these.
+    pub fn window(&self, position: usize) -> Option<Row> {
+        let (axis, run) = (self.sliding.axes.first()?, self.last?);
+        let at = position.checked_sub(run.first).filter(|&at| at < run.positions)?;
+        let x = if self.taps > 0 { (run.start + at * axis.stride) * axis.step[0] } else { 0 };
+        Some(Row { x, y: position * axis.step[1] })
     }
 
     /// The terms of every window, each tap having `depth` of them.

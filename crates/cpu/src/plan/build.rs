@@ -193,6 +193,10 @@ impl<'a> Builder<'a> {
             let value = Operand::Value(self.graph.nodes()[before].outputs[0]);
             before = link;
             chain.links.push(match &node.op {
+                Op::Pool(_) => {
+                    chain.pools_after = Some(chain.links.len());
+                    continue;
+                }
                 Op::Unary(op) => Pointwise::Function(Function::new(*op)),
                 Op::Binary(_) => {
                     operands.extend(node.inputs.iter().filter(|operand| **operand != value));
@@ -271,7 +275,12 @@ impl<'a> Builder<'a> {
                     Op::Conv(op) => {
                         let shape = constant.map_or(&[][..], |constant| constant.shape());
                         let winograd = self.winograd(op, shape, &weights)?;
-                        Arc::new(Conv { op: op.clone(), isa, weights, bias, chain, winograd })
+                        let pools = |&link: &usize| match &self.graph.nodes()[link].op {
+                            Op::Pool(pool) => conv::pooled(op, shape, pool),
+                            _ => None,
+                        };
+                        let pool = draft.links.iter().find_map(pools).unwrap_or(1);
+                        Arc::new(Conv { op: op.clone(), isa, weights, bias, chain, pool, winograd })
                     }
                     Op::ConvTranspose(op) => {
                         Arc::new(ConvTranspose { op: op.clone(), isa, weights, bias, chain })

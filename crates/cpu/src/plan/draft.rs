@@ -1,5 +1,6 @@
 //! Which operators become one step, and which need none.
 
+use crate::kernels::conv;
 use crate::kernels::products::MOST_LINKS;
 use k2o_core::ops::{BinaryKind, Unary};
 use k2o_core::{DType, Graph, Node, Op, Operand, ValueId};
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Draft {
     /// The node that starts the step.
     pub node: usize,
-    /// Nodes of functions of single elements that follow.
+    /// Nodes of functions of single elements that follow, and of a pooling.
     pub links: Vec<usize>,
     /// What the last of them computes: of several outputs, in their order, those that something reads.
     pub outputs: Vec<ValueId>,
@@ -62,6 +63,9 @@ impl Drafts {
             }
             let alone = |input: &ValueId| uses[input.0 as usize] == 1;
             let before = joinable(graph, node).filter(alone);
+            let before = before.filter(|input| {
+                computed_by.get(input).is_some_and(|&draft| joins(graph, &drafts[draft], node))
+            });
             let before = before.and_then(|input| computed_by.remove(&input)).or_else(|| {
                 let (input, draft) = sums(graph, node).into_iter().find_map(|(input, other)| {
                     let draft = *computed_by.get(&input).filter(|_| alone(&input))?;
@@ -118,12 +122,12 @@ fn same_elements(graph: &Graph, node: &Node) -> Option<Operand> {
 }
 
 /// The value whose step the node can be joined to, if the node computes each element from that value's element and
-/// from constants.
+/// from constants, or pools.
 fn joinable(graph: &Graph, node: &Node) -> Option<ValueId> {
     let input = node.inputs.first()?.value()?;
     let r#type = &graph.value(input).r#type;
     let joins = match &node.op {
-        Op::Unary(_) => true,
+        Op::Unary(_) | Op::Pool(_) => true,
         Op::Affine(affine) => {
             affine.axis + 1 == r#type.shape.rank()
                 && node.inputs[1..].iter().all(|other| other.constant().is_some())
@@ -131,6 +135,23 @@ fn joinable(graph: &Graph, node: &Node) -> Option<ValueId> {
         _ => false,
     };
     (joins && r#type.dtype == DType::F32).then_some(input)
+}
+
+/// Whether a node that can be joined to the step before it is: what is pooled must be in registers, and what follows must
+/// be computed there too.
+fn joins(graph: &Graph, draft: &Draft, node: &Node) -> bool {
+    let pools = |&at: &usize| matches!(graph.nodes()[at].op, Op::Pool(_));
+    match (&node.op, &graph.nodes()[draft.node]) {
+        (Op::Pool(pool), Node { op: Op::Conv(op), inputs, .. }) => {
+            let kernel = inputs[1].constant().map(|id| graph.constant(id).shape());
+            draft.links.iter().all(|&at| is_cheap(&graph.nodes()[at].op))
+                && draft.links.len() <= MOST_LINKS
+                && kernel.is_some_and(|kernel| conv::pooled(op, kernel, pool).is_some())
+        }
+        (Op::Pool(_), _) => false,
+        _ if draft.links.iter().any(pools) => draft.links.len() <= MOST_LINKS && is_cheap(&node.op),
+        _ => true,
+    }
 }
 
 /// If the node adds two values of the same shape: each of them, and the other.
@@ -147,11 +168,14 @@ fn sums(graph: &Graph, node: &Node) -> Vec<(ValueId, ValueId)> {
 
 /// Whether a step's results are still in registers when they are complete, so that another value can be added there.
 fn adds_in_registers(graph: &Graph, draft: &Draft) -> bool {
-    let op = |at: usize| &graph.nodes()[at].op;
-    let cheap = |&at: &usize| matches!(op(at), Op::Unary(Unary::Relu) | Op::Affine(_));
-    matches!(op(draft.node), Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_))
+    matches!(graph.nodes()[draft.node].op, Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_))
         && draft.links.len() < MOST_LINKS
-        && draft.links.iter().all(cheap)
+        && draft.links.iter().all(|&at| is_cheap(&graph.nodes()[at].op))
+}
+
+/// Whether what a node computes of a single element is computed in registers.
+fn is_cheap(op: &Op) -> bool {
+    matches!(op, Op::Unary(Unary::Relu) | Op::Affine(_))
 }
 
 #[cfg(test)]

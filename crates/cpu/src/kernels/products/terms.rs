@@ -37,6 +37,9 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
+    /// No terms.
+    pub const NOTHING: Terms = Terms { runs: Vec::new(), ends: Vec::new(), reach: 0 };
+
     /// The terms of a row without gaps.
     pub fn contiguous(len: usize) -> Terms {
         let mut terms = Terms::default();
@@ -87,15 +90,19 @@ impl Terms {
 pub(crate) struct RowRun {
     pub x: usize,
     pub y: usize,
+    /// How many results there are.
     pub count: usize,
     pub x_step: usize,
     pub y_step: usize,
+    /// How many neighbouring rows become one result, the largest of theirs.
+    pub pool: usize,
 }
 
 impl RowRun {
-    /// `count` of the rows, after the first `skip`.
+    /// The rows of `count` of the results, after the first `skip`.
     pub fn part(self, skip: usize, count: usize) -> RowRun {
-        RowRun { x: self.x + skip * self.x_step, y: self.y + skip * self.y_step, count, ..self }
+        let (x, y) = (self.x + skip * self.pool * self.x_step, self.y + skip * self.y_step);
+        RowRun { x, y, count, ..self }
     }
 }
 
@@ -110,7 +117,19 @@ impl Rows {
     /// The rows whose offsets on the left and of the results are those of `grid`, plus `x` and `y`.
     pub fn new([x, y]: [usize; 2], mut grid: Grid<2>) -> Rows {
         let (count, [x_step, y_step]) = grid.split_innermost();
-        Rows { runs: grid, first: RowRun { x, y, count, x_step, y_step } }
+        Rows { runs: grid, first: RowRun { x, y, count, x_step, y_step, pool: 1 } }
+    }
+
+    /// As [`new`](Rows::new), for results of `pool` rows each, which are `x_step` apart.
+    pub fn pooled(first: [usize; 2], grid: Grid<2>, pool: usize, x_step: usize) -> Rows {
+        let rows = Rows::new(first, grid.clone());
+        // Other results than neighbours, as those of different samples, are runs of their own.
+        let are_neighbours = rows.first.count == 1 || rows.first.x_step == pool * x_step;
+        let rows = match are_neighbours {
+            true => rows,
+            false => Rows { runs: grid, first: RowRun { count: 1, ..rows.first } },
+        };
+        Rows { first: RowRun { x_step, pool, ..rows.first }, ..rows }
     }
 
     /// Calls `visit` with every run.

@@ -1,6 +1,6 @@
 //! A tile of a product: a few rows by one panel of columns, summed in registers.
 
-use super::finish::Epilogue;
+use super::finish::{self, Epilogue};
 use super::terms::Run;
 use crate::simd::{Isa, Simd, Task};
 
@@ -72,6 +72,8 @@ pub(super) struct Strip<'a> {
     pub first: usize,
     pub x_step: usize,
     pub y_step: usize,
+    /// How many neighbouring rows become one result.
+    pub pool: usize,
     pub tiles: usize,
     /// The row of the panel that the weights start with.
     pub first_row: usize,
@@ -157,13 +159,14 @@ impl<W: Stored, const M: usize, const V: usize> Task for Tiles<'_, W, M, V> {
             return;
         }
         let Tiles(strip, weights) = self;
+        let results = M / strip.pool;
         for tile in 0..strip.tiles {
             // SAFETY: these rows are among those that the caller of `run` vouches for.
             unsafe {
                 let x = strip.x.wrapping_add(tile * M * strip.x_step);
                 let mut rows = [0; M];
                 for m in 0..M {
-                    rows[m] = strip.first + (tile * M + m) * strip.y_step;
+                    rows[m] = strip.first + (tile * results + m) * strip.y_step;
                 }
                 let ahead = strip.ahead_of(tile);
                 let mut before = None;
@@ -176,14 +179,13 @@ impl<W: Stored, const M: usize, const V: usize> Task for Tiles<'_, W, M, V> {
                     }
                     before = Some(sums);
                 }
-                let mut sums = sums::<S, W, M, V>(simd, &Strip { ahead, ..strip }, x, weights, before);
-                if let Some(epilogue) = strip.epilogue {
-                    epilogue.apply(simd, &mut sums, [strip.channel, strip.columns], &rows);
-                }
-                for m in 0..M {
-                    for v in 0..V {
-                        store_columns(simd, strip.y.add(rows[m]), v, strip.columns, sums[m][v]);
+                let sums = sums::<S, W, M, V>(simd, &Strip { ahead, ..strip }, x, weights, before);
+                match strip.epilogue {
+                    Some(epilogue) => {
+                        let to = (strip.y, &rows, strip.pool);
+                        epilogue.store(simd, sums, [strip.channel, strip.columns], to);
                     }
+                    None => finish::store(simd, &sums, strip.columns, (strip.y, &rows)),
                 }
             }
         }

@@ -15,7 +15,8 @@
 //!
 //! A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks. CVPR 2016.
 
-use super::finish::Epilogue;
+use super::apart::Largest;
+use super::finish::{self, Epilogue, larger};
 use super::tile::{self, F32, Strip, load_columns, store_columns};
 use super::{Layout, Product, RowRun, Share, Stack, Target, Terms, stacks};
 use crate::arena::Buffer;
@@ -103,6 +104,8 @@ pub(crate) struct Steps {
     pub before: usize,
     pub dilation: usize,
     pub channels: usize,
+    /// Whether the largest of each pair's outputs is all that is wanted.
+    pub pools: bool,
     /// The terms of the channels of one step.
     each: Terms,
     /// The terms of windows whose first tap is padding, and of how many taps that are not.
@@ -125,6 +128,7 @@ impl Steps {
         [before, dilation]: [usize; 2],
         channels: usize,
     ) -> Steps {
+        let (pools, each) = (false, Terms::contiguous(channels));
         let partial = std::array::from_fn(|first| {
             std::array::from_fn(|more| {
                 let mut terms = Terms::default();
@@ -134,7 +138,15 @@ impl Steps {
                 terms
             })
         });
-        Steps { batch, input, output, before, dilation, channels, each: Terms::contiguous(channels), partial }
+        Steps { batch, input, output, before, dilation, channels, pools, each, partial }
+    }
+
+    /// The same, of whose outputs every two become one of `results` if `pool` is 2.
+    pub fn pooled(self, pool: usize, results: usize) -> Steps {
+        match pool {
+            1 => self,
+            _ => Steps { pools: true, output: self.output.min(pool.saturating_mul(results)), ..self },
+        }
     }
 
     /// Of the outputs that are a multiple of the dilation after output `phase`: how many pairs there are, and whether the
@@ -186,10 +198,29 @@ impl Steps {
         pair.is_wanted[second].then(|| self.place_of(pair, second))
     }
 
-    /// The first or the second of a pair's outputs, which is wanted.
+    /// The first or the second of a pair's outputs, which is wanted; their one result, if they are pooled.
     #[inline(always)]
     fn place_of(&self, pair: Pair, second: usize) -> usize {
-        pair.sample * self.output + (pair.position + (second * self.dilation) as isize) as usize
+        match self.pools {
+            true => pair.sample * self.results() + pair.position as usize / 2,
+            false => pair.sample * self.output + (pair.position + (second * self.dilation) as isize) as usize,
+        }
+    }
+
+    /// The results of a sample.
+    #[inline(always)]
+    fn results(&self) -> usize {
+        if self.pools { self.output.div_ceil(2) } else { self.output }
+    }
+
+    /// The terms of one output, and where they start on the left.
+    fn terms_of(&self, pair: Pair, second: usize) -> (&Terms, usize) {
+        const NOTHING: &Terms = &Terms::NOTHING;
+        let place = |tap: usize| self.step(pair.position + ((second + tap) * self.dilation) as isize);
+        let Some(first) = (0..TAPS).find(|&tap| place(tap).is_some()) else { return (NOTHING, 0) };
+        let count = (0..TAPS).filter(|&tap| place(tap).is_some()).count();
+        let x = pair.sample * self.input * self.channels + place(first).unwrap_or(0);
+        (&self.partial[first][count - 1], x)
     }
 }
 
@@ -202,7 +233,8 @@ impl Product<'_> {
     pub fn convolve_pairs(&self, winograd: &Winograd, steps: &Steps, before: usize, y: &mut [f32]) {
         let columns = self.layout.columns;
         assert_eq!(self.x.len(), steps.batch * steps.input * steps.channels, "the sizes of the left side");
-        assert_eq!(y.len(), steps.batch * steps.output * columns, "the sizes of the results");
+        assert_eq!(y.len(), steps.batch * steps.results() * columns, "the sizes of the results");
+        assert!(!steps.pools || before == 0 && steps.dilation == 1, "pairs that are no windows");
         let target = Target { start: y.as_mut_ptr(), len: y.len() };
         let pairs = steps.batch * steps.pairs_of_sample(before);
         let parts = match super::is_large(2 * pairs, self.layout.depth, columns) {
@@ -259,11 +291,11 @@ impl Product<'_> {
     ) {
         let layout = &winograd.layout;
         let epilogue = Epilogue::new(&self.finish, layout.columns, y.len);
-        let mut bad = [[false; 2]; PAIRS];
         for index in 0..layout.panels() {
             let panel = layout.panel(index);
             let weights =
                 std::array::from_fn(|product| winograd.packed[layout.group(product)][panel.start..].as_ptr());
+            let mut bad = [[false; 2]; PAIRS];
             for Stack { skip, height, tiles } in stacks(pairs.len(), self.isa.tile_rows(panel.vectors)) {
                 let (first, end) = (skip, skip + height * tiles);
                 let strip = Strip {
@@ -272,6 +304,7 @@ impl Product<'_> {
                     first: 0,
                     x_step: steps.channels,
                     y_step: 0,
+                    pool: 1,
                     tiles,
                     first_row: 0,
                     runs: steps.each.runs(),
@@ -293,34 +326,54 @@ impl Product<'_> {
                 // SAFETY: `convolve_pairs` has made sure of the sizes; the pairs are outputs of the convolution.
                 unsafe { rows.run(self.isa, [height, panel.vectors]) };
             }
-        }
-        let all_in_registers = epilogue.links() == self.finish.chain.links.len();
-        for (pair, bad) in pairs.iter().zip(bad).filter(|(_, bad)| !all_in_registers || *bad != [false; 2]) {
-            for second in 0..2 {
-                let Some(output) = steps.output_of(*pair, second) else { continue };
-                let y_at = output * layout.columns;
-                let row = RowRun { x: 0, y: y_at, count: 1, x_step: 0, y_step: layout.columns };
-                if bad[second] {
-                    let position = pair.position + (second * steps.dilation) as isize;
-                    self.convolve_directly(steps, pair.sample, position, row, y);
-                } else {
-                    let share = Share { group: 0, terms: &steps.each, rows: row, panels: 0..layout.panels() };
-                    self.rest(&epilogue, &share, row, y);
+            let all_in_registers = epilogue.links() == self.finish.chain.links.len();
+            for (pair, bad) in pairs.iter().zip(bad) {
+                match steps.pools {
+                    _ if all_in_registers && bad == [false; 2] => {}
+                    true => self.pool_directly(steps, *pair, bad, index, y),
+                    false => self.complete(&epilogue, steps, *pair, bad, index, y),
                 }
             }
         }
     }
 
-    /// One output, by the direct method.
-    fn convolve_directly(&self, steps: &Steps, sample: usize, position: isize, mut row: RowRun, y: Target) {
-        let place = |tap: usize| steps.step(position + (tap * steps.dilation) as isize);
-        let first = (0..TAPS).find(|&tap| place(tap).is_some());
-        let count = (0..TAPS).filter(|&tap| place(tap).is_some()).count();
-        let nothing = Terms::default();
-        let terms = first.map_or(&nothing, |first| &steps.partial[first][count - 1]);
-        row.x = first.and_then(place).map_or(0, |x| sample * steps.input * steps.channels + x);
-        let share = Share { group: 0, terms, rows: row, panels: 0..self.layout.panels() };
-        self.run(share, y);
+    /// Replaces what is not finite of a pair's outputs of one panel by what the direct method gives, and applies the
+    /// functions that are not computed in registers to the others.
+    fn complete(
+        &self,
+        epilogue: &Epilogue<'_>,
+        steps: &Steps,
+        pair: Pair,
+        bad: [bool; 2],
+        panel: usize,
+        y: Target,
+    ) {
+        let y_step = self.layout.columns;
+        for second in 0..2 {
+            let Some(output) = steps.output_of(pair, second) else { continue };
+            let (terms, x) = if bad[second] { steps.terms_of(pair, second) } else { (&steps.each, 0) };
+            let rows = RowRun { x, y: output * y_step, count: 1, x_step: 0, y_step, pool: 1 };
+            let share = Share { group: 0, terms, rows, panels: panel..panel + 1 };
+            match bad[second] {
+                true => self.run(share, y),
+                false => self.rest(epilogue, &share, rows, y),
+            }
+        }
+    }
+
+    /// Replaces the one result of a pair whose outputs are not all finite; if one is, that is there already.
+    fn pool_directly(&self, steps: &Steps, pair: Pair, bad: [bool; 2], panel: usize, y: Target) {
+        let is_wanted = |second: usize| bad[second] && pair.is_wanted[second];
+        let rows = [0, 1].map(|second| steps.terms_of(pair, second));
+        let rows = match [is_wanted(0), is_wanted(1)] {
+            [true, true] => &rows[..],
+            [true, false] => &rows[..1],
+            [false, true] => &rows[1..],
+            [false, false] => return,
+        };
+        let adds = pair.is_wanted[1] && rows.len() == 1;
+        let at = steps.place_of(pair, 0) * self.layout.columns;
+        self.store_largest(&Largest { rows, at, panels: panel..panel + 1, adds }, y);
     }
 }
 
@@ -462,14 +515,18 @@ impl<const M: usize, const V: usize> PairTile<'_, M, V> {
                     difference[m][v] = s.sub(m1, m2);
                 }
             }
+            let mut first = both;
             if self.is_wanted(0) {
-                let mut first = self.product(s, 0);
+                first = self.product(s, 0);
                 for m in 0..M {
                     for v in 0..V {
                         first[m][v] = s.add(first[m][v], both[m][v]);
                     }
                 }
-                self.finish(s, first, 0);
+                let rows = self.finish(s, &mut first, 0);
+                if !self.steps.pools {
+                    self.store(s, &first, &rows, 0);
+                }
             }
             if self.is_wanted(1) {
                 let mut second = self.product(s, 3);
@@ -478,8 +535,47 @@ impl<const M: usize, const V: usize> PairTile<'_, M, V> {
                         second[m][v] = s.sub(difference[m][v], second[m][v]);
                     }
                 }
-                self.finish(s, second, 1);
+                let rows = self.finish(s, &mut second, 1);
+                if !self.steps.pools {
+                    self.store(s, &second, &rows, 1);
+                } else {
+                    self.join(s, &mut first, &second);
+                }
             }
+            if self.steps.pools {
+                self.store_pooled(s, &mut first);
+            }
+        }
+    }
+
+    /// Makes of the first outputs the largest of both, of those that are wanted and finite.
+    #[inline(always)]
+    fn join<S: Simd>(&self, s: S, first: &mut [[S::F; V]; M], second: &[[S::F; V]; M]) {
+        for m in 0..M {
+            match (self.pairs[m].is_wanted[1], self.bad[m]) {
+                (true, [false, false]) => larger(s, &mut first[m], &second[m]),
+                (true, [true, _]) => first[m] = second[m],
+                _ => {}
+            }
+        }
+    }
+
+    /// Stores what the pairs' outputs are pooled to; where some are not finite, those that are.
+    #[inline(always)]
+    unsafe fn store_pooled<S: Simd>(&self, s: S, largest: &mut [[S::F; V]; M]) {
+        let (strip, rows) = (self.strip, self.rows_of(0));
+        let part = *largest;
+        // SAFETY: the caller's.
+        unsafe {
+            if let Some(epilogue) = strip.epilogue {
+                epilogue.follow(s, largest, [strip.channel, strip.columns], &rows);
+            }
+            for m in 0..M {
+                if self.bad[m] != [false; 2] {
+                    largest[m] = part[m];
+                }
+            }
+            finish::store(s, largest, strip.columns, (strip.y, &rows));
         }
     }
 
@@ -503,10 +599,12 @@ impl<const M: usize, const V: usize> PairTile<'_, M, V> {
         }
     }
 
-    /// Stores the first or the second of each pair's outputs.
+    /// Replaces the first or the second of each pair's outputs by what they are before they are pooled, and returns their
+    /// places.
     #[inline(always)]
-    unsafe fn finish<S: Simd>(&mut self, s: S, mut sums: [[S::F; V]; M], second: usize) {
-        let PairTile { strip, pairs, steps, filters, bad, .. } = self;
+    unsafe fn finish<S: Simd>(&mut self, s: S, sums: &mut [[S::F; V]; M], second: usize) -> [usize; M] {
+        let rows = self.rows_of(second);
+        let PairTile { strip, bad, .. } = self;
         for m in 0..M {
             let mut invalid = s.splat(0.0);
             for v in 0..V {
@@ -515,23 +613,34 @@ impl<const M: usize, const V: usize> PairTile<'_, M, V> {
             }
             bad[m][second] |= s.any(s.is_nan(invalid));
         }
-        // SAFETY: the caller's.
-        unsafe {
-            let mut rows = [0; M];
-            for m in 0..M {
-                // What is not wanted has the place of what is, which is read and not written.
-                let (own, other) = (pairs[m].is_wanted[second], usize::from(pairs[m].is_wanted[1]));
-                let which = if own { second } else { other };
-                rows[m] = steps.place_of(pairs[m], which) * *filters + strip.channel;
-            }
-            if let Some(epilogue) = strip.epilogue {
-                epilogue.apply(s, &mut sums, [strip.channel, strip.columns], &rows);
-            }
-            for m in 0..M {
-                if pairs[m].is_wanted[second] {
-                    for v in 0..V {
-                        store_columns(s, strip.y.add(rows[m]), v, strip.columns, sums[m][v]);
-                    }
+        if let Some(epilogue) = strip.epilogue {
+            // SAFETY: the caller's.
+            unsafe { epilogue.apply(s, sums, [strip.channel, strip.columns], &rows) };
+        }
+        rows
+    }
+
+    /// Where the first or the second of each pair's outputs go. What is not wanted has the place of what is.
+    #[inline(always)]
+    fn rows_of(&self, second: usize) -> [usize; M] {
+        let PairTile { strip, pairs, steps, filters, .. } = self;
+        let mut rows = [0; M];
+        for m in 0..M {
+            let (own, other) = (pairs[m].is_wanted[second], usize::from(pairs[m].is_wanted[1]));
+            let which = if own { second } else { other };
+            rows[m] = steps.place_of(pairs[m], which) * filters + strip.channel;
+        }
+        rows
+    }
+
+    /// Stores the first or the second of each pair's outputs, if it is wanted.
+    #[inline(always)]
+    unsafe fn store<S: Simd>(&self, s: S, sums: &[[S::F; V]; M], rows: &[usize; M], second: usize) {
+        for m in 0..M {
+            if self.pairs[m].is_wanted[second] {
+                for v in 0..V {
+                    // SAFETY: the caller's.
+                    unsafe { store_columns(s, self.strip.y.add(rows[m]), v, self.strip.columns, sums[m][v]) };
                 }
             }
         }
