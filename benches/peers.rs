@@ -19,6 +19,7 @@ fn contest() -> Result<(), String> {
 
     println!("{}\n\nMicroseconds of a run:\n\n{}", report.circumstances(), report.times());
     println!("Milliseconds from a file to a session:\n\n{}", report.load_times());
+    println!("Microseconds of a pushed step of an endless sequence:\n\n{}", report.stream_times());
     for failure in report.failures() {
         println!("not timed: {failure}");
     }

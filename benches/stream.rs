@@ -4,23 +4,15 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use k2o::Model;
-use k2o::cpu::{StreamPlan, TensorView};
-use k2o_benches::path;
+use k2o::cpu::TensorView;
+use k2o_benches::streams::plan;
 
 /// The samples of a second of audio.
 const SAMPLES: usize = 16_000;
 
-/// The plan of a fixture, and the channels of its input.
-fn plan(name: &str) -> (StreamPlan, usize) {
-    let plan = Model::open(path(name)).unwrap().stream_plan().unwrap();
-    let channels = plan.inputs().next().unwrap().1.shape[2].as_usize().unwrap();
-    (plan, channels)
-}
-
 fn steps(criterion: &mut Criterion) {
     for name in ["stream_tcn", "stream_conv_lstm", "stream_conv_gru"] {
-        let (plan, channels) = plan(name);
+        let (plan, channels) = plan(name).unwrap();
         let mut group = criterion.benchmark_group(name);
         for steps in [1, 64] {
             let chunk: Vec<f32> = (0..steps * channels).map(|i| (i as f32 / 7.0).sin()).collect();
@@ -36,7 +28,7 @@ fn steps(criterion: &mut Criterion) {
 }
 
 fn audio(criterion: &mut Criterion) {
-    let (plan, _) = plan("stream_audio");
+    let (plan, _) = plan("stream_audio").unwrap();
     let samples: Vec<f32> = (0..SAMPLES).map(|i| (i as f32 / 11.0).sin()).collect();
     let mut group = criterion.benchmark_group("a second of 16 kHz audio");
     // 10 ms, 100 ms and all of it at a time.

@@ -18,6 +18,7 @@ pub mod report;
 #[cfg(feature = "peers")]
 pub mod runtimes;
 pub mod selection;
+pub mod streams;
 pub mod table;
 
 use k2o::onnx::Target;

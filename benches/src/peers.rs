@@ -7,6 +7,7 @@ use crate::peak::Peak;
 use crate::report::{Load, Report};
 use crate::runtimes::{self, OnnxRuntime, Runtime};
 use crate::selection::Selection;
+use crate::streams::{self, STREAMS, Stream};
 use crate::{agree, agree_within, path};
 use k2o::core::Bindings;
 use k2o::cpu::Session;
@@ -57,6 +58,9 @@ impl Peers {
                 }
             }
         }
+        progress("streams");
+        let streams = STREAMS.iter().map(|name| streams::time(name, selection.rounds));
+        let streams = streams.collect::<Result<Vec<Stream>, String>>()?;
         let versions = self.runtimes.iter().map(|runtime| (runtime.name().to_string(), runtime.version()));
         Ok(Report {
             date: today(),
@@ -68,6 +72,7 @@ impl Peers {
             multiply_adds,
             cells,
             loads,
+            streams,
         })
     }
 

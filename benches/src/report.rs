@@ -5,6 +5,7 @@ use crate::contest::{Cell, Entry, Export, Failure};
 use crate::machine::Machine;
 use crate::ours::OURS;
 use crate::peak::Peak;
+use crate::streams::{CHUNKS, Stream};
 use crate::table::{markdown, number};
 use k2o::onnx::WeightsType;
 use serde_json::{Value, json};
@@ -31,6 +32,8 @@ pub struct Report {
     pub cells: Vec<Cell>,
     /// What it takes until a model can be run.
     pub loads: Vec<Load>,
+    /// What a step of an endless sequence takes.
+    pub streams: Vec<Stream>,
 }
 
 /// Microseconds from files on disk to models that can be run.
@@ -126,6 +129,19 @@ impl Report {
         markdown(&header, &self.loads.iter().map(row).collect::<Vec<_>>())
     }
 
+    /// The times for a pushed step of endless sequences, in microseconds.
+    pub fn stream_times(&self) -> String {
+        let mut header = vec!["model".to_string()];
+        header.extend(CHUNKS.map(|steps| match steps {
+            1 => "1 step at a time".to_string(),
+            steps => format!("{steps} steps at a time"),
+        }));
+        let row = |stream: &Stream| {
+            std::iter::once(stream.model.clone()).chain(stream.microseconds.map(number)).collect()
+        };
+        markdown(&header, &self.streams.iter().map(row).collect::<Vec<_>>())
+    }
+
     /// Everything that was not timed, with the reason, each once.
     pub fn failures(&self) -> Vec<String> {
         let mut found: Vec<(String, String, Vec<String>)> = Vec::new();
@@ -182,7 +198,9 @@ impl Report {
     pub fn readme(&self) -> String {
         let failures: String = self.failures().iter().map(|failure| format!("\n- {failure}")).collect();
         let failures = if failures.is_empty() { failures } else { format!("\nNot timed:\n{failures}\n") };
-        format!("{}\n\n{}{failures}\n{}", self.circumstances(), self.times(), self.load_times())
+        let tables =
+            [self.load_times(), self.stream_times()].join("\nA pushed step of an endless sequence:\n\n");
+        format!("{}\n\n{}{failures}\n{tables}", self.circumstances(), self.times())
     }
 
     /// All figures.
@@ -221,6 +239,19 @@ impl Report {
                 "ratio": load.ratio(),
             })
         };
+        let stream = |stream: &Stream| {
+            CHUNKS
+                .into_iter()
+                .zip(stream.microseconds)
+                .map(|(steps, microseconds)| {
+                    json!({
+                        "model": stream.model,
+                        "steps_at_a_time": steps,
+                        "microseconds_per_step": microseconds,
+                    })
+                })
+                .collect::<Vec<_>>()
+        };
         json!({
             "date": self.date,
             "machine": self.machine.json(),
@@ -231,6 +262,7 @@ impl Report {
             "multiply_adds": self.multiply_adds,
             "rows": rows,
             "load": self.loads.iter().map(load).collect::<Vec<_>>(),
+            "streams": self.streams.iter().flat_map(stream).collect::<Vec<_>>(),
             "details": details,
         })
     }
@@ -324,6 +356,7 @@ mod tests {
                 k2o: Ok(1000.0),
                 onnxruntime: vec![(Export::K2o, Ok(4000.0)), (Export::Keras, Err("none".to_string()))],
             }],
+            streams: vec![Stream { model: "endless".to_string(), microseconds: [2.0, 1.5, 1.25] }],
         }
     }
 
@@ -384,6 +417,19 @@ mod tests {
         assert_eq!(json["details"].as_array().map(Vec::len), Some(9));
         assert_eq!(json["details"][0]["rounds"], json!([30.0, 10.0, 20.0]));
         assert_eq!(json["fma_peak_gflops"], 100.0);
+    }
+
+    #[test]
+    fn a_stream_has_a_time_for_each_number_of_steps() {
+        let expected = "\
+| model   | 1 step at a time | 16 steps at a time | 256 steps at a time |
+| ------- | ---------------: | -----------------: | ------------------: |
+| endless |             2.00 |               1.50 |                1.25 |
+";
+        assert_eq!(report().stream_times(), expected);
+        assert!(report().readme().ends_with(expected));
+        let row = json!({ "model": "endless", "steps_at_a_time": 16, "microseconds_per_step": 1.5 });
+        assert_eq!(report().json()["streams"][1], row);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use crate::arena::{Life, Slot, assign};
 use crate::kernels::grid::elements;
+use crate::kernels::products::Ahead;
 use crate::kernels::{Part, Place, Runner, Source};
 use crate::plan::{Group, Inner, Storage};
 use crate::{Error, Result};
 use k2o_core::{Operand, Shape, ValueId};
+use std::ops::Range;
 
 /// Bytes that the operands and results of a step should take at most, so that they stay in a nearby cache until the next
 /// step reads them.
@@ -13,6 +15,18 @@ const NEARBY: usize = 384 << 10;
 
 /// Products of two numbers that are worth another thread: computing them takes as long as waking it does.
 const WORTH_A_THREAD: usize = 1 << 18;
+
+/// Bytes of weights that take longer to read than a session's other memory, and the most that are asked for ahead: as
+/// many as stay in the second nearest cache beside what is computed with.
+const LARGE_WEIGHTS: usize = 1 << 20;
+const MOST_AHEAD: usize = 768 << 10;
+
+/// The most rows for which weights are read once.
+const FEW_ROWS: usize = 8;
+
+/// Bytes that memory gives at once, and how many products of two numbers are computed for each that is asked for.
+const LINE: usize = 64;
+const WORK_OF_A_LINE: usize = 512;
 
 /// How many products take as long as a function of one element does.
 const ELEMENT: usize = 16;
@@ -59,6 +73,8 @@ pub(crate) struct BoundStep {
     pub copies: Vec<(Place, Place)>,
     /// Whether it can be computed while the step before it is, and both are worth a thread.
     pub is_beside: bool,
+    /// The step whose weights memory is asked for meanwhile, and which of their bytes.
+    ahead: Option<(usize, Range<usize>)>,
 }
 
 impl BoundStep {
@@ -74,6 +90,16 @@ impl BoundStep {
             a.writes().all(|to| !reads().chain(b.writes()).any(|other| overlap(to, other)))
         };
         apart(self, other) && apart(other, self)
+    }
+
+    /// What memory is asked for meanwhile.
+    pub fn ahead<'a>(&self, plan: &'a Inner) -> Ahead<'a> {
+        match &self.ahead {
+            Some((step, bytes)) => {
+                Ahead { weights: plan.steps[*step].kernel.weights(), skip: bytes.start, len: bytes.len() }
+            }
+            None => Ahead::NOTHING,
+        }
     }
 
     fn writes(&self) -> impl Iterator<Item = Place> {
@@ -219,6 +245,50 @@ impl Bound {
         Ok(())
     }
 
+    /// Lets steps ask memory for the first of the large weights that a later one reads once.
+    pub fn look_ahead(&mut self, plan: &Inner) {
+        let is_whole = |group: &BoundGroup| group.chunks == 1 && group.passes.len() == 1;
+        // Where the steps since the last with large weights are, each with how much it has time to ask for.
+        let mut before: Vec<([usize; 2], usize)> = Vec::new();
+        for at in 0..self.groups.len() {
+            if !is_whole(&self.groups[at]) {
+                before.clear();
+                continue;
+            }
+            for index in 0..self.groups[at].passes[0][1].steps.len() {
+                let number = self.groups[at].passes[0][1].steps[index].index;
+                let step = &plan.steps[number];
+                if step.weight_bytes < LARGE_WEIGHTS {
+                    let time =
+                        if step.weights_per_row > 0 { self.step_work(step) / WORK_OF_A_LINE } else { 0 };
+                    before.push(([at, index], time.saturating_mul(LINE)));
+                    continue;
+                }
+                let shape = &self.shapes[step.outputs[0].0 as usize];
+                let rows = shape.split_last().map_or(0, |(_, rows)| rows.iter().product::<usize>());
+                if rows <= FEW_ROWS {
+                    self.ask_for(number, step.kernel.weights().len().min(MOST_AHEAD), &before);
+                }
+                before.clear();
+            }
+        }
+    }
+
+    /// Lets the last of some steps ask for so many bytes of a step's weights.
+    fn ask_for(&mut self, step: usize, mut bytes: usize, before: &[([usize; 2], usize)]) {
+        let mut shares = Vec::new();
+        for &(place, most) in before.iter().rev() {
+            let len = bytes.min(most);
+            bytes -= len;
+            shares.push((place, len));
+        }
+        let mut start = 0;
+        for ([group, at], len) in shares.into_iter().rev().filter(|(_, len)| *len > 0) {
+            self.groups[group].passes[0][1].steps[at].ahead = Some((step, start..start + len));
+            start += len;
+        }
+    }
+
     /// The number of samples that the steps of a group compute.
     fn samples(&self, plan: &Inner, group: &Group) -> usize {
         let first = plan.steps[group.steps.start].outputs[0];
@@ -338,7 +408,15 @@ impl Bound {
                 // All samples at once, one output after the other.
                 None => place(Slot { len, ..whole[0] }),
             };
-            pass.steps.push(BoundStep { index, runner, sources, target, copies, is_beside: false });
+            pass.steps.push(BoundStep {
+                index,
+                runner,
+                sources,
+                target,
+                copies,
+                is_beside: false,
+                ahead: None,
+            });
         }
         Ok(pass)
     }
@@ -387,16 +465,23 @@ impl Bound {
 }
 
 /// How many samples are computed at once: few enough that what they need, so many bytes each, is nearby, and so that the
-/// chunks, the last of which may be smaller, are as good as a multiple of the threads.
+/// chunks, the last of which may be smaller, give every thread as much to do as can be.
 fn chunk(samples: usize, bytes: usize, threads: usize, &Group { is_heavy, least, .. }: &Group) -> usize {
     // Reading the weights once takes less long than each thread reading them for few samples.
     if samples == 0 || is_heavy && samples < 8 * threads {
         return samples;
     }
     let most = if is_heavy { samples } else { (NEARBY / bytes.max(1)).max(least).clamp(1, samples) };
-    let chunks = samples.div_ceil(most).next_multiple_of(threads).min(samples);
+    let least = samples.div_ceil(most).next_multiple_of(threads);
+    let counts = (least..=2 * least).step_by(threads).take(if threads > 1 { MOST_COUNTS } else { 1 });
+    // What the first thread, which has no smaller one, has to do.
+    let load = |chunks: &usize| samples.div_ceil(*chunks) * chunks.div_ceil(threads);
+    let chunks = counts.min_by_key(load).unwrap_or(least).min(samples);
     samples.div_ceil(chunks)
 }
+
+/// How many numbers of chunks are tried.
+const MOST_COUNTS: usize = 32;
 
 /// A chunk's part of an array of all samples.
 fn part(start: usize, len: usize, cut: &Cut, chunk: Chunk) -> Part {
@@ -427,6 +512,9 @@ fn sum(lens: &[usize]) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Plan, PlanOptions};
+    use k2o_core::ops::{Conv, Dense, Reshape, ReshapeDim};
+    use k2o_core::{Constant, ConstantExpr, DType, Dim, GraphBuilder, Padding, TensorType, Window};
 
     fn group(is_heavy: bool, least: usize) -> Group {
         Group { steps: 0..1, by_sample: true, is_heavy, least }
@@ -458,5 +546,43 @@ mod tests {
         let chunks =
             some.map(|(samples, bytes, threads, least)| chunk(samples, bytes, threads, &group(false, least)));
         assert_eq!(chunks, [4, 8, 6, 11]);
+    }
+
+    /// A convolution before a layer of a megabyte of weights, and what its step asks memory for.
+    fn asked_for(batch: usize, units: usize) -> Option<(usize, Range<usize>)> {
+        let mut builder = GraphBuilder::new();
+        let shape = Shape::new([Dim::symbol("batch"), 100.into(), 16.into()]);
+        let x = builder.input("x", TensorType::new(shape, DType::F32)).unwrap();
+        let constant = |builder: &mut GraphBuilder, shape: &[usize]| {
+            let expr = ConstantExpr::filled(shape, 0.5).unwrap();
+            Operand::from(builder.constant(Constant { name: "w".into(), dtype: DType::F32, expr }).unwrap())
+        };
+        let kernel = constant(&mut builder, &[5, 16, 32]);
+        let windows = vec![Window::new(5, 1, 1, Padding::Same).unwrap()];
+        let y = builder.add(Conv { windows, groups: 1 }, [x.into(), kernel]).unwrap();
+        let y =
+            builder.add(Reshape { target: vec![ReshapeDim::Keep, ReshapeDim::Fixed(3200)] }, [y]).unwrap();
+        let weights = constant(&mut builder, &[3200, units]);
+        let y = builder.add(Dense, [y.into(), weights]).unwrap();
+        builder.output("y", y);
+        let plan = Plan::new(&builder.finish(), &PlanOptions::default()).unwrap();
+        let mut bound = Bound::new(&plan.inner, &[&[batch, 100, 16]]).unwrap();
+        let cuts = bound.cut(&plan.inner, 1).unwrap();
+        bound.bind_steps(&plan.inner, &cuts, 1).unwrap();
+        bound.look_ahead(&plan.inner);
+        let steps = bound.groups.iter().flat_map(|group| &group.passes[0][1].steps);
+        let asked: Vec<_> = steps.map(|step| step.ahead.clone()).collect();
+        assert_eq!((asked.len(), &asked[1]), (2, &None), "batch {batch}, {units} units");
+        asked[0].clone()
+    }
+
+    #[test]
+    fn large_weights_are_asked_for_where_few_rows_read_them() {
+        let lines = 100 * 5 * 16 * 32 / WORK_OF_A_LINE;
+        let (step, bytes) = asked_for(1, 100).unwrap();
+        assert_eq!((step, bytes.start), (1, 0));
+        assert!((lines * LINE..2 * lines * LINE).contains(&bytes.end), "{bytes:?}");
+        assert_eq!(asked_for(64, 100), None);
+        assert_eq!(asked_for(1, 10), None);
     }
 }

@@ -43,6 +43,7 @@ use crate::arena::{Arena, Element, Kind, Slot};
 use crate::simd::Isa;
 use crate::threads::Team;
 use crate::{Result, TensorView};
+use products::Ahead;
 use std::sync::Arc;
 
 /// One operator, with the constants and functions joined to it, on sizes yet unknown.
@@ -65,6 +66,11 @@ pub(crate) trait Kernel: Send + Sync + 'static {
     /// Whether a run is long enough to be shared by several threads, and can be.
     fn is_large(&self, _: &Self::Bound) -> bool {
         false
+    }
+
+    /// The weights, if each is read once where there are few rows, first those of the first columns.
+    fn weights(&self) -> &[u8] {
+        &[]
     }
 
     /// Refuses elements that the operator has no meaning for.
@@ -119,6 +125,8 @@ pub(crate) struct Memory<'a> {
     pub steps_before: usize,
     pub isa: Isa,
     pub team: Team<'a>,
+    /// What a step with much to compute asks memory for meanwhile.
+    pub ahead: Ahead<'a>,
 }
 
 impl<'a> Memory<'a> {
@@ -178,6 +186,11 @@ impl<'a> Operands<'a> {
         self.memory.steps_before
     }
 
+    /// What memory should be asked for meanwhile.
+    pub fn ahead(&self) -> Ahead<'a> {
+        self.memory.ahead
+    }
+
     /// The threads that may compute parts of the output.
     pub fn team(&self) -> Team<'_> {
         self.memory.team
@@ -188,6 +201,11 @@ impl<'a> Operands<'a> {
 pub(crate) trait AnyKernel: Send + Sync {
     /// The kernel on these sizes.
     fn bind(self: Arc<Self>, operands: &[&[usize]], output: &[usize]) -> Result<Box<dyn Runner>>;
+
+    /// As [`Kernel::weights`].
+    fn weights(&self) -> &[u8] {
+        &[]
+    }
 }
 
 /// A kernel on known sizes.
@@ -222,6 +240,10 @@ impl<K: Kernel> AnyKernel for K {
     fn bind(self: Arc<Self>, operands: &[&[usize]], output: &[usize]) -> Result<Box<dyn Runner>> {
         let bound = Kernel::bind(&*self, operands, output)?;
         Ok(Box::new(Ready { kernel: self, bound }))
+    }
+
+    fn weights(&self) -> &[u8] {
+        Kernel::weights(self)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::arena::{Arena, Buffer, Element, Kind, Slot};
 use crate::bound::{Bound, BoundGroup, BoundStep};
+use crate::kernels::products::Ahead;
 use crate::kernels::{Memory, Place, Source};
 use crate::plan::{Exit, Inner, Storage};
 use crate::threads::{Team, Threads};
@@ -125,6 +126,7 @@ impl Session {
             steps_before,
             isa: plan.isa,
             team: Team::ONE,
+            ahead: Ahead::NOTHING,
         };
         let mut work = |team: Team<'_>| {
             let memory = Memory { team, ..memory };
@@ -154,6 +156,7 @@ impl Session {
         }
         self.arena.grow(&bound.shared)?;
         bound.bind_steps(plan, &cuts, threads)?;
+        bound.look_ahead(plan);
         for worker in &mut self.workers {
             worker.arena.grow(&bound.local)?;
             worker.scratch.grow(bound.scratch)?;
@@ -285,6 +288,7 @@ unsafe fn run_step(
     memory: Memory<'_>,
     scratch: &mut [f32],
 ) -> Result<()> {
+    let memory = Memory { ahead: step.ahead(plan), ..memory };
     // SAFETY: the caller's.
     let result = unsafe { step.runner.run(memory, scratch, &step.sources, step.target) };
     result.map_err(|why| why.at(plan.steps[step.index].origin).in_step(step.index))?;

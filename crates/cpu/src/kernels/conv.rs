@@ -106,8 +106,16 @@ impl Kernel for Conv {
         let ConvBound { layout, per_group, .. } = bound;
         let packed = self.weights.get(layout, operands, scratch);
         let finish = Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
-        let product =
-            Product { isa: self.isa, team: operands.team(), x: operands.get(0), layout, packed, finish };
+        let ahead = operands.ahead();
+        let product = Product {
+            isa: self.isa,
+            team: operands.team(),
+            x: operands.get(0),
+            layout,
+            packed,
+            finish,
+            ahead,
+        };
         if let (Some(winograd), Some(steps)) = (&self.winograd, &bound.steps) {
             return product.convolve_pairs(winograd, steps, operands.steps_before(), out);
         }
@@ -289,6 +297,13 @@ mod tests {
 
         #[test]
         fn groups_are_the_reference(case in cases(1..3, 9, 2..5, 2..5)) {
+            if let Some(problem) = case.problem() {
+                check_products(&problem);
+            }
+        }
+
+        #[test]
+        fn long_depthwise_is_the_reference(case in cases(1..2, 60, 16..40, 1..2)) {
             if let Some(problem) = case.problem() {
                 check_products(&problem);
             }

@@ -5,7 +5,7 @@
 //! product.
 
 use super::chain::Chain;
-use super::products::{Finish, Layout, Product, Rows, Terms};
+use super::products::{Ahead, Finish, Layout, Product, Rows, Terms};
 use super::spreads::cells;
 use super::weights::Weights;
 use super::{Kernel, Operands};
@@ -47,8 +47,15 @@ impl Kernel for ConvTranspose {
         let layout = &bound.layout;
         let packed = self.weights.get(layout, operands, scratch);
         let finish = Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
-        let product =
-            Product { isa: self.isa, team: operands.team(), x: operands.get(0), layout, packed, finish };
+        let product = Product {
+            isa: self.isa,
+            team: operands.team(),
+            x: operands.get(0),
+            layout,
+            packed,
+            finish,
+            ahead: Ahead::NOTHING,
+        };
         for (terms, rows) in &bound.pieces {
             rows.visit(|rows| product.multiply(0, terms, rows, out));
         }

@@ -41,12 +41,24 @@ impl Kernel for Dense {
         super::products::is_large(bound.rows.count, bound.layout.depth, bound.layout.columns)
     }
 
+    fn weights(&self) -> &[u8] {
+        self.weights.bytes()
+    }
+
     fn run(&self, bound: &DenseBound, operands: &Operands<'_>, scratch: &mut [f32], out: &mut [f32]) {
         let layout = &bound.layout;
         let packed = self.weights.get(layout, operands, scratch);
         let finish = Finish { bias: self.bias.map(|bias| operands.get(bias)), chain: &self.chain, operands };
-        let product =
-            Product { isa: self.isa, team: operands.team(), x: operands.get(0), layout, packed, finish };
+        let ahead = operands.ahead();
+        let product = Product {
+            isa: self.isa,
+            team: operands.team(),
+            x: operands.get(0),
+            layout,
+            packed,
+            finish,
+            ahead,
+        };
         product.multiply(0, &bound.terms, bound.rows, out);
     }
 }

@@ -3,7 +3,7 @@
 use super::broadcast::broadcast;
 use super::chain::Chain;
 use super::grid::Grid;
-use super::products::{Finish, Layout, Packed, Product, RowRun, Terms};
+use super::products::{Ahead, Finish, Layout, Packed, Product, RowRun, Terms};
 use super::{Kernel, Operands};
 use crate::simd::Isa;
 use crate::{Error, Result};
@@ -61,8 +61,15 @@ impl Kernel for MatMul {
                 packed_from = Some(at_b);
             }
             let packed = Packed::F32(packed);
-            let product =
-                Product { isa: self.isa, team: operands.team(), x: &a[at_a..], layout, packed, finish };
+            let product = Product {
+                isa: self.isa,
+                team: operands.team(),
+                x: &a[at_a..],
+                layout,
+                packed,
+                finish,
+                ahead: Ahead::NOTHING,
+            };
             product.multiply(0, &bound.terms, bound.rows, out);
         });
     }

@@ -6,6 +6,7 @@
 //! bounds do not depend on where the left side is padded or how many rows there are; the sums of the blocks are then
 //! added in their order. So a result's bits depend on neither the tile's shape nor the order in which tiles come.
 
+mod ahead;
 mod apart;
 mod depthwise;
 mod finish;
@@ -15,6 +16,7 @@ mod tile;
 mod winograd;
 
 pub(crate) use super::windows::Row;
+pub(crate) use ahead::Ahead;
 pub(crate) use finish::{Finish, MOST_LINKS, MOST_POOLED};
 pub(crate) use layout::Layout;
 pub use terms::BLOCK;
@@ -65,6 +67,7 @@ pub(crate) struct Product<'a> {
     pub layout: &'a Layout,
     pub packed: Packed<'a>,
     pub finish: Finish<'a>,
+    pub ahead: Ahead<'a>,
 }
 
 /// Where results go: `len` elements, different ones of which several threads write.
@@ -86,6 +89,8 @@ struct Share<'a> {
     terms: &'a Terms,
     rows: RowRun,
     panels: Range<usize>,
+    /// What memory is asked for meanwhile.
+    ahead: &'a [u8],
 }
 
 /// Whether the largest of neighbouring rows can be found while the sums of so many terms are in registers, and that pays:
@@ -118,7 +123,8 @@ impl Product<'_> {
         );
         assert!(last.y + self.layout.columns <= y.len(), "a row beyond the results");
         let target = Target { start: y.as_mut_ptr(), len: y.len() };
-        let all = Share { group, terms, rows, panels: 0..self.layout.panels() };
+        let ahead = self.ahead.part(0, 1);
+        let all = Share { group, terms, rows, panels: 0..self.layout.panels(), ahead };
         let threads = self.team.count();
         if threads == 1 || !is_large(rows.count * rows.pool, self.layout.depth, self.layout.columns) {
             return self.run(all, target);
@@ -135,6 +141,7 @@ impl Product<'_> {
                 true => Share { rows: rows.part(own.start, own.len()), ..all.clone() },
                 false => Share { panels: own, ..all.clone() },
             };
+            let share = Share { ahead: self.ahead.part(part, parts), ..share };
             self.run(share, target);
         });
     }
@@ -181,13 +188,16 @@ impl Product<'_> {
         };
         let chunk = if by_blocks || bytes_of_panel <= SMALL_PANEL { LARGE_ROWS } else { CHUNK };
         let chunk = chunk / share.rows.pool;
+        let mut ahead = share.ahead;
         for skip in (0..share.rows.count).step_by(chunk) {
             let rows = share.rows.part(skip, chunk.min(share.rows.count - skip));
             if !by_blocks {
                 for (panel, weights) in share.panels.clone().map(panel) {
                     // SAFETY: the last row, and so each, has its terms in `x` and its columns in `y`, as `multiply` has made
                     // sure of; the panel has all rows.
-                    unsafe { strips::<W>(self.isa, rows, panel, weights, strip(&panel)) };
+                    unsafe {
+                        ahead = strips::<W>(self.isa, rows, panel, weights, Strip { ahead, ..strip(&panel) });
+                    }
                 }
             } else {
                 let count = share.terms.blocks();
@@ -265,11 +275,17 @@ fn stacks(rows: usize, tallest: usize) -> impl Iterator<Item = Stack> {
     [first, second].into_iter().filter(|stack| stack.tiles > 0)
 }
 
-/// Computes `rows` tile by tile.
+/// Computes `rows` tile by tile, and returns what memory has still to be asked for.
 ///
 /// # Safety
 /// As for [`tile::run`], for all rows.
-unsafe fn strips<W: Stored>(isa: Isa, rows: RowRun, panel: Panel, weights: &[W::Element], strip: Strip<'_>) {
+unsafe fn strips<'a, W: Stored>(
+    isa: Isa,
+    rows: RowRun,
+    panel: Panel,
+    weights: &[W::Element],
+    strip: Strip<'a>,
+) -> &'a [u8] {
     let mut ahead = strip.ahead;
     let tallest = isa.tile_rows(panel.vectors).min(W::MOST_ROWS) / rows.pool;
     for Stack { skip, height, tiles } in stacks(rows.count, tallest) {
@@ -280,6 +296,7 @@ unsafe fn strips<W: Stored>(isa: Isa, rows: RowRun, panel: Panel, weights: &[W::
         // SAFETY: the caller's.
         unsafe { tile::run::<W>(isa, [height * rows.pool, panel.vectors], weights.as_ptr(), strip) };
     }
+    ahead
 }
 
 /// As [`strips`], for some blocks of terms; of narrow weights for one, which is widened once for all rows.
@@ -295,15 +312,15 @@ unsafe fn block<W: Stored>(isa: Isa, rows: RowRun, panel: Panel, weights: &[W::E
             let (from, to) = (&weights[own.start * width..own.end * width], &mut wide.0[..own.len() * width]);
             isa.run(tile::Widen::<W> { from, to });
             // SAFETY: the caller's; these are the panel's rows from the block's first on.
-            unsafe { strips::<F32>(isa, rows, panel, to, Strip { first_row: own.start, ..strip }) };
+            unsafe { strips::<F32>(isa, rows, panel, to, Strip { first_row: own.start, ..strip }) }
         }
         // SAFETY: the caller's.
         _ => unsafe { strips::<W>(isa, rows, panel, weights, strip) },
-    }
+    };
 }
 
 /// The bytes of weights.
-fn bytes<T: Copy>(weights: &[T]) -> &[u8] {
+pub(crate) fn bytes<T: Copy>(weights: &[T]) -> &[u8] {
     // SAFETY: numbers, which have no padding, as as many bytes.
     unsafe { std::slice::from_raw_parts(weights.as_ptr().cast(), size_of_val(weights)) }
 }

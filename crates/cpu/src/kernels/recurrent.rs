@@ -27,7 +27,7 @@ pub(crate) use lstm::Lstm;
 pub(crate) use rnn::Rnn;
 
 use super::chain::Chain;
-use super::products::{BLOCK, Finish, Layout, Packed, Product, RowRun, Terms};
+use super::products::{Ahead, BLOCK, Finish, Layout, Packed, Product, RowRun, Terms};
 use super::weights::Weights;
 use super::{Kernel, Operands};
 use crate::simd::{Isa, Simd, Task};
@@ -234,7 +234,8 @@ impl<C: Cell> Kernel for Recurrence<C> {
         let chain = Chain::default();
         let finish = Finish { bias: Some(&*outer), chain: &chain, operands };
         let (isa, team) = (self.isa, Team::ONE);
-        let product = Product { isa, team, x, layout: &bound.kernel, packed: kernel, finish };
+        let product =
+            Product { isa, team, x, layout: &bound.kernel, packed: kernel, finish, ahead: Ahead::NOTHING };
         let (y, last) = out.split_at_mut(if self.wanted[0] { batch * steps * units } else { 0 });
 
         let (rows_at_once, steps_at_once) = bound.block;

@@ -1,7 +1,7 @@
 //! The right sides of products: packed with the plan where they are constants, else at each run.
 
 use super::Operands;
-use super::products::{Layout, Packed};
+use super::products::{self, Layout, Packed};
 use crate::Result;
 use crate::arena::{Buffer, Zeroable};
 use half::{bf16, f16};
@@ -80,6 +80,17 @@ impl Weights {
         match self {
             Weights::Packed(layout, _) => Ok(*layout),
             Weights::Computed(index) => layout(operands[*index]),
+        }
+    }
+
+    /// The bytes that were packed when the plan was made.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Weights::Packed(_, packed) => match &**packed {
+                PackedBuffer::F32(packed) => products::bytes(packed),
+                PackedBuffer::F16(packed) | PackedBuffer::Bf16(packed) => products::bytes(packed),
+            },
+            Weights::Computed(_) => &[],
         }
     }
 

@@ -39,7 +39,7 @@ impl Product<'_> {
     ) {
         let layout = self.layout;
         let epilogue = Epilogue::new(&self.finish, layout.columns, y.len());
-        let all = Share { group: 0, terms, rows, panels: 0..layout.panels() };
+        let all = Share { group: 0, terms, rows, panels: 0..layout.panels(), ahead: &[] };
         let target = Target { start: y.as_mut_ptr(), len: y.len() };
         for skip in (0..rows.count).step_by(super::CHUNK) {
             let chunk = rows.part(skip, super::CHUNK.min(rows.count - skip));
@@ -66,6 +66,12 @@ impl Product<'_> {
     }
 }
 
+/// Rows whose inputs are read once for all of them.
+const SLIDE: usize = 8;
+
+/// Their inputs at most.
+const SLIDE_INPUTS: usize = SLIDE + 6;
+
 /// Rows by one panel, whose terms, weights and results [`Product::multiply_depthwise`] has found to be there.
 struct Panel<'a, W: Stored> {
     x: *const f32,
@@ -91,28 +97,93 @@ impl<W: Stored> Task for Panel<'_, W> {
             1 => self.columns / S::LANES,
             _ => 0,
         };
+        let slid = match self.neighbouring_taps() {
+            Some(3) => self.slide::<S, 3>(simd, whole),
+            Some(5) => self.slide::<S, 5>(simd, whole),
+            Some(7) => self.slide::<S, 7>(simd, whole),
+            _ => 0,
+        };
         // Whole vectors of channels are by far the most; together they share what a tap takes to find.
         let mut v = 0;
         while v < self.vectors {
             let channel = self.channel + v * S::LANES;
             v += match whole.saturating_sub(v) {
-                4.. => self.columns::<S, usize, 4>(simd, v, channel),
-                2.. => self.columns::<S, usize, 2>(simd, v, channel),
-                1 => self.columns::<S, usize, 1>(simd, v, channel),
-                0 => self.columns::<S, Spread<S>, 1>(simd, v, self.spread(simd, v)),
+                4.. => self.columns::<S, usize, 4>(simd, slid, v, channel),
+                2.. => self.columns::<S, usize, 2>(simd, slid, v, channel),
+                1 => self.columns::<S, usize, 1>(simd, slid, v, channel),
+                0 => self.columns::<S, Spread<S>, 1>(simd, 0, v, self.spread(simd, v)),
             };
         }
     }
 }
 
+impl<W: Stored> Panel<'_, W> {}
+
 impl<W: Stored> Panel<'_, W> {
-    /// Computes all rows of `V` vectors from vector `v` on, and returns `V`.
+    /// How many taps there are, if they are as far apart as rows are.
     #[inline(always)]
-    fn columns<S: Simd, I: Inputs<S>, const V: usize>(&self, simd: S, v: usize, inputs: I) -> usize {
+    fn neighbouring_taps(&self) -> Option<usize> {
+        let [first, second, ..] = self.runs else { return None };
+        // Taps' offsets increase evenly; there are fewer than are added into one accumulator.
+        let is_even = second.offset - first.offset == self.rows.x_step;
+        let is_one_block =
+            self.runs.len() <= 7 && self.runs.iter().all(|run| run.len == 1 && !run.ends_block);
+        (is_even && is_one_block).then_some(self.runs.len())
+    }
+
+    /// Computes the first rows, as many as can be together, of whole vectors, and returns how many.
+    #[inline(always)]
+    fn slide<S: Simd, const T: usize>(&self, s: S, whole: usize) -> usize {
+        let count = self.rows.count - self.rows.count % SLIDE;
+        let (x_step, y_step) = (self.rows.x_step, self.rows.y_step);
+        for v in 0..whole {
+            let channel = self.channel + v * S::LANES;
+            let mut weights = [s.splat(0.0); T];
+            for t in 0..T {
+                let at = ((self.runs[0].row + t) * self.vectors + v) * S::LANES;
+                // SAFETY: the panel has a vector for each tap.
+                weights[t] = unsafe { W::load(s, self.weights.add(at)) };
+            }
+            let x = self.x.wrapping_add(self.runs[0].offset + channel);
+            for row in (0..count).step_by(SLIDE) {
+                let mut sums = [[s.splat(0.0)]; SLIDE];
+                let mut inputs = [s.splat(0.0); SLIDE_INPUTS];
+                let mut rows = [0; SLIDE];
+                // Otherwise every input would have a pointer of its own, more than there are registers.
+                let first = hide(self.first + row * y_step + v * S::LANES);
+                let quarters = [0, 4, 8, 12].map(|i| x.wrapping_add(hide((row + i) * x_step)));
+                // SAFETY: the rows are there, the vectors are the panel's.
+                unsafe {
+                    for i in 0..SLIDE + T - 1 {
+                        inputs[i] = s.load(quarters[i / 4].wrapping_add(i % 4 * x_step));
+                    }
+                    for t in 0..T {
+                        for m in 0..SLIDE {
+                            sums[m][0] = s.mul_add(inputs[m + t], weights[t], sums[m][0]);
+                        }
+                    }
+                    for m in 0..SLIDE {
+                        rows[m] = first + m * y_step;
+                    }
+                    self.epilogue.store(s, sums, [channel, S::LANES], (self.y, &rows, 1));
+                }
+            }
+        }
+        count
+    }
+
+    /// Computes all rows of `V` vectors from row `row` and vector `v` on, and returns `V`.
+    #[inline(always)]
+    fn columns<S: Simd, I: Inputs<S>, const V: usize>(
+        &self,
+        simd: S,
+        mut row: usize,
+        v: usize,
+        inputs: I,
+    ) -> usize {
         if V > S::PANEL_VECTORS {
             return V;
         }
-        let mut row = 0;
         while row < self.rows.count {
             // SAFETY: the rows are there, the vectors are the panel's.
             row += unsafe {
@@ -192,6 +263,16 @@ impl<W: Stored> Panel<'_, W> {
         let lanes = s.bits(unsafe { s.load(lanes.as_ptr()) });
         Spread { channel, count: (end - 1) / self.multiplier + 1 - channel, lanes }
     }
+}
+
+/// A number that the compiler does not know where it comes from.
+#[inline(always)]
+fn hide(mut number: usize) -> usize {
+    // SAFETY: nothing happens.
+    unsafe {
+        std::arch::asm!("/* {0} */", inout(reg) number, options(pure, nomem, nostack, preserves_flags))
+    };
+    number
 }
 
 /// The channels that vectors of columns are multiplied with.

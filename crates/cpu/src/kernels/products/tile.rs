@@ -92,10 +92,20 @@ pub(super) struct Strip<'a> {
 
 impl<'a> Strip<'a> {
     /// What memory has still to be asked for after so many tiles.
+    #[inline(always)]
     pub fn ahead_of(&self, tiles: usize) -> &'a [u8] {
-        let terms = self.runs.iter().map(|run| run.len).sum::<usize>();
-        self.ahead.get(tiles * terms * LINE..).unwrap_or_default()
+        rest_of(self.ahead, self.runs, tiles)
     }
+}
+
+/// What memory has still to be asked for after so many tiles, a line for each of their terms.
+#[inline(always)]
+pub(super) fn rest_of<'b>(ahead: &'b [u8], runs: &[Run], tiles: usize) -> &'b [u8] {
+    if ahead.is_empty() {
+        return &[];
+    }
+    let terms = runs.iter().map(|run| run.len).sum::<usize>();
+    ahead.get(tiles * terms * LINE..).unwrap_or_default()
 }
 
 /// Bytes that memory gives at once.

@@ -243,7 +243,8 @@ impl Product<'_> {
         };
         self.team.each(parts, &|part| {
             let range = pairs * part / parts..pairs * (part + 1) / parts;
-            self.convolve_some(winograd, steps, (before, range), target);
+            let ahead = self.ahead.part(part, parts);
+            self.convolve_some(winograd, steps, (before, range), ahead, target);
         });
     }
 
@@ -252,6 +253,7 @@ impl Product<'_> {
         winograd: &Winograd,
         steps: &Steps,
         (before, range): (usize, std::ops::Range<usize>),
+        mut ahead: &[u8],
         y: Target,
     ) {
         let tallest = self.isa.tile_rows(winograd.layout.panel(0).vectors);
@@ -260,13 +262,13 @@ impl Product<'_> {
         let mut memory = Nearby([const { MaybeUninit::uninit() }; MOST]);
         let transformed = memory.0.as_mut_ptr().cast::<f32>();
         let (mut pairs, mut count) = ([Pair::default(); PAIRS], 0);
-        let flush = |pairs: &[Pair]| {
+        let mut flush = |pairs: &[Pair]| {
             let x = self.x;
             self.isa.run(Transform { steps, x, pairs, to: transformed });
             // SAFETY: as many were written.
             let transformed =
                 unsafe { std::slice::from_raw_parts(transformed, PRODUCTS * pairs.len() * steps.channels) };
-            self.convolve_transformed(winograd, steps, transformed, pairs, y);
+            ahead = self.convolve_transformed(winograd, steps, transformed, pairs, ahead, y);
         };
         steps.visit(before, range, |pair| {
             pairs[count] = pair;
@@ -281,14 +283,16 @@ impl Product<'_> {
         }
     }
 
-    fn convolve_transformed(
+    /// Computes the outputs of pairs whose steps are transformed, and returns what memory has still to be asked for.
+    fn convolve_transformed<'b>(
         &self,
         winograd: &Winograd,
         steps: &Steps,
         transformed: &[f32],
         pairs: &[Pair],
+        mut ahead: &'b [u8],
         y: Target,
-    ) {
+    ) -> &'b [u8] {
         let layout = &winograd.layout;
         let epilogue = Epilogue::new(&self.finish, layout.columns, y.len);
         for index in 0..layout.panels() {
@@ -312,8 +316,9 @@ impl Product<'_> {
                     channel: panel.first,
                     adds: false,
                     epilogue: Some(&epilogue),
-                    ahead: &[],
+                    ahead,
                 };
+                ahead = tile::rest_of(ahead, steps.each.runs(), PRODUCTS * tiles);
                 let rows = Rows {
                     strip,
                     pairs: &pairs[first..end],
@@ -335,6 +340,7 @@ impl Product<'_> {
                 }
             }
         }
+        ahead
     }
 
     /// Replaces what is not finite of a pair's outputs of one panel by what the direct method gives, and applies the
@@ -353,7 +359,7 @@ impl Product<'_> {
             let Some(output) = steps.output_of(pair, second) else { continue };
             let (terms, x) = if bad[second] { steps.terms_of(pair, second) } else { (&steps.each, 0) };
             let rows = RowRun { x, y: output * y_step, count: 1, x_step: 0, y_step, pool: 1 };
-            let share = Share { group: 0, terms, rows, panels: panel..panel + 1 };
+            let share = Share { group: 0, terms, rows, panels: panel..panel + 1, ahead: &[] };
             match bad[second] {
                 true => self.run(share, y),
                 false => self.rest(epilogue, &share, rows, y),
@@ -474,8 +480,9 @@ impl<const M: usize, const V: usize> Task for PairTiles<'_, M, V> {
         }
         let Rows { strip, pairs, all, steps, weights, filters, bad } = self.0;
         for tile in 0..strip.tiles {
+            let ahead = strip.ahead_of(PRODUCTS * tile);
             let tile = PairTile::<M, V> {
-                strip: &strip,
+                strip: &Strip { ahead, ..strip },
                 x: strip.x.wrapping_add(tile * M * strip.x_step),
                 pairs: &pairs[tile * M..][..M],
                 all,
@@ -595,7 +602,8 @@ impl<const M: usize, const V: usize> PairTile<'_, M, V> {
         // SAFETY: the caller's.
         unsafe {
             let x = self.x.wrapping_add(at * self.all);
-            tile::sums::<S, F32, M, V>(s, self.strip, x, self.weights[at], None)
+            let strip = Strip { ahead: self.strip.ahead_of(at), ..*self.strip };
+            tile::sums::<S, F32, M, V>(s, &strip, x, self.weights[at], None)
         }
     }
 
