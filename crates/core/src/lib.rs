@@ -43,7 +43,7 @@ pub use motion::{Fill, Motion, motion, padding_before};
 pub use ops::Op;
 pub use outline::{CallId, LayerCall, Outline, WeightInfo};
 pub use reference::{ReferenceRun, run_reference};
-pub use rewrite::{rewrite, round_weights, substitute, to_scans, until};
+pub use rewrite::{reduce_before_concat, rewrite, round_weights, substitute, to_scans, until};
 pub use samples::computes_samples_alone;
 pub use shape::{Shape, TensorType};
 pub use tensor::{Data, Tensor};

@@ -3,6 +3,7 @@
 
 mod affine;
 mod common;
+mod concats;
 mod dead;
 mod identity;
 mod inputs;
@@ -10,6 +11,7 @@ mod outputs;
 mod rounding;
 mod scans;
 
+pub use concats::reduce_before_concat;
 pub use inputs::substitute;
 pub use outputs::until;
 pub use rounding::round_weights;

@@ -13,7 +13,10 @@ use build::Packed;
 use draft::Drafts;
 pub(crate) use groups::Group;
 use groups::Samples;
-use k2o_core::{CallId, DType, Graph, GraphBuilder, Operand, TensorType, ValueId, round_weights};
+use k2o_core::{
+    CallId, DType, Graph, GraphBuilder, Operand, TensorType, ValueId, reduce_before_concat, round_weights,
+};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -148,10 +151,17 @@ impl Plan {
     /// storage of a constant says where it cannot be read; an instruction set that the processor lacks.
     /// [`Limit`](crate::ErrorKind::Limit) where a weight is past the narrow type.
     pub fn new(graph: &Graph, options: &PlanOptions) -> Result<Plan> {
-        match options.narrow_weights {
-            Some(narrow) => Plan::with_packed(&round_weights(graph, narrow)?, options, &mut Packed::new()),
-            None => Plan::with_packed(graph, options, &mut Packed::new()),
+        let mut graph = Cow::Borrowed(graph);
+        if let Some(narrow) = options.narrow_weights {
+            graph = Cow::Owned(round_weights(&graph, narrow)?);
         }
+        // Taps are of what is joined.
+        if !options.keep_taps
+            && let Some(reduced) = reduce_before_concat(&graph)?
+        {
+            graph = Cow::Owned(reduced);
+        }
+        Plan::with_packed(&graph, options, &mut Packed::new())
     }
 
     /// The plan of a graph whose weights are rounded as the options say, and some of them packed already.
