@@ -4,7 +4,7 @@ use crate::arena::{Life, Slot, assign};
 use crate::kernels::grid::elements;
 use crate::kernels::products::Ahead;
 use crate::kernels::{Part, Place, Runner, Source};
-use crate::plan::{Group, Inner, Storage};
+use crate::plan::{Group, HEAVY, Inner, Storage};
 use crate::{Error, Result};
 use k2o_core::{Operand, Shape, ValueId};
 use std::ops::Range;
@@ -16,9 +16,8 @@ const NEARBY: usize = 384 << 10;
 /// Products of two numbers that are worth another thread: computing them takes as long as waking it does.
 const WORTH_A_THREAD: usize = 1 << 18;
 
-/// Bytes of weights that take longer to read than a session's other memory, and the most that are asked for ahead: as
-/// many as stay in the second nearest cache beside what is computed with.
-const LARGE_WEIGHTS: usize = 1 << 20;
+/// The most bytes of heavy weights that are asked for ahead: as many as stay in the second nearest cache beside what is
+/// computed with.
 const MOST_AHEAD: usize = 768 << 10;
 
 /// The most rows for which weights are read once.
@@ -258,7 +257,7 @@ impl Bound {
             for index in 0..self.groups[at].passes[0][1].steps.len() {
                 let number = self.groups[at].passes[0][1].steps[index].index;
                 let step = &plan.steps[number];
-                if step.weight_bytes < LARGE_WEIGHTS {
+                if step.weight_bytes < HEAVY {
                     let time =
                         if step.weights_per_row > 0 { self.step_work(step) / WORK_OF_A_LINE } else { 0 };
                     before.push(([at, index], time.saturating_mul(LINE)));

@@ -11,8 +11,8 @@ use crate::simd::Isa;
 use crate::{Error, InstructionSet, Result, Session};
 use build::Packed;
 use draft::Drafts;
-pub(crate) use groups::Group;
 use groups::Samples;
+pub(crate) use groups::{Group, HEAVY};
 use k2o_core::{
     CallId, DType, Graph, GraphBuilder, Operand, TensorType, ValueId, reduce_before_concat, round_weights,
 };

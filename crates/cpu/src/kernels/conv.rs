@@ -354,6 +354,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn taps_of_every_second_row_of_the_weights_are_no_neighbours() {
+        // Of both taps along the second axis one is padding everywhere.
+        let axes = vec![(20, 3, 1, 1, Padding::Explicit(0, 0)), (1, 2, 1, 1, Padding::Explicit(0, 1))];
+        let case = Case { batch: 1, axes, groups: 32, per_group: 1, filters: 1, bias: false, seed: 5 };
+        check_products(&case.problem().unwrap());
+    }
+
     /// A convolution, functions of its elements, a pooling, and functions of what that gives.
     #[derive(Clone, Debug)]
     struct Pooled {

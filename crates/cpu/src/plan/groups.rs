@@ -7,7 +7,7 @@ use std::ops::Range;
 
 /// Bytes of weights from which on a step computes as many samples at once as there are: reading its weights takes
 /// longer than reading the samples.
-const HEAVY: usize = 1 << 20;
+pub(crate) const HEAVY: usize = 1 << 20;
 
 /// As many samples as a recurrent layer's rows should be, so that weights are read for several rows at each step.
 const RECURRENT_ROWS: usize = 12;

@@ -117,18 +117,17 @@ impl<W: Stored> Task for Panel<'_, W> {
     }
 }
 
-impl<W: Stored> Panel<'_, W> {}
-
 impl<W: Stored> Panel<'_, W> {
-    /// How many taps there are, if they are as far apart as rows are.
+    /// How many taps there are, if they are as far apart as rows are and their weights follow each other.
     #[inline(always)]
     fn neighbouring_taps(&self) -> Option<usize> {
-        let [first, second, ..] = self.runs else { return None };
-        // Taps' offsets increase evenly; there are fewer than are added into one accumulator.
-        let is_even = second.offset - first.offset == self.rows.x_step;
-        let is_one_block =
-            self.runs.len() <= 7 && self.runs.iter().all(|run| run.len == 1 && !run.ends_block);
-        (is_even && is_one_block).then_some(self.runs.len())
+        let first = self.runs.first()?;
+        let is_next = |(t, run): (usize, &Run)| {
+            let is_even = run.offset == first.offset + t * self.rows.x_step;
+            run.len == 1 && run.row == first.row + t && is_even && !run.ends_block
+        };
+        let are_few = self.runs.len() <= SLIDE_INPUTS - SLIDE + 1;
+        (are_few && self.runs.iter().enumerate().all(is_next)).then_some(self.runs.len())
     }
 
     /// Computes the first rows, as many as can be together, of whole vectors, and returns how many.
