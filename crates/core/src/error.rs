@@ -29,13 +29,14 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    help: Option<String>,
     origin: Option<CallId>,
 }
 
 impl Error {
     /// An error of `kind`; `message` is lower case without a final stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), origin: None }
+        Error { kind, message: message.into(), help: None, origin: None }
     }
 
     /// A shape error.
@@ -54,9 +55,21 @@ impl Error {
         self
     }
 
+    /// The same error with what would mend it, unless that is known already.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Error {
+        self.help.get_or_insert_with(|| help.into());
+        self
+    }
+
     /// Who is at fault.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// What would mend it, if that is known.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
     }
 
     /// The layer call that the failing operator came from.

@@ -28,6 +28,9 @@ pub struct LayerCall {
     pub class: String,
     /// The call of the model or wrapper that this call lies in.
     pub parent: Option<CallId>,
+    /// The layer object that is called: a number that is the same for all its calls, and grows in the order in which the
+    /// file describes layers.
+    pub object: usize,
     /// Which call of the layer object it is; above 0 the weights are shared with the first.
     pub repetition: usize,
     /// The shape of each output; `None` where an error left it unknown.

@@ -112,19 +112,36 @@ impl Window {
                     if total > 0 {
                         rule += &format!(" padded by {total}");
                     }
-                    rule += &format!(": ({padded} - {}) / {} + 1 would be ", self.span(), self.stride);
+                    rule += &format!(": ({padded} - {}) / {} + 1 ", self.span(), self.stride);
                     match room.floor_div(self.stride).and_then(|n| n.add_const(1)).map(|n| n.as_fixed()) {
-                        Ok(Some(n)) => rule + &n.to_string(),
-                        _ => rule + "less than 1",
+                        Ok(Some(n)) => rule + &format!("= {n}"),
+                        _ => rule + "must be at least 1",
                     }
                 };
-                infer.require(input, Relation::AtLeast((self.span() - total).max(0)), rule)?;
+                let needed = Relation::AtLeast((self.span() - total).max(0));
+                infer.require(input, needed, rule).map_err(|error| match padded.as_fixed() {
+                    Some(padded) => error.with_help(self.smaller(padded)),
+                    None => error,
+                })?;
                 room.floor_div(self.stride)?.add_const(1)
             }
             Padding::Same => {
                 infer.require(input, Relation::AtLeast(1), || "a window needs at least 1 step".into())?;
                 input.ceil_div(self.stride)
             }
+        }
+    }
+
+    /// What would fit `padded` steps, which this window does not.
+    fn smaller(&self, padded: i64) -> String {
+        match (padded - 1).div_euclid(self.dilation) + 1 {
+            ..1 => "the input has no steps: make it longer, or drop fewer steps before".to_string(),
+            1 => "a window of 1 step fits, or one with padding=\"same\"".to_string(),
+            most if self.dilation > 1 => format!(
+                "a window of at most {most} taps of dilation {} fits, or one with padding=\"same\"",
+                self.dilation
+            ),
+            most => format!("a window of at most {most} steps fits, or one with padding=\"same\""),
         }
     }
 

@@ -710,7 +710,7 @@ fn sizes_that_break_a_rule_name_the_rule_and_the_layer() {
         &[&[2, 2, 2], &[2], &[4, 4]],
         ErrorKind::Shape,
         Some(7),
-        "a window of 3 steps does not fit an input of steps: (steps - 3) / 1 + 1 would be less than 1: \
+        "a window of 3 steps does not fit an input of steps: (steps - 3) / 1 + 1 must be at least 1: \
          steps >= 3 does not hold (it is 2)",
     );
     check_bind(
@@ -737,7 +737,7 @@ fn a_rule_that_numbers_break_is_an_error_at_once_and_names_the_layer() {
     let windows = vec![Window::new(3, 1, 1, VALID).unwrap()];
     let error = builder.add(ops::Pool { kind: PoolKind::Max, windows }, [x]).unwrap_err();
     assert_eq!((error.kind(), error.origin()), (ErrorKind::Shape, Some(CallId(3))));
-    assert_eq!(error.message(), "a window of 3 steps does not fit an input of 2: (2 - 3) / 1 + 1 would be 0");
+    assert_eq!(error.message(), "a window of 3 steps does not fit an input of 2: (2 - 3) / 1 + 1 = 0");
 }
 
 #[test]

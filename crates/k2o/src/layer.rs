@@ -77,6 +77,7 @@ mod tests {
             name: String::new(),
             class: String::new(),
             parent: None,
+            object: 0,
             repetition: 0,
             outputs: Vec::new(),
             inputs: Vec::new(),

@@ -26,8 +26,8 @@ pub enum ErrorKind {
 
 /// One or more problems with a model file.
 ///
-/// The text has one paragraph for each: the place, what was expected and what was given, and a line `help: ..`
-/// where the mend is known.
+/// The text has one paragraph for each: the place, what was expected and what was given, lines `shapes: ..` with what
+/// led there where shapes do not fit, and a line `help: ..` where the mend is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     // Never empty.
@@ -43,6 +43,8 @@ pub struct Problem {
     pub place: String,
     /// What was expected and given, in lower case without a final stop.
     pub message: String,
+    /// The shapes that led there, where it is shapes that do not fit: one line for each input of the layer.
+    pub shapes: Vec<String>,
     /// How to mend it, if that is known.
     pub help: Option<String>,
 }
@@ -50,7 +52,7 @@ pub struct Problem {
 impl Error {
     /// An error of one problem without a place.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Problem { kind, place: String::new(), message: message.into(), help: None }.into()
+        Problem { kind, place: String::new(), message: message.into(), shapes: Vec::new(), help: None }.into()
     }
 
     /// Something that exists in Keras but not here.
@@ -94,6 +96,14 @@ impl Error {
         self
     }
 
+    /// The same error with the shapes that led to each problem, unless they are there.
+    pub(crate) fn shapes(mut self, shapes: &[String]) -> Error {
+        for problem in self.problems.iter_mut().filter(|problem| problem.shapes.is_empty()) {
+            problem.shapes = shapes.to_vec();
+        }
+        self
+    }
+
     /// Who is at fault, for the first problem: unsupported before malformed where both occur.
     pub fn kind(&self) -> ErrorKind {
         self.problems.iter().map(|problem| problem.kind).min().unwrap_or(ErrorKind::Malformed)
@@ -120,7 +130,12 @@ impl From<k2o_core::Error> for Error {
             CoreKind::Io => ErrorKind::Io,
             _ => ErrorKind::Malformed,
         };
-        Error::new(kind, error.message())
+        let mended = error.help().map(str::to_string);
+        let error = Error::new(kind, error.message());
+        match mended {
+            Some(help) => error.help(help),
+            None => error,
+        }
     }
 }
 
@@ -136,6 +151,7 @@ impl fmt::Display for Problem {
             write!(f, "{}: ", self.place)?;
         }
         f.write_str(&self.message)?;
+        self.shapes.iter().try_for_each(|shapes| write!(f, "\n  shapes: {shapes}"))?;
         match &self.help {
             Some(help) => write!(f, "\n  help: {help}"),
             None => Ok(()),

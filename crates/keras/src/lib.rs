@@ -21,6 +21,7 @@
 mod activation;
 mod archive;
 mod build;
+mod diagnosis;
 mod error;
 mod fields;
 mod import;
@@ -41,7 +42,7 @@ pub use archive::{
 };
 pub use error::{Error, ErrorKind, Problem, Result};
 pub use fields::Fields;
-pub use import::{ImportOptions, Imported, Importer, import};
+pub use import::{ImportOptions, Imported, Importer, InputShape, import};
 pub use layer::{Layer, LayerObject, Masks};
 pub use layers::{Cell, LAYERS, OverSteps, Steps, SupportedLayer};
 pub use lowering::{Arg, Call, Lowering, Tensor};

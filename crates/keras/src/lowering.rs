@@ -8,6 +8,7 @@ pub(crate) use body::Body;
 pub(crate) use masks::Meeting;
 pub(crate) use states::ExposedStates;
 
+use crate::diagnosis::{Given, History, explained};
 use crate::layer::{Kind, LayerObject};
 use crate::weights::{LateBound, Request, Weight, WeightSpec};
 use crate::{Error, KerasVersion, Result};
@@ -227,7 +228,7 @@ impl Lowering {
         };
         let outputs = outcome.unwrap_or_else(|error| {
             let place = self.place();
-            let error = self.with_chain(error, &inputs);
+            let error = self.explained(error, &object.class, &inputs);
             self.errors.push(error.within(place));
             Outputs { tensors: Vec::new(), complete: false }
         });
@@ -273,6 +274,7 @@ impl Lowering {
             name: object.name.clone(),
             class: object.class.clone(),
             parent: parent_call,
+            object: object.id,
             repetition,
             outputs: Vec::new(),
             inputs: inputs.iter().filter_map(|tensor| tensor.from).collect(),
@@ -330,26 +332,19 @@ impl Lowering {
         }
     }
 
-    /// A shape error with the shapes of the inputs it arose from.
-    fn with_chain(&self, error: Error, inputs: &[Tensor]) -> Error {
+    /// A shape error with the shapes that led to it, and what would mend it.
+    fn explained(&self, error: Error, class: &str, inputs: &[Tensor]) -> Error {
         if error.kind() != crate::ErrorKind::ShapeMismatch {
             return error;
         }
-        let shapes: Vec<String> = inputs
-            .iter()
-            .filter_map(|tensor| {
-                let shape = self.builder.type_of(tensor.value?).shape;
-                let from = tensor.from.and_then(|(call, _)| self.outline.get(call));
-                Some(match from {
-                    Some(call) => format!("{shape} from {:?}", call.path),
-                    None => shape.to_string(),
-                })
-            })
-            .collect();
-        match shapes.is_empty() {
-            true => error,
-            false => error.help(format!("the input is {}", shapes.join(" and "))),
-        }
+        let given = |tensor: &Tensor| {
+            let shape = self.builder.type_of(tensor.value?).shape;
+            Some(Given { shape, from: tensor.from.map(|(call, _)| call) })
+        };
+        let inputs: Vec<Given> = inputs.iter().filter_map(given).collect();
+        let first = self.builder.graph().inputs().first();
+        let start = first.map(|port| self.builder.type_of(port.value).shape);
+        explained(error, &History { outline: &self.outline, start }, class, &inputs)
     }
 
     /// Shape and element type of a tensor.

@@ -190,8 +190,9 @@ fn shapes_that_do_not_fit_are_explained() {
             {"class_name": "Conv1D", "config": {"name": "c", "filters": 3, "kernel_size": [3]}},
         ])),
         ErrorKind::ShapeMismatch,
-        "layer \"c\" (Conv1D): a window of 3 steps does not fit an input of 2: (2 - 3) / 1 + 1 would be 0\n  \
-         help: the input is [batch, 2, 2] from \"p\"",
+        "layer \"c\" (Conv1D): a window of 3 steps does not fit an input of 2: (2 - 3) / 1 + 1 = 0\n  \
+         shapes: [batch, 8, 2] -> p [batch, 2, 2] -> c\n  \
+         help: a window of at most 2 steps fits, or one with padding=\"same\"",
     );
 }
 

@@ -309,7 +309,7 @@ fn an_odd_axis_cannot_be_halved() {
     assert_eq!(
         error.to_string(),
         "layer \"a\" (Activation): glu halves axis 1 of the input [batch, 5], whose size is odd\n  \
-         help: the input is [batch, 5]"
+         shapes: [batch, 5] -> a"
     );
 }
 

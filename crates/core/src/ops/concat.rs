@@ -22,7 +22,13 @@ impl Operator for Concat {
         let mut joined = first.shape[self.axis].clone();
         for other in others {
             if other.shape.rank() != first.shape.rank() || other.dtype != first.dtype {
-                return Err(Error::shape(format!("concat of {first} and {other}")));
+                let (ranks, dtypes) = ([first, other].map(|x| x.shape.rank()), [first.dtype, other.dtype]);
+                let differing = match ranks[0] == ranks[1] {
+                    true => format!("the types {} and {} differ", dtypes[0], dtypes[1]),
+                    false => format!("the ranks {} and {} differ", ranks[0], ranks[1]),
+                };
+                let (a, b) = (&first.shape, &other.shape);
+                return Err(Error::shape(format!("concat of {a} and {b}: {differing}")));
             }
             for (axis, (x, y)) in first.shape.iter().zip(other.shape.iter()).enumerate() {
                 if axis != self.axis {

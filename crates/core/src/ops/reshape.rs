@@ -88,7 +88,12 @@ impl Reshape {
         let new = dims.iter().enumerate().filter(|(axis, _)| self.source(*axis).is_none());
         let rest = new.map(|(_, dim)| dim).try_fold(Dim::ONE, |product, dim| product.mul(dim))?;
         let Some(axis) = unknown else {
-            infer.require_equal(&total, &rest, || format!("{}: {total} elements are not {rest}", bad()))?;
+            let help = |error: Error| {
+                error.with_help(format!("the sizes must multiply to {total}; one of them may be -1"))
+            };
+            infer
+                .require_equal(&total, &rest, || format!("{}: {total} elements are not {rest}", bad()))
+                .map_err(help)?;
             return Ok(Shape::new(dims));
         };
         dims[axis] = match total.exact_div(&rest) {

@@ -28,12 +28,14 @@ impl Operator for Slice {
         let total =
             total.ok_or_else(|| Error::shape(format!("a slice without {before} and {after} elements")))?;
         let dim = &x.shape[axis];
-        infer.require(dim, Relation::AtLeast(total), || {
-            format!(
-                "{before} and {after} elements cannot be dropped from axis {axis} of an input {}",
-                x.shape
-            )
-        })?;
+        infer
+            .require(dim, Relation::AtLeast(total), || {
+                format!(
+                    "{before} and {after} elements cannot be dropped from axis {axis} of an input {}",
+                    x.shape
+                )
+            })
+            .map_err(|error| error.with_help(format!("at most {dim} in all can be dropped")))?;
         Ok(vec![TensorType::new(x.shape.with(axis, dim.add_const(-total)?), x.dtype)])
     }
 

@@ -228,6 +228,7 @@ mod tests {
                 name: path.rsplit('/').next().unwrap().to_string(),
                 class: "Layer".to_string(),
                 parent: parent.map(CallId),
+                object: id.0,
                 repetition,
                 outputs: Vec::new(),
                 inputs: Vec::new(),

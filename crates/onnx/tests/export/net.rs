@@ -74,6 +74,7 @@ impl Net {
             name,
             class: class.into(),
             parent: None,
+            object: call.0,
             repetition,
             outputs: Vec::new(),
             inputs: Vec::new(),

@@ -69,6 +69,7 @@ impl Maker<'_> {
             name: step.path.clone(),
             class: step.class.clone(),
             parent: None,
+            object: call.0,
             repetition: step.repetition,
             outputs: Vec::new(),
             inputs: Vec::new(),

@@ -46,7 +46,8 @@ impl Conv {
         let channels = cx.channels(x)?;
         if self.groups == 0 || channels % self.groups != 0 {
             let message = format!("{channels} channels do not fall into {} groups", self.groups);
-            return Err(k2o_core::Error::shape(message).into());
+            let help = format!("the number of groups must divide that of the input's channels, {channels}");
+            return Err(k2o_core::Error::shape(message).with_help(help).into());
         }
         let kernel = self.base.kernel_shape([channels / self.groups, self.filters])?;
         let mut specs = vec![WeightSpec::trainable("kernel", &kernel)];
