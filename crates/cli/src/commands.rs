@@ -1,9 +1,12 @@
 //! One file per command.
 
+pub(crate) mod check;
 pub(crate) mod convert;
 pub(crate) mod predict;
 pub(crate) mod summary;
+mod table;
 pub(crate) mod verify;
+pub(crate) mod what_if;
 
 use crate::failure::Failure;
 use clap::Args;
@@ -41,7 +44,12 @@ pub(crate) struct Opened {
 impl ModelArgs {
     /// The model, without weights if they are not named.
     pub fn open(&self) -> Result<Model, Failure> {
-        self.part(Model::open_with(&self.model, &self.options()?)?)
+        self.open_as(&self.options()?)
+    }
+
+    /// The model, or the part that is wanted of it, opened with these options.
+    pub fn open_as(&self, options: &OpenOptions) -> Result<Model, Failure> {
+        self.part(Model::open_with(&self.model, options)?)
     }
 
     /// The model with its weights, which for a config that stands alone may lie beside it.
@@ -67,7 +75,8 @@ impl ModelArgs {
         Ok(Opened { model: self.part(model)?, paths })
     }
 
-    fn options(&self) -> Result<OpenOptions, Failure> {
+    /// How the arguments say that it is to be opened.
+    pub fn options(&self) -> Result<OpenOptions, Failure> {
         let mut options = OpenOptions::default();
         options.weights = self.weights.clone();
         options.expose_states = self.states;
@@ -116,6 +125,11 @@ pub(crate) fn grouped(n: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `1 step`, `1,024 steps`.
+pub(crate) fn number_of_steps(n: u64) -> String {
+    format!("{} step{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
 /// A number of bytes with its unit.

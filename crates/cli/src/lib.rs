@@ -13,7 +13,7 @@ mod failure;
 mod output;
 
 use clap::{Parser, Subcommand};
-use commands::{convert, predict, summary, verify};
+use commands::{check, convert, predict, summary, verify, what_if};
 use failure::Failure;
 use std::ffi::OsString;
 use std::io::Write;
@@ -35,8 +35,12 @@ struct Cli {
 enum Command {
     /// Write a model as ONNX
     Convert(convert::Args),
-    /// Show layers, output shapes and numbers of parameters
+    /// Show layers, output shapes, numbers of parameters, what layers cost, and what is odd
     Summary(summary::Args),
+    /// Say whether the layers fit each other, and how to mend what does not; a config without weights is enough
+    Check(check::Args),
+    /// Show the shapes that the layers have with another input
+    WhatIf(what_if::Args),
     /// Run a model on arrays from a file
     Predict(predict::Args),
     /// Check the runtime and the exported file against a reference in double precision
@@ -44,7 +48,7 @@ enum Command {
 }
 
 /// The names of the commands, for callers that have commands of their own.
-pub const COMMANDS: [&str; 4] = ["convert", "summary", "predict", "verify"];
+pub const COMMANDS: [&str; 6] = ["convert", "summary", "check", "what-if", "predict", "verify"];
 
 /// Runs the command that `args` spell, the first of them being the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -59,6 +63,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match cli.command {
         Command::Convert(args) => convert::run(&args),
         Command::Summary(args) => summary::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::WhatIf(args) => what_if::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Verify(args) => verify::run(&args),
     };

@@ -29,12 +29,13 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    is_shape_mismatch: bool,
 }
 
 impl Error {
     /// An error of `kind`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into() }
+        Error { kind, message: message.into(), is_shape_mismatch: false }
     }
 
     /// A file that could not be read or written.
@@ -45,6 +46,11 @@ impl Error {
     /// Who is at fault.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Whether layers do not fit the shapes that they are given.
+    pub fn is_shape_mismatch(&self) -> bool {
+        self.is_shape_mismatch
     }
 
     /// The same error with the file it is about in front, on a line of its own where there are several problems.
@@ -92,7 +98,8 @@ impl From<k2o_keras::Error> for Error {
             k2o_keras::ErrorKind::Input => ErrorKind::Input,
             _ => ErrorKind::Malformed,
         };
-        Error::new(kind, error.to_string())
+        let is_shape_mismatch = error.problems().iter().any(|problem| !problem.shapes.is_empty());
+        Error { is_shape_mismatch, ..Error::new(kind, error.to_string()) }
     }
 }
 

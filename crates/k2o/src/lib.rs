@@ -28,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+mod analysis;
 mod array;
 mod batches;
 mod error;
@@ -38,13 +39,14 @@ mod predict;
 mod sha256;
 mod summary;
 
+pub use analysis::{Bound, CostOptions, Costs, LayerCost, ReceptiveField};
 pub use array::Array;
 pub use error::{Error, ErrorKind, Result};
 pub use k2o_core as core;
 pub use k2o_cpu as cpu;
 pub use k2o_cpu::{InstructionSet, Plan, PlanOptions, Session, StreamPlan, Threads};
 pub use k2o_keras as keras;
-pub use k2o_keras::{Importer, Limits};
+pub use k2o_keras::{Importer, InputShape, Limits};
 pub use k2o_onnx as onnx;
 pub use k2o_onnx::{Export, ExportOptions};
 pub use model::{Model, OpenOptions, Port, Provenance};

@@ -2,9 +2,9 @@
 
 use crate::sha256::begin_sha256;
 use crate::{Error, ErrorKind, Result, Summary, file, layer};
-use k2o_core::{Graph, Outline};
+use k2o_core::{Dim, Graph, Outline};
 use k2o_cpu::{Plan, PlanOptions, StreamPlan};
-use k2o_keras::{Archive, ImportOptions, Importer, KerasVersion, Limits, Source};
+use k2o_keras::{Archive, ImportOptions, Importer, InputShape, KerasVersion, Limits, Source};
 use k2o_onnx::{Export, ExportOptions};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,9 @@ struct Inner {
 /// What a model was read from, by the keys under which an exported file has the hashes.
 type Sources = Vec<(&'static str, Source)>;
 
+/// The longest input that is tried.
+const MOST_STEPS: u64 = 1 << 20;
+
 /// How to open a model.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -43,6 +46,13 @@ pub struct OpenOptions {
     /// Whether the states of stateful recurrent layers become inputs of the model, named `<layer>/state_0` and so on,
     /// behind its own, and outputs named `<layer>/next_state_0`; else they begin as zeros in each run.
     pub expose_states: bool,
+    /// Whether the file's weights are left out, so that the model is as if it had none.
+    pub without_weights: bool,
+    /// Other sizes for inputs than the file says, all but the batch; `None` for one that is not known. Weights that were
+    /// made for other sizes do not fit any more: see [`without_weights`](OpenOptions::without_weights).
+    pub input_shapes: Vec<InputShape>,
+    /// Another number of steps for every input `[batch, steps, channels]` than the file says.
+    pub steps: Option<u64>,
 }
 
 /// Where a model came from.
@@ -98,6 +108,41 @@ impl Model {
         Model::import(&archive, sources, options).map_err(|error| error.in_file(path))
     }
 
+    /// The least number of steps of its inputs `[batch, steps, channels]` with which the layers of the model at `path` fit
+    /// each other, weights left aside. `None` where there are no such inputs, and where no number up to a million does.
+    ///
+    /// ```
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/basic/keras3.keras");
+    /// // Of 10 steps a convolution of 3 leaves 8, pooling of 2 leaves 4, and so on until 1 is left.
+    /// assert_eq!(k2o::Model::fewest_steps(path, &k2o::OpenOptions::default()), Some(10));
+    /// ```
+    pub fn fewest_steps(path: impl AsRef<Path>, options: &OpenOptions) -> Option<u64> {
+        let (archive, _) = read_archive(path.as_ref(), options).ok()?;
+        let mut import_options = ImportOptions::default();
+        import_options.limits = options.limits.clone();
+        import_options.without_weights = true;
+        let mut fits = |steps: u64| {
+            import_options.steps = Some(steps);
+            options.importer.import(&archive, &import_options).is_ok_and(|imported| {
+                let has_steps = |port: &k2o_core::Port| {
+                    let shape = &imported.graph.value(port.value).r#type.shape;
+                    shape.rank() == 3 && shape.get(1) == i64::try_from(steps).ok().map(Dim::fixed).as_ref()
+                };
+                imported.graph.inputs().iter().any(has_steps)
+            })
+        };
+        let mut enough = 1;
+        while !fits(enough) {
+            enough = Some(enough * 2).filter(|&steps| steps <= MOST_STEPS)?;
+        }
+        let mut too_few = enough / 2;
+        while enough - too_few > 1 {
+            let middle = too_few + (enough - too_few) / 2;
+            if fits(middle) { enough = middle } else { too_few = middle }
+        }
+        Some(enough)
+    }
+
     /// Opens a model that lies in memory: the bytes of a `.keras` archive, an `.h5` model or a JSON config.
     ///
     /// ```
@@ -136,6 +181,9 @@ impl Model {
         let mut import_options = ImportOptions::default();
         import_options.limits = options.limits.clone();
         import_options.expose_states = options.expose_states;
+        import_options.input_shapes = options.input_shapes.clone();
+        import_options.steps = options.steps;
+        import_options.without_weights = options.without_weights;
         let imported = options.importer.import(archive, &import_options)?;
         let provenance = Provenance {
             format: archive.format.to_string(),
@@ -143,7 +191,7 @@ impl Model {
                 .keras_version
                 .clone()
                 .or_else(|| (imported.version == KerasVersion::V3).then(|| "3".to_string())),
-            has_weights: archive.weights.is_some(),
+            has_weights: archive.weights.is_some() && !options.without_weights,
         };
         let optimizer_parameters = archive.weights.as_ref().map_or(0, |store| store.optimizer_elements());
         Model::new(imported.graph, imported.outline, provenance, sources, optimizer_parameters)
@@ -196,7 +244,13 @@ impl Model {
     /// # Ok::<(), k2o::Error>(())
     /// ```
     pub fn summary(&self) -> Summary {
-        Summary::new(&self.0.outline, self.0.optimizer_parameters)
+        Summary::new(&self.0.outline, self.0.optimizer_parameters, false)
+    }
+
+    /// As [`summary`](Model::summary), with the layers of nested models and wrappers behind these, as Keras's
+    /// `expand_nested` has them.
+    pub fn summary_expanded(&self) -> Summary {
+        Summary::new(&self.0.outline, self.0.optimizer_parameters, true)
     }
 
     /// The model planned for this machine: weights packed, steps fused. Made at the first call.

@@ -67,7 +67,11 @@ fn rows_and_totals_are_keras_own() {
                     rows.retain(|row| !is_operator(row) && row["class"] != "Concatenate");
                 }
             }
-            let known = |rows: Vec<Value>| without_untrue_shapes(sorted(rows), &case.name);
+            // Keras 2 describes layers in another order.
+            let known = |rows: Vec<Value>| {
+                let rows = if form.keras < 3 { sorted(rows) } else { rows };
+                without_untrue_shapes(rows, &case.name)
+            };
             assert_eq!(known(our_rows), known(expected_rows), "{what}");
             // A layer that a nested model shares with the outer one is written, and read, as two.
             if case.name == "nested_shares_a_layer" {

@@ -6,6 +6,7 @@ use crate::build::Build;
 use crate::keras1;
 use crate::layer::{Kind, Layer};
 use crate::lowering::{Lowering, Meeting, Tensor};
+use crate::model::Symbols;
 use crate::registry::Registry;
 use crate::weights::bind;
 use crate::{Error, KerasVersion, Limits, Result};
@@ -22,6 +23,21 @@ pub struct ImportOptions {
     /// Whether the states of stateful recurrent layers become inputs of the model, named `<layer>/state_0` and so on,
     /// behind its own, and outputs named `<layer>/next_state_0`; else they begin as zeros in each run.
     pub expose_states: bool,
+    /// Whether the weights are left out, as if the archive had none.
+    pub without_weights: bool,
+    /// Other sizes for inputs than the config says.
+    pub input_shapes: Vec<InputShape>,
+    /// Another number of steps for every input `[batch, steps, channels]` than the config says.
+    pub steps: Option<u64>,
+}
+
+/// Sizes for an input, instead of those in the config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputShape {
+    /// The input's name; `None` for the only one.
+    pub name: Option<String>,
+    /// All but the batch; `None` for a size that is not known.
+    pub sizes: Vec<Option<u64>>,
 }
 
 /// An imported model.
@@ -149,8 +165,9 @@ impl Importer {
         };
         let mut cx = Lowering::new(version, &root.name);
         cx.states.wanted = options.expose_states;
+        let symbols = Symbols::new(options.input_shapes.clone(), options.steps);
         cx.meeting = Meeting::of(version, archive.keras_version.as_deref());
-        let outcome = model.lower_outermost(&mut cx);
+        let outcome = model.lower_outermost(&mut cx, symbols);
         let Lowering { mut builder, mut outline, requests, errors: mut noted, states, .. } = cx;
         let left_over = build.left_over();
         let mut errors = build.errors;
@@ -174,7 +191,7 @@ impl Importer {
         };
         // Weights and definitions that were not asked for because a layer failed would only hide what is wrong.
         let failed = !errors.is_empty();
-        if let Some(store) = &archive.weights {
+        if let Some(store) = archive.weights.as_ref().filter(|_| !options.without_weights) {
             let problems = bind(&requests, &model.layer_names(), store, &mut outline);
             errors.extend(problems.into_iter().filter(|_| !failed));
         }

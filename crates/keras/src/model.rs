@@ -6,10 +6,11 @@ mod functional;
 mod sequential;
 
 use crate::build::Build;
+use crate::import::InputShape;
 use crate::layer::LayerObject;
 use crate::lowering::{Arg, Call, Lowering, Outputs, Tensor};
 use crate::snake_case::to_snake_case;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 use k2o_core::{DType, Dim, Shape, TensorType};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -87,15 +88,16 @@ impl Model {
     }
 
     /// Makes the outermost model's inputs, calls it, and names its outputs.
-    pub fn lower_outermost(&self, cx: &mut Lowering) -> Result<Vec<(String, Tensor)>> {
-        let mut symbols = Symbols::default();
+    pub fn lower_outermost(&self, cx: &mut Lowering, mut symbols: Symbols) -> Result<Vec<(String, Tensor)>> {
         match self {
             Model::Sequential(model) => {
+                symbols.check(&[model.input_name()])?;
                 let (name, r#type) = model.input(&mut symbols)?;
                 let input = cx.builder.input(name, r#type)?;
                 Ok(vec![(model.output_name(), model.lower(cx, input.into()))])
             }
             Model::Functional(model) => {
+                symbols.check(&model.input_names())?;
                 let mut inputs = Vec::new();
                 for (name, r#type) in model.inputs(&mut symbols)? {
                     inputs.push(cx.builder.input(name, r#type)?.into());
@@ -110,19 +112,55 @@ impl Model {
 #[derive(Debug, Default)]
 pub(crate) struct Symbols {
     used: BTreeMap<&'static str, usize>,
+    /// Sizes that are wanted instead of those in the config.
+    wanted: Vec<InputShape>,
+    /// The number of steps that is wanted for inputs of steps and channels.
+    steps: Option<u64>,
 }
 
 impl Symbols {
-    /// The type that an input layer's config (or the first layer's) describes; `None` where it says no shape.
-    pub fn input_type(&mut self, config: &Value) -> Result<Option<TensorType>> {
+    pub fn new(wanted: Vec<InputShape>, steps: Option<u64>) -> Symbols {
+        Symbols { used: BTreeMap::new(), wanted, steps }
+    }
+
+    /// Refuses sizes for inputs that are none of these.
+    pub fn check(&self, inputs: &[&str]) -> Result<()> {
+        for wanted in &self.wanted {
+            let is_known = match &wanted.name {
+                Some(name) => inputs.contains(&name.as_str()),
+                None => inputs.len() == 1,
+            };
+            if !is_known {
+                let named = wanted.name.as_ref().map_or_else(String::new, |name| format!(" {name:?}"));
+                let message = format!("sizes were given for an input{named}; the model's are {inputs:?}");
+                return Err(Error::new(ErrorKind::Input, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The type that the config of the input `name` (or of the first layer) describes; `None` where it says no shape.
+    pub fn input_type(&mut self, name: &str, config: &Value) -> Result<Option<TensorType>> {
         let with_batch = [config.get("batch_shape"), config.get("batch_input_shape")];
-        let dims = match with_batch.into_iter().flatten().find_map(Value::as_array) {
-            Some(dims) => dims.clone(),
-            None => match config.get("input_shape").and_then(Value::as_array) {
-                Some(dims) => std::iter::once(Value::Null).chain(dims.iter().cloned()).collect(),
-                None => return Ok(None),
-            },
+        let said = match with_batch.into_iter().flatten().find_map(Value::as_array) {
+            Some(dims) => Some(dims.clone()),
+            None => config
+                .get("input_shape")
+                .and_then(Value::as_array)
+                .map(|dims| std::iter::once(Value::Null).chain(dims.iter().cloned()).collect()),
         };
+        let is_wanted = |wanted: &&InputShape| wanted.name.as_deref().is_none_or(|other| other == name);
+        let mut dims: Vec<Value> = match (self.wanted.iter().find(is_wanted), said) {
+            (Some(wanted), said) => {
+                let batch = said.and_then(|dims| dims.into_iter().next()).unwrap_or_default();
+                std::iter::once(batch).chain(wanted.sizes.iter().map(|size| Value::from(*size))).collect()
+            }
+            (None, Some(dims)) => dims,
+            (None, None) => return Ok(None),
+        };
+        if let (Some(steps), [_, slot, _]) = (self.steps, dims.as_mut_slice()) {
+            *slot = Value::from(steps);
+        }
         let dtype = match config.get("dtype").and_then(Value::as_str) {
             None => DType::F32,
             Some(name) => match DType::from_name(name) {

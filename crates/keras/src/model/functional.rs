@@ -88,11 +88,16 @@ impl Functional {
         &self.layers
     }
 
+    /// The names of the inputs, in the model's order.
+    pub fn input_names(&self) -> Vec<&str> {
+        self.inputs.iter().map(|input| input.name.as_str()).collect()
+    }
+
     /// Names and types of the inputs, in the model's order.
     pub fn inputs(&self, symbols: &mut Symbols) -> Result<Vec<(String, TensorType)>> {
         let mut inputs = Vec::new();
         for input in &self.inputs {
-            let r#type = symbols.input_type(&input.config)?.ok_or_else(|| {
+            let r#type = symbols.input_type(&input.name, &input.config)?.ok_or_else(|| {
                 Error::malformed("its config says no shape")
                     .within(format!("layer {:?} (InputLayer)", input.name))
             })?;

@@ -69,9 +69,14 @@ impl Sequential {
         &self.layers
     }
 
+    /// The name of the input.
+    pub fn input_name(&self) -> &str {
+        &self.input_name
+    }
+
     /// Name and type of the input.
     pub fn input(&self, symbols: &mut Symbols) -> Result<(String, TensorType)> {
-        let r#type = symbols.input_type(&self.input)?;
+        let r#type = symbols.input_type(&self.input_name, &self.input)?;
         let r#type = r#type.ok_or_else(|| {
             Error::malformed("the model says nothing of its input's shape")
                 .help("save it after it was built: start it with an Input layer, or call it once")
