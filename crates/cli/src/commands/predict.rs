@@ -1,7 +1,7 @@
-//! `predict MODEL --input X --output Y [--batch-size N] [--threads N] [--weights-type TYPE]`
+//! `predict MODEL --input X --output Y [--format FORMAT] [--batch-size N] [--threads N] [--weights-type TYPE]`
 
 use super::{ModelArgs, Opened};
-use crate::arrays;
+use crate::arrays::{self, Format};
 use crate::computing::{ComputeArgs, instruction_set};
 use crate::failure::Failure;
 use crate::output::{answer, write_whole};
@@ -15,12 +15,15 @@ use std::time::Instant;
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// The input: an .npy, or an .npz with an array for each input
+    /// The input: an .npy, an .npz with an array for each input, or CSV; - is standard input. The content decides which
     #[arg(short, long, value_name = "X")]
     input: PathBuf,
-    /// Where to write the output: an .npy for one, an .npz for any number
+    /// Where to write the output: .npy and .csv take one, .npz any number; - is standard output
     #[arg(short, long, value_name = "Y")]
     output: PathBuf,
+    /// The format of the output [default: as the output is called; for standard output csv on a terminal, else npy]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    format: Option<Format>,
     /// Runs so many examples at a time, which takes less memory and gives the same [default: all at once]
     #[arg(long, value_name = "N")]
     batch_size: Option<NonZeroUsize>,
@@ -38,18 +41,17 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     options.batch_size = args.batch_size;
     let Opened { model, mut paths } = args.model.open_with_weights()?;
     let names: Vec<String> = model.outputs().into_iter().map(|port| port.name).collect();
-    if names.len() != 1 && !arrays::is_npz(&args.output) {
-        let text =
-            format!("the model has {} outputs ({}): --output must be an .npz", names.len(), names.join(", "));
-        return Err(Failure::Usage(text));
-    }
+    let format = args.format.unwrap_or_else(|| Format::of(&args.output));
+    format.check(&names)?;
     let inputs = arrays::read_inputs(&args.input, &model)?;
     options.threads = args.compute.threads(&model)?;
     let start = Instant::now();
     let outputs = model.predict_with(&inputs, &options)?;
     let elapsed = start.elapsed();
     paths.push(args.input.clone());
-    write_whole(&args.output, &paths, |writer| arrays::write(&args.output, &names, &outputs, writer))?;
+    write_whole(&args.output, &paths, |writer| {
+        arrays::write(format, &args.output, &names, &outputs, writer)
+    })?;
     let shapes: Vec<String> =
         names.iter().zip(&outputs).map(|(name, array)| format!("{name} {:?}", array.shape())).collect();
     let target = args.output.display();

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// The input: an .npy, or an .npz with an array for each input [default: random, the same every time]
+    /// The input: an .npy, an .npz with an array for each input, or CSV; - is standard input [default: random, the same every time]
     #[arg(short, long, value_name = "X")]
     input: Option<PathBuf>,
     /// What Keras computed for this input, in the same formats
@@ -27,6 +27,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
+    if [&args.input, &args.expected].into_iter().flatten().filter(|path| arrays::is_stdio(path)).count() > 1 {
+        return Err(Failure::Usage("--input and --expected cannot both be standard input".to_string()));
+    }
     let mut options = Options::default();
     options.instruction_set = instruction_set()?;
     let Opened { model, .. } = args.model.open_with_weights()?;
