@@ -43,6 +43,15 @@ impl Format {
         }
     }
 
+    /// What the option calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Npy => "npy",
+            Format::Npz => "npz",
+            Format::Csv => "csv",
+        }
+    }
+
     /// Refuses a format that cannot hold the arrays called `names`.
     pub fn check(self, names: &[String]) -> Result<(), Failure> {
         match (self, names) {

@@ -1,6 +1,7 @@
 //! Why a command failed, and the exit status that says so.
 
 use k2o::ErrorKind;
+use serde_json::{Value, json};
 use std::fmt;
 use std::path::Path;
 
@@ -20,6 +21,8 @@ pub(crate) enum Failure {
     Malformed(String),
     /// A difference is past the bound; the report was printed.
     Verification(String),
+    /// Some of several models failed, the first of them with `status`; what each failed of was printed.
+    Several { status: u8, message: String },
 }
 
 impl Failure {
@@ -28,8 +31,37 @@ impl Failure {
         Failure::Io(format!("{}: {error}", path.display()))
     }
 
+    /// Arguments that clap refuses.
+    pub fn usage(error: &clap::Error) -> Failure {
+        let text = error.to_string();
+        Failure::Usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_string())
+    }
+
+    /// The word for the exit status.
+    pub fn kind(&self) -> &'static str {
+        match self.status() {
+            USAGE => "usage",
+            3 => "unsupported",
+            4 => "malformed",
+            5 => "limit",
+            6 => "io",
+            _ => "verification",
+        }
+    }
+
+    /// The kind, the message, and the mend where one is known.
+    pub fn to_json(&self) -> Value {
+        const HELP: &str = "  help: ";
+        let text = self.to_string();
+        let (help, message): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with(HELP));
+        let help: Vec<&str> = help.iter().filter_map(|line| line.strip_prefix(HELP)).collect();
+        let help = (!help.is_empty()).then(|| help.join("\n"));
+        json!({ "kind": self.kind(), "message": message.join("\n"), "help": help })
+    }
+
     pub fn status(&self) -> u8 {
         match self {
+            Failure::Several { status, .. } => *status,
             Failure::Usage(_) => USAGE,
             Failure::Malformed(_) => 4,
             Failure::Io(_) => 6,
@@ -58,7 +90,8 @@ impl fmt::Display for Failure {
             Failure::Usage(text)
             | Failure::Io(text)
             | Failure::Malformed(text)
-            | Failure::Verification(text) => f.write_str(text),
+            | Failure::Verification(text)
+            | Failure::Several { message: text, .. } => f.write_str(text),
         }
     }
 }

@@ -9,14 +9,15 @@
 mod arrays;
 mod commands;
 mod computing;
+mod console;
 mod failure;
 mod output;
 
 use clap::{Parser, Subcommand};
 use commands::{convert, predict, summary, verify};
+use console::{Mode, note, print};
 use failure::Failure;
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
@@ -27,6 +28,9 @@ use std::process::ExitCode;
     after_help = computing::ENVIRONMENT
 )]
 struct Cli {
+    /// Says nothing but errors, and what was asked for; convert and verify answer by their exit status then
+    #[arg(short, long, global = true)]
+    quiet: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -48,14 +52,22 @@ pub const COMMANDS: [&str; 4] = ["convert", "summary", "predict", "verify"];
 
 /// Runs the command that `args` spell, the first of them being the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    // Errors of usage are JSON too, and those have no options yet.
+    let json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
+        Err(error) if json && error.use_stderr() => {
+            console::start(Mode { quiet: false, json });
+            return fail(&Failure::usage(&error));
+        }
         Err(error) => {
             // Help and version are answers, not errors; clap knows where each goes.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
         }
     };
+    console::start(Mode { quiet: cli.quiet, json });
     let outcome = match cli.command {
         Command::Convert(args) => convert::run(&args),
         Command::Summary(args) => summary::run(&args),
@@ -64,25 +76,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match outcome.and_then(|text| print(&text)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "error: {failure}");
-            ExitCode::from(failure.status())
-        }
+        Err(failure) => fail(&failure),
     }
 }
 
-/// Writes what the user did not ask for, and may want to know, to standard error.
-fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "note: {text}");
-}
-
-/// Writes a result to standard output. A reader that has gone away is not an error.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::Io(format!("standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
+/// Says what failed, and with which exit status the process is to end.
+fn fail(failure: &Failure) -> ExitCode {
+    console::error(failure);
+    ExitCode::from(failure.status())
 }

@@ -1,12 +1,15 @@
 //! `predict MODEL --input X --output Y [--format FORMAT] [--batch-size N] [--threads N] [--weights-type TYPE]`
 
-use super::{ModelArgs, Opened};
+use super::{JsonArgs, ModelArgs, Opened};
 use crate::arrays::{self, Format};
 use crate::computing::{ComputeArgs, instruction_set};
+use crate::console;
 use crate::failure::Failure;
 use crate::output::{answer, write_whole};
 use k2o::PredictOptions;
 use k2o::onnx::WeightsType;
+use ndarray::ArrayD;
+use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -32,6 +35,8 @@ pub(crate) struct Args {
     weights_type: WeightsType,
     #[command(flatten)]
     compute: ComputeArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
@@ -39,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     options.plan.instruction_set = instruction_set()?;
     options.plan.narrow_weights = args.weights_type.narrow();
     options.batch_size = args.batch_size;
-    let Opened { model, mut paths } = args.model.open_with_weights()?;
+    let Opened { model, mut paths, weights } = args.model.open_with_weights()?;
     let names: Vec<String> = model.outputs().into_iter().map(|port| port.name).collect();
     let format = args.format.unwrap_or_else(|| Format::of(&args.output));
     format.check(&names)?;
@@ -52,9 +57,23 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     write_whole(&args.output, &paths, |writer| {
         arrays::write(format, &args.output, &names, &outputs, writer)
     })?;
-    let shapes: Vec<String> =
-        names.iter().zip(&outputs).map(|(name, array)| format!("{name} {:?}", array.shape())).collect();
-    let target = args.output.display();
-    let text = format!("{target}: {} in {:.1} ms\n", shapes.join(", "), elapsed.as_secs_f64() * 1e3);
-    Ok(answer(&args.output, text))
+    let outputs = || names.iter().zip(&outputs);
+    let text = || {
+        let shapes: Vec<String> =
+            outputs().map(|(name, array)| format!("{name} {:?}", array.shape())).collect();
+        let target = args.output.display();
+        format!("{target}: {} in {:.1} ms\n", shapes.join(", "), elapsed.as_secs_f64() * 1e3)
+    };
+    let json = || {
+        let output = |(name, array): (&String, &ArrayD<f32>)| json!({ "name": name, "shape": array.shape() });
+        json!({
+            "model": args.model.model.display().to_string(),
+            "weights": weights.as_ref().map(|path| path.display().to_string()),
+            "output": args.output.display().to_string(),
+            "format": format.name(),
+            "outputs": outputs().map(output).collect::<Vec<_>>(),
+            "milliseconds": console::milliseconds(elapsed),
+        })
+    };
+    Ok(answer(&args.output, console::answer(text, json)))
 }
