@@ -1,6 +1,8 @@
 //! One file per command.
 
+pub(crate) mod completions;
 pub(crate) mod convert;
+pub(crate) mod man;
 pub(crate) mod predict;
 pub(crate) mod summary;
 pub(crate) mod verify;

@@ -10,11 +10,12 @@ mod arrays;
 mod commands;
 mod computing;
 mod console;
+mod examples;
 mod failure;
 mod output;
 
 use clap::{Parser, Subcommand};
-use commands::{convert, predict, summary, verify};
+use commands::{completions, convert, man, predict, summary, verify};
 use console::{Mode, note, print};
 use failure::Failure;
 use std::ffi::OsString;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
     name = "k2o",
     version,
     about = "Keras models without Python: look at them, run them, write them as ONNX",
-    after_help = computing::ENVIRONMENT
+    after_help = format!("{}\n\n{}", examples::K2O, computing::ENVIRONMENT)
 )]
 struct Cli {
     /// Says nothing but errors, and what was asked for; convert and verify answer by their exit status then
@@ -38,17 +39,27 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write a model as ONNX
+    #[command(after_help = examples::CONVERT)]
     Convert(convert::Args),
     /// Show layers, output shapes and numbers of parameters
+    #[command(after_help = examples::SUMMARY)]
     Summary(summary::Args),
     /// Run a model on arrays from a file
+    #[command(after_help = examples::PREDICT)]
     Predict(predict::Args),
     /// Check the runtime and the exported file against a reference in double precision
+    #[command(after_help = examples::VERIFY)]
     Verify(verify::Args),
+    /// Print a script that completes commands and options in a shell
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(completions::Args),
+    /// Print the manual, or write the page of each command
+    #[command(after_help = examples::MAN)]
+    Man(man::Args),
 }
 
 /// The names of the commands, for callers that have commands of their own.
-pub const COMMANDS: [&str; 4] = ["convert", "summary", "predict", "verify"];
+pub const COMMANDS: [&str; 6] = ["convert", "summary", "predict", "verify", "completions", "man"];
 
 /// Runs the command that `args` spell, the first of them being the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -73,6 +84,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Summary(args) => summary::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     match outcome.and_then(|text| print(&text)) {
         Ok(()) => ExitCode::SUCCESS,
