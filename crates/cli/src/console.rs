@@ -26,6 +26,12 @@ fn mode() -> Mode {
     MODE.get().copied().unwrap_or_default()
 }
 
+/// Whether a command says what it was not asked for.
+pub(crate) fn is_talking() -> bool {
+    let Mode { quiet, json } = mode();
+    !quiet && !json
+}
+
 /// What a command answers: JSON if asked for, else the text, of which a quiet command has none.
 pub(crate) fn answer(text: impl FnOnce() -> String, value: impl FnOnce() -> Value) -> String {
     match mode() {
@@ -37,8 +43,7 @@ pub(crate) fn answer(text: impl FnOnce() -> String, value: impl FnOnce() -> Valu
 
 /// Writes what the user did not ask for, and may want to know, to standard error.
 pub(crate) fn note(text: &str) {
-    let Mode { quiet, json } = mode();
-    if !quiet && !json {
+    if is_talking() {
         let _ = writeln!(std::io::stderr(), "note: {text}");
     }
 }

@@ -13,6 +13,7 @@ mod console;
 mod examples;
 mod failure;
 mod output;
+mod progress;
 
 use clap::{Parser, Subcommand};
 use commands::{completions, convert, man, predict, summary, verify};

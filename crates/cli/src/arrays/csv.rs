@@ -75,7 +75,7 @@ fn shape(port: &Port, rows: usize, len: usize) -> Result<Vec<usize>, String> {
     };
     let example = match unknown {
         0 => (len == known).then_some(0),
-        1 if known > 0 && len % known == 0 => Some(len / known),
+        1 if known > 0 && len.is_multiple_of(known) => Some(len / known),
         _ => None,
     };
     match (example, channels) {

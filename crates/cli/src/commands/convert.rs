@@ -7,6 +7,7 @@ use super::{JsonArgs, ModelArgs, Opened};
 use crate::console;
 use crate::failure::Failure;
 use crate::output::{Writer, answer, write_whole, write_with_data};
+use crate::progress::Progress;
 use converted::{Converted, Outcome, Written};
 use k2o::onnx::{self, Export, IoLayout, Target, WeightsType};
 use k2o::{ExportOptions, Model};
@@ -159,8 +160,13 @@ fn convert(args: &Args, model_args: &ModelArgs, target: &Path) -> Result<Convert
         paths.extend(args.more.iter().chain([&args.model.model]).cloned());
         targets::make_folder(target)?;
     }
-    let written = write(&export, &model, target, &paths)?;
     let summary = model.summary();
+    // The length of the file itself would take a hash of the source, which is made while weights are written.
+    let bytes =
+        summary.total_parameters.saturating_mul(if args.weights_type.narrow().is_some() { 2 } else { 4 });
+    let progress = Progress::of_bytes(&target.display().to_string(), bytes);
+    let written = write(&export, &model, target, &paths, &progress)?;
+    drop(progress);
     let provenance = model.provenance();
     Ok(Converted {
         model: model_args.model.clone(),
@@ -179,20 +185,27 @@ fn convert(args: &Args, model_args: &ModelArgs, target: &Path) -> Result<Convert
 }
 
 /// Writes the model, and its weights beside it if they go there, and says how much that is.
-fn write(export: &Export, model: &Model, target: &Path, inputs: &[PathBuf]) -> Result<Written, Failure> {
+fn write(
+    export: &Export,
+    model: &Model,
+    target: &Path,
+    inputs: &[PathBuf],
+    progress: &Progress,
+) -> Result<Written, Failure> {
     let failed = |error: onnx::Error| match error.kind() {
         onnx::ErrorKind::Io => Failure::io(target, error),
         _ => Failure::Model(model.onnx_error(&error)),
     };
     if !export.has_external_data() {
-        let write = |writer: &mut Writer<'_>| export.write_to(writer).map_err(failed);
+        let write = |writer: &mut Writer<'_>| export.write_to(&mut progress.counting(writer)).map_err(failed);
         return Ok(Written { bytes: write_whole(target, inputs, write)?, data: None });
     }
     let mut data_name = String::new();
-    let write_data = |writer: &mut Writer<'_>| export.write_data_to(writer).map_err(failed);
+    let write_data =
+        |writer: &mut Writer<'_>| export.write_data_to(&mut progress.counting(writer)).map_err(failed);
     let write_model = |writer: &mut Writer<'_>, name: &str| {
         name.clone_into(&mut data_name);
-        export.write_model_to(name, writer).map_err(failed)
+        export.write_model_to(name, &mut progress.counting(writer)).map_err(failed)
     };
     let bytes = write_with_data(target, inputs, write_data, write_model)?;
     Ok(Written { bytes, data: Some((data_name, export.external_data_len())) })

@@ -6,6 +6,7 @@ use crate::computing::{ComputeArgs, instruction_set};
 use crate::console;
 use crate::failure::Failure;
 use crate::output::{answer, write_whole};
+use crate::progress::Progress;
 use k2o::PredictOptions;
 use k2o::onnx::WeightsType;
 use ndarray::ArrayD;
@@ -51,7 +52,9 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let inputs = arrays::read_inputs(&args.input, &model)?;
     options.threads = args.compute.threads(&model)?;
     let start = Instant::now();
+    let progress = Progress::of_time("computing");
     let outputs = model.predict_with(&inputs, &options)?;
+    drop(progress);
     let elapsed = start.elapsed();
     paths.push(args.input.clone());
     write_whole(&args.output, &paths, |writer| {

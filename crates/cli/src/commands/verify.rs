@@ -5,6 +5,7 @@ use crate::arrays;
 use crate::computing::{ComputeArgs, instruction_set};
 use crate::console;
 use crate::failure::Failure;
+use crate::progress::Progress;
 use comfy_table::{CellAlignment, Table, presets};
 use k2o::onnx::WeightsType;
 use k2o_verify::{Change, Difference, Finding, Options, OutputRow, Report, Row};
@@ -41,7 +42,9 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     options.inputs = args.input.as_ref().map(|path| arrays::read_inputs(path, &model)).transpose()?;
     options.expected = args.expected.as_ref().map(|path| arrays::read_outputs(path, &model)).transpose()?;
     options.weights_type = args.weights_type;
+    let progress = Progress::of_time("comparing");
     let report = k2o_verify::verify(&model, &options)?;
+    drop(progress);
     let text =
         console::answer(|| text(&report, args.weights_type), || json(&report, args, weights.as_deref()));
     if report.passed() {
