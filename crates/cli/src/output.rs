@@ -33,6 +33,7 @@ pub(crate) fn write_whole<T>(
     let failed = |error| Failure::io(target, error);
     refuse_overwriting(target, inputs)?;
     match Place::of(target)? {
+        Place::Stdout if is_stdio(target) => fill(&mut UntilClosed(io::stdout().lock()), target, write),
         Place::Stdout => fill(&mut io::stdout().lock(), target, write),
         Place::Device => {
             let mut device = File::options().write(true).open(target).map_err(failed)?;
@@ -105,6 +106,25 @@ fn fill<T>(
     let result = write(&mut writer)?;
     writer.flush().map_err(|error| Failure::io(target, error))?;
     Ok(result)
+}
+
+/// A pipe whose reader has what it wanted when it closes its end, as `head` does: what comes after goes nowhere.
+struct UntilClosed<W>(W);
+
+impl<W: Write> Write for UntilClosed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            result => result,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
+        }
+    }
 }
 
 /// Where a target leads.

@@ -84,7 +84,7 @@ fn lines_of_as_many_numbers_as_channels_are_the_steps_of_one_example() {
 #[test]
 fn csv_that_does_not_fit_is_refused_with_its_line_and_what_was_expected() {
     let run = Run::new();
-    let [one, two] = ["dense_between_steps", "two_inputs_two_outputs"].map(model);
+    let [one, any, two] = ["dense_between_steps", "lstm_any_length", "two_inputs_two_outputs"].map(model);
     let ones = |n: usize| vec!["1"; n].join(",");
     for (model, text, status, words) in [
         (
@@ -100,6 +100,12 @@ fn csv_that_does_not_fit_is_refused_with_its_line_and_what_was_expected() {
         (&one, "a,b\n".to_string(), 4, "x.csv: no array"),
         (&one, String::new(), 4, "x.csv: no array"),
         (&one, "\0".to_string(), 4, "x.csv: neither an .npy nor an .npz nor CSV"),
+        (
+            &any,
+            "1,2,3\n".to_string(),
+            2,
+            "expected 2 numbers, a step of a single example, or a multiple of 2, an example",
+        ),
         (&two, "1,2\n".to_string(), 2, "x.csv: one array, but the model has 2 inputs"),
     ] {
         std::fs::write(run.path("x.csv"), &text).unwrap();
@@ -161,6 +167,37 @@ fn standard_input_and_output_are_called_by_a_dash() {
     assert!(outcome.stderr.starts_with("error: standard input: "), "{}", outcome.stderr);
     let outcome = run.k2o(&["verify", &model, "-i", "-", "-e", "-"]);
     assert_eq!(outcome.status, 2, "{}", outcome.stderr);
+}
+
+#[test]
+fn a_decimal_number_becomes_the_nearest_single_precision_number() {
+    let (run, x) = folder("conv_only");
+    let model = model("conv_only");
+    // The nearest number in double precision is half way between two in single precision.
+    for (text, nearest) in [
+        ("1.00000005960464477539062500001", 1.000_000_1_f32),
+        ("1.0000000596046447753906249999", 1.0),
+        ("-1e-3", -1e-3),
+        ("+2.5E2", 250.0),
+    ] {
+        let constant = x.mapv(|_| nearest);
+        write_npy(run.path("x.npy"), &constant).unwrap();
+        let line = vec![text; x.len() / x.shape()[0]].join(",") + "\n";
+        std::fs::write(run.path("x.csv"), line.repeat(x.shape()[0])).unwrap();
+        assert_eq!(outputs(&run, &model, "x.csv"), outputs(&run, &model, "x.npy"), "{text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let (run, x) = folder("conv_only");
+    // More than a pipe holds.
+    let many = x.select(Axis(0), &vec![0; 10_000]);
+    write_npy(run.path("x.npy"), &many).unwrap();
+    let script = "{ \"$0\" predict \"$1\" -i x.npy -o - --format csv -q; echo status $? >&2; } | head -n 1";
+    let outcome = run.run("sh", &["-c", script, env!("CARGO_BIN_EXE_k2o"), &model("conv_only")]);
+    assert_eq!((outcome.stdout.lines().count(), outcome.stderr.as_str()), (1, "status 0\n"));
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub(super) fn read(file: &str, text: &[u8], port: &Port, role: &str) -> Result<N
 fn shape(port: &Port, rows: usize, len: usize) -> Result<Vec<usize>, String> {
     let sizes: Vec<Option<usize>> = port.r#type.shape.iter().skip(1).map(known).collect();
     let known = sizes.iter().flatten().try_fold(1usize, |n, &size| n.checked_mul(size));
-    let known = known.ok_or("fewer, more than there can be".to_string())?;
+    let known = known.ok_or("an .npy, since an example has more numbers than can be counted".to_string())?;
     let unknown = sizes.iter().filter(|size| size.is_none()).count();
     let channels = match sizes.as_slice() {
         [_, Some(channels)] => Some(*channels),
@@ -98,9 +98,14 @@ fn shape(port: &Port, rows: usize, len: usize) -> Result<Vec<usize>, String> {
             (0, Some(channels)) => {
                 format!("{known} numbers, an example, or {channels}, a step of a single example")
             }
-            (0, None) => format!("{known}, an example"),
-            (1, _) => format!("a multiple of {known}, an example"),
-            _ => format!("an .npy, for {unknown} sizes of an example are not known"),
+            (1, Some(channels)) => {
+                format!(
+                    "{channels} numbers, a step of a single example, or a multiple of {known}, an example"
+                )
+            }
+            (0, None) => format!("{known} numbers, an example"),
+            (1, None) => format!("a multiple of {known} numbers, an example"),
+            _ => format!("an .npy, since {unknown} sizes of an example are not known"),
         }),
     }
 }
