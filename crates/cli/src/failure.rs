@@ -8,6 +8,9 @@ use std::path::Path;
 /// The exit status for wrong usage, as clap has it.
 pub(crate) const USAGE: u8 = 2;
 
+/// What the line of the mend begins with in the text of an error.
+const HELP: &str = "  help: ";
+
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -31,10 +34,14 @@ impl Failure {
         Failure::Io(format!("{}: {error}", path.display()))
     }
 
-    /// Arguments that clap refuses.
+    /// Arguments that clap refuses: its message and its tips, without the usage that it shows to people.
     pub fn usage(error: &clap::Error) -> Failure {
         let text = error.to_string();
-        Failure::Usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_string())
+        let mut message = text.split("\n\n").next().unwrap_or_default().trim_end().to_string();
+        for tip in text.lines().filter_map(|line| line.trim_start().strip_prefix("tip: ")) {
+            message = format!("{message}\n{HELP}{tip}");
+        }
+        Failure::Usage(message.strip_prefix("error: ").unwrap_or(&message).to_string())
     }
 
     /// The word for the exit status.
@@ -51,7 +58,6 @@ impl Failure {
 
     /// The kind, the message, and the mend where one is known.
     pub fn to_json(&self) -> Value {
-        const HELP: &str = "  help: ";
         let text = self.to_string();
         let (help, message): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with(HELP));
         let help: Vec<&str> = help.iter().filter_map(|line| line.strip_prefix(HELP)).collect();

@@ -163,7 +163,14 @@ fn errors_are_objects_with_kind_message_and_help() {
         ),
         (vec!["convert", "net.json"], 2, "usage", "without weights", Some("name them with --weights")),
         (vec!["convert"], 2, "usage", "<MODEL>", None),
-        (vec!["predict", "net.json", "--nonsense"], 2, "usage", "--nonsense", None),
+        (vec!["verify", "net.json", "--threads", "many"], 2, "usage", "invalid value 'many'", None),
+        (
+            vec!["convert", "net.json", "--wieghts", "x"],
+            2,
+            "usage",
+            "unexpected argument '--wieghts' found",
+            Some("a similar argument exists: '--weights'"),
+        ),
     ] {
         let outcome = run.k2o(&[&args[..], &["--json"]].concat());
         assert_eq!((outcome.status, outcome.stdout.as_str()), (status, ""), "{args:?}");
@@ -172,6 +179,7 @@ fn errors_are_objects_with_kind_message_and_help() {
         assert_eq!(keys(error), ["kind", "message", "help"]);
         assert_eq!(error["kind"], kind, "{args:?}");
         assert!(error["message"].as_str().unwrap().contains(message), "{error}");
+        assert!(!outcome.stderr.contains("Usage:"), "{error}");
         match help {
             Some(help) => assert!(error["help"].as_str().unwrap().starts_with(help), "{error}"),
             None => assert_eq!(error["help"], Value::Null),

@@ -77,6 +77,17 @@ fn a_model_that_fails_does_not_stop_the_others() {
 }
 
 #[test]
+fn what_does_not_fit_the_table_is_below_it() {
+    let run = folder();
+    std::fs::copy(case("masking_gru").path("keras3.keras"), run.path("gru.keras")).unwrap();
+    let outcome = run.k2o(&["convert", "b.keras", "gru.keras", "--external-data"]);
+    let data = run.files().into_iter().find(|name| name.ends_with(".onnx_data")).unwrap();
+    let below =
+        format!("b.keras: weights in {data}\ngru.keras: gru as Scan (its mask may leave out any step)\n");
+    assert!(outcome.stdout.ends_with(&below), "{}", outcome.stdout);
+}
+
+#[test]
 fn names_that_clash_are_refused_before_anything_is_written() {
     let run = folder();
     std::fs::copy(run.path("a.h5"), run.path("a.keras")).unwrap();

@@ -38,10 +38,18 @@ pub(super) struct Written {
 }
 
 impl Written {
+    /// `4.2 kB + 12.7 MB`
+    fn size(&self) -> String {
+        match &self.data {
+            Some((_, len)) => format!("{} + {}", bytes(self.bytes), bytes(*len)),
+            None => bytes(self.bytes),
+        }
+    }
+
     fn text(&self) -> String {
         match &self.data {
-            Some((name, len)) => format!("{} + {} in {name}", bytes(self.bytes), bytes(*len)),
-            None => bytes(self.bytes),
+            Some((name, _)) => format!("{} in {name}", self.size()),
+            None => self.size(),
         }
     }
 }
@@ -89,19 +97,22 @@ impl Converted {
 /// What became of one of several models.
 pub(super) type Outcome<'a> = (&'a Path, Result<Converted, Failure>);
 
-/// A row for each of several models, and what was chosen for them.
+/// A row for each of several models, and below it the files of their weights and what was chosen for them.
 pub(super) fn table(outcomes: &[Outcome<'_>]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
     table.set_header(["Model", "Layers", "Param #", "Opset", "Nodes", "Size", "ms", "Written to"]);
-    let mut chosen = String::new();
+    let mut more = String::new();
     for (model, outcome) in outcomes {
         let model = model.display().to_string();
         let cells = match outcome {
             Ok(done) => {
+                // Writing to a String does not fail.
+                if let Some((name, _)) = &done.written.data {
+                    let _ = writeln!(more, "{model}: weights in {name}");
+                }
                 for choice in &done.choices {
-                    // Writing to a String does not fail.
-                    let _ = writeln!(chosen, "{model}: {choice}");
+                    let _ = writeln!(more, "{model}: {choice}");
                 }
                 [
                     model,
@@ -109,7 +120,7 @@ pub(super) fn table(outcomes: &[Outcome<'_>]) -> String {
                     grouped(done.parameters),
                     done.opset.to_string(),
                     done.nodes.to_string(),
-                    done.written.text(),
+                    done.written.size(),
                     format!("{:.1}", done.elapsed.as_secs_f64() * 1e3),
                     done.target.display().to_string(),
                 ]
@@ -127,7 +138,7 @@ pub(super) fn table(outcomes: &[Outcome<'_>]) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    format!("{table}\n{chosen}")
+    format!("{table}\n{more}")
 }
 
 /// An object for each of several models.
