@@ -30,6 +30,12 @@ impl Progress {
         )
     }
 
+    /// Work on so many examples.
+    pub fn of_examples(what: &str, examples: u64) -> Progress {
+        let bar = ProgressBar::with_draw_target(Some(examples), ProgressDrawTarget::hidden());
+        Progress::start(bar, what, "{msg} [{bar:30}] {pos}/{len} examples {elapsed}")
+    }
+
     /// Work of which is known only that it goes on.
     pub fn of_time(what: &str) -> Progress {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
@@ -55,6 +61,11 @@ impl Progress {
         // Without a thread nothing is shown, and the work goes on.
         let thread = std::thread::Builder::new().name("progress".to_string()).spawn(draw);
         Progress { bar, drawing: thread.ok().map(|thread| (end, thread)) }
+    }
+
+    /// Says how much is done.
+    pub fn set(&self, done: u64) {
+        self.bar.set_position(done);
     }
 
     /// A writer that counts the bytes that go through it.

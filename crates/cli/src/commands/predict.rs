@@ -52,8 +52,12 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let inputs = arrays::read_inputs(&args.input, &model)?;
     options.threads = args.compute.threads(&model)?;
     let start = Instant::now();
-    let progress = Progress::of_time("computing");
-    let outputs = model.predict_with(&inputs, &options)?;
+    let examples = inputs.first().and_then(|array| array.shape().first()).copied().unwrap_or(0);
+    let progress = match options.batch_size {
+        Some(_) => Progress::of_examples("computing", examples as u64),
+        None => Progress::of_time("computing"),
+    };
+    let outputs = model.predict_with_progress(&inputs, &options, &mut |done| progress.set(done as u64))?;
     drop(progress);
     let elapsed = start.elapsed();
     paths.push(args.input.clone());
