@@ -1,7 +1,7 @@
 //! `cargo xtask <command>`: the commands of `k2o`, and the project's own chores.
 //!
-//! `convert`, `summary` and `predict` run in this program, which is built without tract. `verify` is run through
-//! cargo with the feature `tract`.
+//! The commands of `k2o` run in this program, which is built without tract, but `verify`, which is run through cargo
+//! with the feature `tract`.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +23,9 @@ commands of k2o (--help after each tells more):
   summary MODEL    show layers, output shapes and numbers of parameters
   predict MODEL    run a model on arrays from a file
   verify MODEL     check runtime and exported file; builds tract the first time, which takes minutes
+  completions SHELL
+                   print a script that completes the commands of an installed k2o
+  man              print the manual of an installed k2o
 
 chores:
   tidy             check what the compiler cannot: documentation, dependencies between crates, the README's table

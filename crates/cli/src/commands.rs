@@ -1,7 +1,9 @@
 //! One file per command.
 
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod convert;
+pub(crate) mod man;
 pub(crate) mod predict;
 pub(crate) mod summary;
 mod table;
@@ -14,7 +16,7 @@ use k2o::{Importer, Model, OpenOptions};
 use std::path::{Path, PathBuf};
 
 /// The model that a command works on.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ModelArgs {
     /// A .keras archive or folder, an .h5 model, or a JSON config
     pub model: PathBuf,
@@ -35,10 +37,20 @@ pub(crate) struct ModelArgs {
     pub states: bool,
 }
 
+/// How a command answers. Read where arguments are: an error may come before there are options.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JsonArgs {
+    /// Answers with JSON, an object with all that the text says; an error is an object on standard error
+    #[arg(long)]
+    json: bool,
+}
+
 /// A model with its weights, and the files that were read, which no output may replace.
 pub(crate) struct Opened {
     pub model: Model,
     pub paths: Vec<PathBuf>,
+    /// The file of the weights, if they are in one of their own.
+    pub weights: Option<PathBuf>,
 }
 
 impl ModelArgs {
@@ -71,8 +83,8 @@ impl ModelArgs {
             model = Model::open_with(&self.model, &options)?;
         }
         let parts = FOLDER.map(|name| self.model.join(name)).into_iter().filter(|path| path.is_file());
-        let paths = std::iter::once(self.model.clone()).chain(parts).chain(options.weights).collect();
-        Ok(Opened { model: self.part(model)?, paths })
+        let paths = std::iter::once(self.model.clone()).chain(parts).chain(options.weights.clone()).collect();
+        Ok(Opened { model: self.part(model)?, paths, weights: options.weights })
     }
 
     /// How the arguments say that it is to be opened.

@@ -9,14 +9,17 @@
 mod arrays;
 mod commands;
 mod computing;
+mod console;
+mod examples;
 mod failure;
 mod output;
+mod progress;
 
 use clap::{Parser, Subcommand};
-use commands::{check, convert, predict, summary, verify, what_if};
+use commands::{check, completions, convert, man, predict, summary, verify, what_if};
+use console::{Mode, note, print};
 use failure::Failure;
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
@@ -24,9 +27,12 @@ use std::process::ExitCode;
     name = "k2o",
     version,
     about = "Keras models without Python: look at them, run them, write them as ONNX",
-    after_help = computing::ENVIRONMENT
+    after_help = format!("{}\n\n{}", examples::K2O, computing::ENVIRONMENT)
 )]
 struct Cli {
+    /// Says nothing but errors, and what was asked for; convert and verify answer by their exit status then
+    #[arg(short, long, global = true)]
+    quiet: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -34,32 +40,53 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write a model as ONNX
+    #[command(after_help = examples::CONVERT)]
     Convert(convert::Args),
     /// Show layers, output shapes, numbers of parameters, what layers cost, and what is odd
+    #[command(after_help = examples::SUMMARY)]
     Summary(summary::Args),
     /// Say whether the layers fit each other, and how to mend what does not; a config without weights is enough
+    #[command(after_help = examples::CHECK)]
     Check(check::Args),
     /// Show the shapes that the layers have with another input
+    #[command(after_help = examples::WHAT_IF)]
     WhatIf(what_if::Args),
     /// Run a model on arrays from a file
+    #[command(after_help = examples::PREDICT)]
     Predict(predict::Args),
     /// Check the runtime and the exported file against a reference in double precision
+    #[command(after_help = examples::VERIFY)]
     Verify(verify::Args),
+    /// Print a script that completes commands and options in a shell
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(completions::Args),
+    /// Print the manual, or write the page of each command
+    #[command(after_help = examples::MAN)]
+    Man(man::Args),
 }
 
 /// The names of the commands, for callers that have commands of their own.
-pub const COMMANDS: [&str; 6] = ["convert", "summary", "check", "what-if", "predict", "verify"];
+pub const COMMANDS: [&str; 8] =
+    ["convert", "summary", "check", "what-if", "predict", "verify", "completions", "man"];
 
 /// Runs the command that `args` spell, the first of them being the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    // Errors of usage are JSON too, and those have no options yet.
+    let json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
+        Err(error) if json && error.use_stderr() => {
+            console::start(Mode { quiet: false, json });
+            return fail(&Failure::usage(&error));
+        }
         Err(error) => {
             // Help and version are answers, not errors; clap knows where each goes.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
         }
     };
+    console::start(Mode { quiet: cli.quiet, json });
     let outcome = match cli.command {
         Command::Convert(args) => convert::run(&args),
         Command::Summary(args) => summary::run(&args),
@@ -67,28 +94,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::WhatIf(args) => what_if::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     match outcome.and_then(|text| print(&text)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "error: {failure}");
-            ExitCode::from(failure.status())
-        }
+        Err(failure) => fail(&failure),
     }
 }
 
-/// Writes what the user did not ask for, and may want to know, to standard error.
-fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "note: {text}");
-}
-
-/// Writes a result to standard output. A reader that has gone away is not an error.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::Io(format!("standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
+/// Says what failed, and with which exit status the process is to end.
+fn fail(failure: &Failure) -> ExitCode {
+    console::error(failure);
+    ExitCode::from(failure.status())
 }

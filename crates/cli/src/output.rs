@@ -12,6 +12,7 @@
 mod interrupts;
 mod staged;
 
+use crate::arrays::is_stdio;
 use crate::failure::Failure;
 use staged::Staged;
 use std::fs::{File, Metadata, Permissions};
@@ -32,6 +33,7 @@ pub(crate) fn write_whole<T>(
     let failed = |error| Failure::io(target, error);
     refuse_overwriting(target, inputs)?;
     match Place::of(target)? {
+        Place::Stdout if is_stdio(target) => fill(&mut UntilClosed(io::stdout().lock()), target, write),
         Place::Stdout => fill(&mut io::stdout().lock(), target, write),
         Place::Device => {
             let mut device = File::options().write(true).open(target).map_err(failed)?;
@@ -87,7 +89,7 @@ pub(crate) fn write_with_data<T>(
 /// What a command prints once `target` is written: `text`, unless standard output is the target. The text goes to
 /// standard error then.
 pub(crate) fn answer(target: &Path, text: String) -> String {
-    if target.metadata().is_ok_and(|found| is_stdout(&found)) {
+    if is_stdio(target) || target.metadata().is_ok_and(|found| is_stdout(&found)) {
         let _ = io::stderr().write_all(text.as_bytes());
         return String::new();
     }
@@ -106,11 +108,30 @@ fn fill<T>(
     Ok(result)
 }
 
+/// A pipe whose reader has what it wanted when it closes its end, as `head` does: what comes after goes nowhere.
+struct UntilClosed<W>(W);
+
+impl<W: Write> Write for UntilClosed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            result => result,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
+        }
+    }
+}
+
 /// Where a target leads.
 enum Place {
     /// A file, and the permissions of the one that is there.
     File { path: PathBuf, permissions: Option<Permissions> },
-    /// A pipe or file that is this process's standard output.
+    /// `-`, or a pipe or file that is this process's standard output.
     Stdout,
     /// Another pipe, or a device.
     Device,
@@ -118,6 +139,9 @@ enum Place {
 
 impl Place {
     fn of(target: &Path) -> Result<Place, Failure> {
+        if is_stdio(target) {
+            return Ok(Place::Stdout);
+        }
         let failed = |error| Failure::io(target, error);
         let found = match target.metadata() {
             Ok(found) => found,
@@ -186,7 +210,8 @@ fn follow(target: &Path) -> io::Result<PathBuf> {
 
 fn refuse_overwriting(target: &Path, inputs: &[PathBuf]) -> Result<(), Failure> {
     // A target that does not exist is no input. A pipe or device is none to protect, and opening it might wait.
-    let may_be_input = target.metadata().is_ok_and(|found| found.is_file() || found.is_dir());
+    let may_be_input =
+        !is_stdio(target) && target.metadata().is_ok_and(|found| found.is_file() || found.is_dir());
     for input in inputs.iter().filter(|_| may_be_input) {
         if same_file::is_same_file(target, input).unwrap_or(false) {
             let (target, input) = (target.display(), input.display());

@@ -8,12 +8,14 @@ use ndarray::{ArrayD, IxDyn};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-/// The outputs for all of `inputs`, computed by `session` for `batch_size` rows at a time.
+/// The outputs for all of `inputs`, computed by `session` for `batch_size` rows at a time; `progress` is told after each
+/// batch how many are done.
 pub(crate) fn predict(
     model: &Model,
     session: &mut Session,
     inputs: &[Array],
     batch_size: NonZeroUsize,
+    progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<ArrayD<f32>>> {
     let graph = model.graph();
     check(model)?;
@@ -39,6 +41,7 @@ pub(crate) fn predict(
         for ((_, elements), output) in whole.iter_mut().zip(outputs) {
             elements.extend(output);
         }
+        progress(to);
         from = to;
         if from >= rows {
             break;

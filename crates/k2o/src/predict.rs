@@ -77,14 +77,43 @@ impl Model {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn predict_with(&self, inputs: &[Array], options: &PredictOptions) -> Result<Vec<ArrayD<f32>>> {
+        self.predict_with_progress(inputs, options, &mut |_| ())
+    }
+
+    /// As [`predict_with`](Model::predict_with), and tells `progress` after each batch how many examples are computed.
+    ///
+    /// # Errors
+    /// As [`predict_with`](Model::predict_with).
+    ///
+    /// ```
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/basic/keras3.keras");
+    /// # let model = k2o::Model::open(path)?;
+    /// # let x: k2o::Array = ndarray::Array3::<f32>::ones((5, 100, 1)).into();
+    /// let mut options = k2o::PredictOptions::default();
+    /// options.batch_size = std::num::NonZero::new(2);
+    /// let mut done = Vec::new();
+    /// model.predict_with_progress(&[x], &options, &mut |examples| done.push(examples))?;
+    /// assert_eq!(done, [2, 4, 5]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn predict_with_progress(
+        &self,
+        inputs: &[Array],
+        options: &PredictOptions,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<ArrayD<f32>>> {
         let plan = match options.plan == PlanOptions::default() {
             true => self.plan()?.clone(),
             false => self.plan_with(&options.plan)?,
         };
         let mut session = Session::with_threads(&plan, options.threads.clone());
         match options.batch_size {
-            Some(size) => batches::predict(self, &mut session, inputs, size),
-            None => self.run(&mut session, inputs),
+            Some(size) => batches::predict(self, &mut session, inputs, size, progress),
+            None => {
+                let outputs = self.run(&mut session, inputs)?;
+                progress(inputs.first().and_then(|array| array.shape().first()).copied().unwrap_or(0));
+                Ok(outputs)
+            }
         }
     }
 

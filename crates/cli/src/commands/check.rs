@@ -1,6 +1,7 @@
 //! `check MODEL`: whether the layers fit each other, and what is odd.
 
-use super::{ModelArgs, grouped, number_of_steps};
+use super::{JsonArgs, ModelArgs, grouped, number_of_steps};
+use crate::console;
 use crate::failure::Failure;
 use k2o::{Error, Model};
 use serde_json::{Value, json};
@@ -10,14 +11,13 @@ use std::fmt::Write;
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Writes JSON: {"ok": true, "layers", "params", "inputs", "outputs", "shortest_input", "advice"}
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let model = args.model.open().map_err(|failure| with_fewest_steps(&args.model, failure))?;
-    Ok(if args.json { format!("{:#}\n", value(&model)) } else { text(args, &model) })
+    Ok(console::answer(|| text(args, &model), || value(&model)))
 }
 
 fn text(args: &Args, model: &Model) -> String {

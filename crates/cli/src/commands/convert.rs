@@ -1,8 +1,14 @@
-//! `convert MODEL [-o OUT.onnx] [options]`
+//! `convert MODEL.. [-o OUT.onnx] [options]`
 
-use super::{ModelArgs, Opened, bytes, grouped};
+mod converted;
+mod targets;
+
+use super::{JsonArgs, ModelArgs, Opened};
+use crate::console;
 use crate::failure::Failure;
 use crate::output::{Writer, answer, write_whole, write_with_data};
+use crate::progress::Progress;
+use converted::{Converted, Outcome, Written};
 use k2o::onnx::{self, Export, IoLayout, Target, WeightsType};
 use k2o::{ExportOptions, Model};
 use std::num::NonZeroUsize;
@@ -14,7 +20,10 @@ use std::time::Instant;
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Where to write [default: the model's name with .onnx]
+    /// Further models, each of which is written to a file of its own
+    #[arg(value_name = "MODEL")]
+    more: Vec<PathBuf>,
+    /// Where to write; of several models the folder, which is made if need be [default: the model's name with .onnx]
     #[arg(short, long, value_name = "OUT.onnx")]
     output: Option<PathBuf>,
     /// The ONNX operator set: 13 to 28
@@ -43,6 +52,8 @@ pub(crate) struct Args {
     /// Masks only ever leave out the last steps of a row, so that LSTM, GRU and RNN can be told the lengths
     #[arg(long)]
     assume_right_padded: bool,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 /// `NAME=1,100,3` or, for the only input, `1,100,3`.
@@ -106,48 +117,98 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
+    if !args.more.is_empty() {
+        return several(args);
+    }
+    let model = &args.model.model;
+    let target = args.output.clone().unwrap_or_else(|| targets::beside(model));
+    let converted = convert(args, &args.model, &target)?;
+    Ok(answer(&target, console::answer(|| converted.line(), || converted.json())))
+}
+
+/// Converts each of the models, whatever becomes of the others.
+fn several(args: &Args) -> Result<String, Failure> {
+    let models: Vec<&Path> =
+        std::iter::once(&args.model.model).chain(&args.more).map(PathBuf::as_path).collect();
+    if args.model.weights.is_some() {
+        return Err(Failure::Usage(format!("--weights are those of one model; there are {}", models.len())));
+    }
+    let targets = targets::of_several(&models, args.output.as_deref())?;
+    let mut outcomes: Vec<Outcome<'_>> = Vec::new();
+    for (&model, target) in models.iter().zip(&targets) {
+        let outcome = convert(args, &ModelArgs { model: model.to_path_buf(), ..args.model.clone() }, target);
+        if let Err(failure) = &outcome {
+            console::error(failure);
+        }
+        outcomes.push((model, outcome));
+    }
+    let text = console::answer(|| converted::table(&outcomes), || converted::json_of_several(&outcomes));
+    let failures: Vec<&Failure> = outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err()).collect();
+    let Some(first) = failures.first() else { return Ok(text) };
+    crate::print(&text)?;
+    let message = format!("{} of {} models could not be converted", failures.len(), models.len());
+    Err(Failure::Several { status: first.status(), message })
+}
+
+/// Writes a model to `target`, whose folder is made if there are several models and it is not there.
+fn convert(args: &Args, model_args: &ModelArgs, target: &Path) -> Result<Converted, Failure> {
     let start = Instant::now();
-    let Opened { model, paths } = args.model.open_with_weights()?;
+    let Opened { model, mut paths, weights } = model_args.open_with_weights()?;
     let export = model.to_onnx(&args.options(&model)?)?;
-    let target = args.output.clone().unwrap_or_else(|| args.model.model.with_extension("onnx"));
-    let written = write(&export, &model, &target, &paths)?;
+    if !args.more.is_empty() {
+        // None of the others is replaced either.
+        paths.extend(args.more.iter().chain([&args.model.model]).cloned());
+        targets::make_folder(target)?;
+    }
     let summary = model.summary();
+    // The length of the file itself would take a hash of the source, which is made while weights are written.
+    let bytes =
+        summary.total_parameters.saturating_mul(if args.weights_type.narrow().is_some() { 2 } else { 4 });
+    let progress = Progress::of_bytes(&target.display().to_string(), bytes);
+    let written = write(&export, &model, target, &paths, &progress)?;
+    drop(progress);
     let provenance = model.provenance();
-    let version =
-        provenance.keras_version.as_ref().map_or_else(String::new, |version| format!(", Keras {version}"));
-    let choices: String = export.choices().iter().map(|choice| format!(", {choice}")).collect();
-    let text = format!(
-        "{} ({}{version}): {} layers, {} parameters -> {} (opset {}, {} nodes, {written}) in {:.1} ms{choices}\n",
-        args.model.model.display(),
-        provenance.format,
-        summary.rows.len(),
-        grouped(summary.total_parameters),
-        target.display(),
-        args.opset,
-        export.node_count(),
-        start.elapsed().as_secs_f64() * 1e3,
-    );
-    Ok(answer(&target, text))
+    Ok(Converted {
+        model: model_args.model.clone(),
+        format: provenance.format.clone(),
+        keras_version: provenance.keras_version.clone(),
+        weights,
+        layers: summary.rows.len(),
+        parameters: summary.total_parameters,
+        target: target.to_path_buf(),
+        opset: args.opset,
+        nodes: export.node_count(),
+        written,
+        choices: export.choices().to_vec(),
+        elapsed: start.elapsed(),
+    })
 }
 
 /// Writes the model, and its weights beside it if they go there, and says how much that is.
-fn write(export: &Export, model: &Model, target: &Path, inputs: &[PathBuf]) -> Result<String, Failure> {
+fn write(
+    export: &Export,
+    model: &Model,
+    target: &Path,
+    inputs: &[PathBuf],
+    progress: &Progress,
+) -> Result<Written, Failure> {
     let failed = |error: onnx::Error| match error.kind() {
         onnx::ErrorKind::Io => Failure::io(target, error),
         _ => Failure::Model(model.onnx_error(&error)),
     };
     if !export.has_external_data() {
-        let write = |writer: &mut Writer<'_>| export.write_to(writer).map_err(failed);
-        return Ok(bytes(write_whole(target, inputs, write)?));
+        let write = |writer: &mut Writer<'_>| export.write_to(&mut progress.counting(writer)).map_err(failed);
+        return Ok(Written { bytes: write_whole(target, inputs, write)?, data: None });
     }
     let mut data_name = String::new();
-    let write_data = |writer: &mut Writer<'_>| export.write_data_to(writer).map_err(failed);
+    let write_data =
+        |writer: &mut Writer<'_>| export.write_data_to(&mut progress.counting(writer)).map_err(failed);
     let write_model = |writer: &mut Writer<'_>, name: &str| {
         name.clone_into(&mut data_name);
-        export.write_model_to(name, writer).map_err(failed)
+        export.write_model_to(name, &mut progress.counting(writer)).map_err(failed)
     };
-    let model_len = write_with_data(target, inputs, write_data, write_model)?;
-    Ok(format!("{} + {} in {data_name}", bytes(model_len), bytes(export.external_data_len())))
+    let bytes = write_with_data(target, inputs, write_data, write_model)?;
+    Ok(Written { bytes, data: Some((data_name, export.external_data_len())) })
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let wants_fields = args.cost || args.rate.is_some();
     let fields = wants_fields.then(|| model.receptive_fields(&summary));
     let parts = Parts { args, model: &model, summary: &summary, costs, fields };
-    if args.json { Ok(format!("{:#}\n", parts.json())) } else { Ok(parts.text()) }
+    if args.json { Ok(format!("{}\n", parts.json())) } else { Ok(parts.text()) }
 }
 
 struct Parts<'a> {

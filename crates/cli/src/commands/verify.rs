@@ -1,19 +1,22 @@
 //! `verify MODEL [--input X] [--expected Y] [--weights-type TYPE] [--threads N]`
 
-use super::{ModelArgs, Opened};
+use super::{JsonArgs, ModelArgs, Opened};
 use crate::arrays;
 use crate::computing::{ComputeArgs, instruction_set};
+use crate::console;
 use crate::failure::Failure;
+use crate::progress::Progress;
 use comfy_table::{CellAlignment, Table, presets};
 use k2o::onnx::WeightsType;
-use k2o_verify::{Change, Difference, Finding, Options, Report};
-use std::path::PathBuf;
+use k2o_verify::{Change, Difference, Finding, Options, OutputRow, Report, Row};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// The input: an .npy, or an .npz with an array for each input [default: random, the same every time]
+    /// The input: an .npy, an .npz with an array for each input, or CSV; - is standard input [default: random, the same every time]
     #[arg(short, long, value_name = "X")]
     input: Option<PathBuf>,
     /// What Keras computed for this input, in the same formats
@@ -24,18 +27,26 @@ pub(crate) struct Args {
     weights_type: WeightsType,
     #[command(flatten)]
     compute: ComputeArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
+    if [&args.input, &args.expected].into_iter().flatten().filter(|path| arrays::is_stdio(path)).count() > 1 {
+        return Err(Failure::Usage("--input and --expected cannot both be standard input".to_string()));
+    }
     let mut options = Options::default();
     options.instruction_set = instruction_set()?;
-    let Opened { model, .. } = args.model.open_with_weights()?;
+    let Opened { model, weights, .. } = args.model.open_with_weights()?;
     options.threads = args.compute.threads(&model)?;
     options.inputs = args.input.as_ref().map(|path| arrays::read_inputs(path, &model)).transpose()?;
     options.expected = args.expected.as_ref().map(|path| arrays::read_outputs(path, &model)).transpose()?;
     options.weights_type = args.weights_type;
+    let progress = Progress::of_time("comparing");
     let report = k2o_verify::verify(&model, &options)?;
-    let text = text(&report, args.weights_type);
+    drop(progress);
+    let text =
+        console::answer(|| text(&report, args.weights_type), || json(&report, args, weights.as_deref()));
     if report.passed() {
         return Ok(text);
     }
@@ -86,6 +97,40 @@ fn text(report: &Report, weights_type: WeightsType) -> String {
         "a difference is past the bound"
     };
     format!("{layers}\n{outputs}\n{}{verdict}\n", rounding(&report.rounding, weights_type))
+}
+
+fn json(report: &Report, args: &Args, weights: Option<&Path>) -> Value {
+    let difference = |found: Difference| json!({ "worst": found.worst, "bound": found.allowed, "within": found.is_within() });
+    let finding = |found: Finding| match found {
+        Finding::Compared(found) => difference(found),
+        Finding::Folded => json!("folded"),
+    };
+    let layer = |row: &Row| json!({ "name": row.name, "class": row.class, "k2o": finding(row.cpu), "tract": row.tract.map(finding) });
+    let output = |row: &OutputRow| {
+        let between = |(between, found): (&str, Difference)| {
+            let mut value = difference(found);
+            value["between"] = json!(between);
+            value
+        };
+        json!({ "name": row.name, "differences": row.differences().into_iter().map(between).collect::<Vec<_>>() })
+    };
+    let change = |change: &Change| {
+        json!({
+            "name": change.name,
+            "worst": change.worst,
+            "largest": change.largest,
+            "from_keras": change.keras,
+        })
+    };
+    json!({
+        "model": args.model.model.display().to_string(),
+        "weights": weights.map(|path| path.display().to_string()),
+        "passed": report.passed(),
+        "weights_type": args.weights_type.to_string(),
+        "layers": report.layers.iter().map(layer).collect::<Vec<_>>(),
+        "outputs": report.outputs.iter().map(output).collect::<Vec<_>>(),
+        "rounding": report.rounding.iter().map(change).collect::<Vec<_>>(),
+    })
 }
 
 /// What rounding weights to this type changes; nothing where they are not rounded.

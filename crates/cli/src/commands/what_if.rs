@@ -3,7 +3,7 @@
 use super::check::with_fewest_steps;
 use super::summary::shapes_json;
 use super::table::{Style, table};
-use super::{ModelArgs, number_of_steps};
+use super::{JsonArgs, ModelArgs, number_of_steps};
 use crate::failure::Failure;
 use k2o::{InputShape, Model, OpenOptions, SummaryRow};
 use serde_json::{Value, json};
@@ -18,9 +18,8 @@ pub(crate) struct Args {
     /// is not known; may be given several times
     #[arg(long, value_name = "SIZES", required = true)]
     input: Vec<Sizes>,
-    /// Writes JSON: {"layers": [{"name", "class", "output_shape", "saved_output_shape"}], ..}
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 /// An input's sizes as they are written on the command line.
@@ -60,8 +59,8 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
         None => Vec::new(),
     };
     let (rows, saved) = (model.summary().rows, saved.map(|saved| saved.summary().rows).unwrap_or_default());
-    Ok(match args.json {
-        true => format!("{:#}\n", value(&rows, &saved, &differing, shortest)),
+    Ok(match args.json.json {
+        true => format!("{}\n", value(&rows, &saved, &differing, shortest)),
         false => text(&rows, &saved, &differing, shortest),
     })
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot run must fail")]
 
 use super::*;
-use crate::arrays;
+use crate::arrays::{self, Format};
 use ndarray::ArrayD;
 use tempfile::TempDir;
 
@@ -56,7 +56,7 @@ fn whichever_write_fails_the_failure_is_reported() {
     let array = ArrayD::<f32>::from_elem(vec![40, 100], 0.5);
     let (one, two) = (vec!["a".to_string()], vec!["a".to_string(), "b".to_string()]);
     type Write<'a> = Box<dyn Fn(&mut Writer<'_>) -> Result<(), Failure> + 'a>;
-    let writes: [(&str, Write<'_>); 4] = [
+    let writes: [(&str, Write<'_>); 5] = [
         // So little that all of it stays in the buffer.
         ("y", Box::new(|w| w.write_all(b"little").map_err(|error| Failure::io(Path::new("y"), error)))),
         (
@@ -68,8 +68,24 @@ fn whichever_write_fails_the_failure_is_reported() {
                 })
             }),
         ),
-        ("y.npy", Box::new(|w| arrays::write(Path::new("y.npy"), &one, std::slice::from_ref(&array), w))),
-        ("y.npz", Box::new(|w| arrays::write(Path::new("y.npz"), &two, &[array.clone(), array.clone()], w))),
+        (
+            "y.npy",
+            Box::new(|w| {
+                arrays::write(Format::Npy, Path::new("y.npy"), &one, std::slice::from_ref(&array), w)
+            }),
+        ),
+        (
+            "y.csv",
+            Box::new(|w| {
+                arrays::write(Format::Csv, Path::new("y.csv"), &one, std::slice::from_ref(&array), w)
+            }),
+        ),
+        (
+            "y.npz",
+            Box::new(|w| {
+                arrays::write(Format::Npz, Path::new("y.npz"), &two, &[array.clone(), array.clone()], w)
+            }),
+        ),
     ];
     for (name, write) in &writes {
         let run = |left, most| {
