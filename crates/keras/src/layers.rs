@@ -200,6 +200,9 @@ fn expect_rank(cx: &Lowering, tensor: Tensor, rank: usize) -> Result<()> {
 
 /// A size in memory; numbers past that are an error.
 fn size(n: i64) -> Result<usize> {
+    if n < 0 {
+        return Err(crate::Error::malformed(format!("the size {n} is negative")));
+    }
     usize::try_from(n).map_err(|_| crate::Error::limit(format!("the size {n} does not fit memory")))
 }
 

@@ -42,6 +42,26 @@ impl BaseConv {
         })
     }
 
+    /// Refuses strides together with a dilation, as Keras does for all but depthwise and separable convolutions.
+    pub fn without_strided_dilation(self) -> Result<BaseConv> {
+        let strided = self.strides.iter().any(|&stride| stride > 1);
+        if strided && self.dilation_rate.iter().any(|&dilation| dilation > 1) {
+            let (strides, dilations) = (&self.strides, &self.dilation_rate);
+            return Err(Error::malformed(format!(
+                "`strides` is {strides:?} and `dilation_rate` {dilations:?}; one of them must be 1"
+            )));
+        }
+        Ok(self)
+    }
+
+    /// Refuses `padding="causal"`, which Keras has not for every convolution.
+    pub fn without_causal(self) -> Result<BaseConv> {
+        match self.padding {
+            PaddingMode::Causal => Err(Error::unsupported("`padding` = \"causal\" is not supported")),
+            _ => Ok(self),
+        }
+    }
+
     /// How the kernel slides along each axis. `causal` puts `dilation * (size - 1)` zeros before the input.
     pub fn windows(&self) -> Result<Vec<Window>> {
         let mut windows = Vec::new();

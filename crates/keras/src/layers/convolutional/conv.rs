@@ -23,7 +23,7 @@ impl Layer for Conv {
         Ok(Conv {
             filters: size(fields.positive(&["filters"])?)?,
             groups: size(fields.int(&["groups"])?.unwrap_or(1))?,
-            base: BaseConv::from_config(fields, 1)?,
+            base: BaseConv::from_config(fields, 1)?.without_strided_dilation()?,
         })
     }
 

@@ -50,7 +50,7 @@ fn spread(base: &BaseConv, axis: usize, output_padding: Option<i64>) -> Result<S
 impl Layer for ConvTranspose {
     fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
         fields.refuse("groups", &[Value::from(1)])?;
-        let base = BaseConv::from_config(fields, 1)?;
+        let base = BaseConv::from_config(fields, 1)?.without_strided_dilation()?;
         let rank = base.kernel_size.len();
         let output_padding = fields.ints(&["output_padding"], rank)?;
         let padding = |axis: usize| output_padding.as_ref().and_then(|padding| padding.get(axis).copied());

@@ -16,6 +16,14 @@ pub(in crate::layers) struct DepthwiseConv {
     depth_multiplier: usize,
 }
 
+/// How many kernels every channel has: 1 where the config does not say.
+pub(super) fn depth_multiplier(fields: &mut Fields<'_, '_>) -> Result<usize> {
+    match fields.int(&["depth_multiplier"])?.unwrap_or(1) {
+        n if n > 0 => size(n),
+        n => Err(Error::malformed(format!("`depth_multiplier` is {n}; it must be above zero"))),
+    }
+}
+
 /// The convolution of every channel alone. `kernel` is `[taps.., channels, depth_multiplier]`.
 pub(super) fn depthwise(
     cx: &mut Lowering,
@@ -39,8 +47,8 @@ impl Layer for DepthwiseConv {
     fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
         fields.refuse("groups", &[Value::from(1)])?;
         Ok(DepthwiseConv {
-            depth_multiplier: size(fields.int(&["depth_multiplier"])?.unwrap_or(1))?,
-            base: BaseConv::from_config(fields, 1)?,
+            depth_multiplier: depth_multiplier(fields)?,
+            base: BaseConv::from_config(fields, 1)?.without_causal()?,
         })
     }
 

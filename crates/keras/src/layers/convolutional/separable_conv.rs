@@ -2,11 +2,11 @@
 //! <https://keras.io/api/layers/convolution_layers/separable_convolution1d/>
 
 use super::base_conv::BaseConv;
-use super::depthwise_conv::depthwise;
+use super::depthwise_conv::{depth_multiplier, depthwise};
 use crate::layers::size;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::WeightSpec;
-use crate::{Error, Fields, Layer, Result};
+use crate::{Error, Fields, KerasVersion, Layer, Result};
 use k2o_core::{Padding, Window, ops};
 use serde_json::Value;
 
@@ -20,10 +20,14 @@ pub(in crate::layers) struct SeparableConv {
 impl Layer for SeparableConv {
     fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
         fields.refuse("groups", &[Value::from(1)])?;
+        let mut base = BaseConv::from_config(fields, 1)?;
+        if fields.version() >= KerasVersion::V3 {
+            base = base.without_causal()?;
+        }
         Ok(SeparableConv {
             filters: size(fields.positive(&["filters"])?)?,
-            depth_multiplier: size(fields.int(&["depth_multiplier"])?.unwrap_or(1))?,
-            base: BaseConv::from_config(fields, 1)?,
+            depth_multiplier: depth_multiplier(fields)?,
+            base,
         })
     }
 

@@ -10,8 +10,9 @@
 use crate::layer::Masks;
 use crate::lowering::{Call, Lowering, Meeting, Tensor};
 use crate::{Error, Fields, KerasVersion, Layer, Result};
-use k2o_core::Tensor as Array;
 use k2o_core::ops::{Binary, BinaryKind, ReshapeDim};
+use k2o_core::{Dim, Tensor as Array};
+use std::collections::BTreeSet;
 
 #[derive(Debug)]
 pub(in crate::layers) struct Merge {
@@ -41,6 +42,7 @@ impl Layer for Merge {
         if self.kind == BinaryKind::Sub && others.len() != 1 {
             return Err(Error::malformed(format!("two inputs were expected; {} were given", inputs.len())));
         }
+        expect_one_batch(cx, &inputs)?;
         let ranks = inputs.iter().map(|&x| Ok(cx.shape(x)?.rank())).collect::<Result<Vec<_>>>()?;
         let rank = ranks.into_iter().max().unwrap_or(0);
         let meeting = cx.meeting;
@@ -121,6 +123,18 @@ impl Merge {
             _ => Ok(result),
         }
     }
+}
+
+/// Demands that all inputs whose batch is known have the same one.
+fn expect_one_batch(cx: &Lowering, inputs: &[Tensor]) -> Result<()> {
+    let mut batches = BTreeSet::new();
+    for &input in inputs {
+        batches.extend(cx.shape(input)?.first().and_then(Dim::as_fixed));
+    }
+    if batches.len() > 1 {
+        return Err(k2o_core::Error::shape(format!("the inputs have batches of {batches:?}")).into());
+    }
+    Ok(())
 }
 
 /// Several masks as one; none for none.

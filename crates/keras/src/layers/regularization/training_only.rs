@@ -2,6 +2,7 @@
 //! never does anything. <https://keras.io/api/layers/regularization_layers/>
 
 use crate::layer::Masks;
+use crate::layers::expect_rank;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::{Fields, KerasVersion, Layer, Result};
 use k2o_core::ops::Identity;
@@ -10,6 +11,8 @@ use k2o_core::ops::Identity;
 pub(in crate::layers) struct TrainingOnly {
     /// What becomes of a mask in Keras 2.
     masks_in_keras2: Masks,
+    /// The only rank that Keras takes, if there is one.
+    rank: Option<usize>,
 }
 
 impl Layer for TrainingOnly {
@@ -21,11 +24,16 @@ impl Layer for TrainingOnly {
             _ => fields.ignore(&["rate", "noise_shape"]),
         }
         let masks_in_keras2 = if fields.class() == "Identity" { Masks::Dropped } else { Masks::Passed };
-        Ok(TrainingOnly { masks_in_keras2 })
+        let rank = (fields.class() == "SpatialDropout1D").then_some(3);
+        Ok(TrainingOnly { masks_in_keras2, rank })
     }
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
-        Ok(vec![cx.rearrange(Identity, call.input()?)?])
+        let x = call.input()?;
+        if let Some(rank) = self.rank {
+            expect_rank(cx, x, rank)?;
+        }
+        Ok(vec![cx.rearrange(Identity, x)?])
     }
 
     fn is_per_vector(&self) -> bool {

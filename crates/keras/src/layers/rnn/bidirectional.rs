@@ -60,7 +60,9 @@ impl Layer for Bidirectional {
         let layer = fields.take(&["layer"]).ok_or_else(|| missing("layer"))?;
         let other = fields.take(&["backward_layer"]);
         let mirrored = other.cloned().unwrap_or_else(|| {
-            let backwards = in_config(layer, "go_backwards") == Some(&Value::Bool(true));
+            // Keras 3 does not turn a layer that goes backwards around.
+            let turns = fields.version() < KerasVersion::V3;
+            let backwards = turns && in_config(layer, "go_backwards") == Some(&Value::Bool(true));
             with_config(layer, "go_backwards", Value::Bool(!backwards))
         });
         let mut layers = [("forward", layer), ("backward", &mirrored)].into_iter().map(|(prefix, layer)| {
