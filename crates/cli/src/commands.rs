@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod convert;
+pub(crate) mod plot;
 pub(crate) mod predict;
 pub(crate) mod summary;
 pub(crate) mod verify;

@@ -13,7 +13,7 @@ mod failure;
 mod output;
 
 use clap::{Parser, Subcommand};
-use commands::{convert, predict, summary, verify};
+use commands::{convert, plot, predict, summary, verify};
 use failure::Failure;
 use std::ffi::OsString;
 use std::io::Write;
@@ -37,6 +37,8 @@ enum Command {
     Convert(convert::Args),
     /// Show layers, output shapes and numbers of parameters
     Summary(summary::Args),
+    /// Draw the layers and the connections between them
+    Plot(plot::Args),
     /// Run a model on arrays from a file
     Predict(predict::Args),
     /// Check the runtime and the exported file against a reference in double precision
@@ -44,7 +46,7 @@ enum Command {
 }
 
 /// The names of the commands, for callers that have commands of their own.
-pub const COMMANDS: [&str; 4] = ["convert", "summary", "predict", "verify"];
+pub const COMMANDS: [&str; 5] = ["convert", "summary", "plot", "predict", "verify"];
 
 /// Runs the command that `args` spell, the first of them being the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -59,6 +61,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match cli.command {
         Command::Convert(args) => convert::run(&args),
         Command::Summary(args) => summary::run(&args),
+        Command::Plot(args) => plot::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Verify(args) => verify::run(&args),
     };
