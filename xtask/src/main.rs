@@ -1,6 +1,6 @@
 //! `cargo xtask <command>`: the commands of `k2o`, and the project's own chores.
 //!
-//! `convert`, `summary`, `plot` and `predict` run in this program, which is built without tract. `verify` is run through
+//! `convert`, `summary`, `plot`, `report` and `predict` run in this program, which is built without tract. `verify` is run through
 //! cargo with the feature `tract`.
 
 #![forbid(unsafe_code)]
@@ -22,6 +22,7 @@ commands of k2o (--help after each tells more):
   convert MODEL    write a model as ONNX
   summary MODEL    show layers, output shapes and numbers of parameters
   plot MODEL       draw the layers and the connections between them
+  report MODEL     write a page about a model
   predict MODEL    run a model on arrays from a file
   verify MODEL     check runtime and exported file; builds tract the first time, which takes minutes
 

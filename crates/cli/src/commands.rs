@@ -3,6 +3,7 @@
 pub(crate) mod convert;
 pub(crate) mod plot;
 pub(crate) mod predict;
+pub(crate) mod report;
 pub(crate) mod summary;
 pub(crate) mod verify;
 

@@ -13,7 +13,7 @@ mod failure;
 mod output;
 
 use clap::{Parser, Subcommand};
-use commands::{convert, plot, predict, summary, verify};
+use commands::{convert, plot, predict, report, summary, verify};
 use failure::Failure;
 use std::ffi::OsString;
 use std::io::Write;
@@ -39,6 +39,8 @@ enum Command {
     Summary(summary::Args),
     /// Draw the layers and the connections between them
     Plot(plot::Args),
+    /// Write a page about a model: its graph, what its layers take, what is in its weights
+    Report(report::Args),
     /// Run a model on arrays from a file
     Predict(predict::Args),
     /// Check the runtime and the exported file against a reference in double precision
@@ -46,7 +48,7 @@ enum Command {
 }
 
 /// The names of the commands, for callers that have commands of their own.
-pub const COMMANDS: [&str; 5] = ["convert", "summary", "plot", "predict", "verify"];
+pub const COMMANDS: [&str; 6] = ["convert", "summary", "plot", "report", "predict", "verify"];
 
 /// Runs the command that `args` spell, the first of them being the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -62,6 +64,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Convert(args) => convert::run(&args),
         Command::Summary(args) => summary::run(&args),
         Command::Plot(args) => plot::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Verify(args) => verify::run(&args),
     };

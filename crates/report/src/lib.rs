@@ -11,11 +11,16 @@
 mod diagram;
 mod dot;
 mod escape;
+mod html;
 mod layout;
 mod mermaid;
+mod page;
 mod picture;
+mod statistics;
 mod svg;
 mod text;
 
 pub use diagram::{Detail, Diagram, Kind, Link, Node};
+pub use page::{LayerRow, Page, VerifiedRow, WeightRow};
+pub use statistics::Statistics;
 pub use text::shape_text;

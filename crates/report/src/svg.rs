@@ -13,7 +13,7 @@ const STYLE: &str = "\
 .k2o-graph{--ink:#1d2733;--muted:#5b6776;--line:#8894a3;--box:#fff;--edge:#a9b4c1;--group:#f3f6f9;--accent:#0b6bcb;\
 --back:#fbfcfd;--heat:#e8710a}
 @media (prefers-color-scheme:dark){.k2o-graph{--ink:#e6ebf0;--muted:#9aa7b5;--line:#7b8896;--box:#1f2730;\
---edge:#4a5766;--group:#192028;--accent:#63aef5;--back:#12171d;--heat:#ff9a3d}}
+--edge:#4a5766;--group:#192028;--accent:#63aef5;--back:#12171d;--heat:#c2600f}}
 ";
 
 /// The shapes, which a page has beside colours of its own.
@@ -28,6 +28,7 @@ pub(crate) const SHAPES: &str = "\
 .k2o-graph .port .box{stroke:var(--accent);stroke-width:1.5}
 .k2o-graph .group{fill:var(--group);stroke:var(--edge);stroke-dasharray:5 4}
 .k2o-graph .heat{fill:var(--heat)}
+.k2o-graph .hot .small{fill:var(--ink)}
 .k2o-graph .line{fill:none;stroke:var(--line);stroke-width:1.3}
 .k2o-graph .head{fill:var(--line)}
 .k2o-graph a:hover .box,.k2o-graph a:focus .box{stroke:var(--accent);stroke-width:2.5}
@@ -97,14 +98,15 @@ pub(crate) fn draw(diagram: &Diagram, additions: &Additions<'_>, style: Option<&
         let (node, frame, caption) = (&diagram.nodes[index], picture.frames[index], &captions[index]);
         let target = additions.link.zip(node.call).map(|(link, call)| link(call));
         let is_port = node.kind != Kind::Layer;
-        svg.add(format_args!("<g class=\"{}\">", if is_port { "port" } else { "layer" }));
+        let share = node.call.and_then(|call| additions.shares.get(&call)).copied().unwrap_or(0.0);
+        let (class, hot) = (if is_port { "port" } else { "layer" }, if share > 0.0 { " hot" } else { "" });
+        svg.add(format_args!("<g class=\"{class}{hot}\">"));
         if let Some(target) = &target {
             svg.add(format_args!("<a href=\"{}\" tabindex=\"-1\">", markup(target)));
         }
         svg.add(format_args!("<title>{}: {}</title>", markup(&node.name), markup(&node.class)));
         let radius = if is_port { frame.height / 2.0 } else { 6.0 };
         svg.rectangle("box", frame, radius, "");
-        let share = node.call.and_then(|call| additions.shares.get(&call)).copied().unwrap_or(0.0);
         if share > 0.0 {
             // Small shares are to be told apart too.
             let opacity = format!(" fill-opacity=\"{:.2}\"", 0.06 + 0.7 * share.clamp(0.0, 1.0).sqrt());
