@@ -20,7 +20,11 @@ cargo xtask <command>
 
 commands of k2o (--help after each tells more):
   convert MODEL    write a model as ONNX
-  summary MODEL    show layers, output shapes and numbers of parameters
+  summary MODEL    show layers, output shapes, numbers of parameters and costs
+  check MODEL      say whether the layers fit each other, and how to mend what does not
+  what-if MODEL    show the shapes that the layers have with another input
+  plot MODEL       draw the layers and the connections between them
+  report MODEL     write a page about a model
   predict MODEL    run a model on arrays from a file
   verify MODEL     check runtime and exported file; builds tract the first time, which takes minutes
   completions SHELL

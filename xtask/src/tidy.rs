@@ -5,21 +5,22 @@ use k2o::keras::LAYERS;
 use std::path::{Path, PathBuf};
 
 /// Which of the project's crates each crate may depend on; dependencies for tests aside.
-const MAY_KNOW: [(&str, &[&str]); 10] = [
+const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("crates/core", &[]),
     ("crates/cpu", &["k2o-core"]),
     ("crates/keras", &["k2o-core"]),
     ("crates/onnx", &["k2o-core"]),
     ("crates/k2o", &["k2o-core", "k2o-cpu", "k2o-keras", "k2o-onnx"]),
     ("crates/verify", &["k2o"]),
-    ("crates/cli", &["k2o", "k2o-verify"]),
+    ("crates/report", &["k2o-core"]),
+    ("crates/cli", &["k2o", "k2o-report", "k2o-verify"]),
     ("fixtures", &[]),
     ("benches", &["k2o", "k2o-verify", "k2o-fixtures"]),
     ("xtask", &["k2o", "k2o-cli"]),
 ];
 
 /// Crates that take and return bytes and values, and leave files, clocks, threads and the environment to others.
-const PURE: [&str; 4] = ["crates/core", "crates/cpu", "crates/keras", "crates/onnx"];
+const PURE: [&str; 5] = ["crates/core", "crates/cpu", "crates/keras", "crates/onnx", "crates/report"];
 
 /// Crates with files that allow themselves unsafe code.
 const MAY_BE_UNSAFE: [&str; 2] = ["crates/cpu", "benches"];

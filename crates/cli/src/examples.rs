@@ -42,6 +42,20 @@ Examples:
   Leave the number of steps open, and see the shortest input that works:
     k2o what-if model.keras --input None,1";
 
+pub(crate) const PLOT: &str = "\
+Examples:
+  Draw model.svg beside the model:
+    k2o plot model.keras
+  Draw the layers of nested models too, for Graphviz:
+    k2o plot model.keras --expand -o model.dot";
+
+pub(crate) const REPORT: &str = "\
+Examples:
+  Write model.html beside the model:
+    k2o report model.keras
+  Compare every layer with the reference in double precision, too:
+    k2o report model.keras --verify -o page.html";
+
 pub(crate) const PREDICT: &str = "\
 Examples:
   Run a model on the array in a file:

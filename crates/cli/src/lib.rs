@@ -16,7 +16,7 @@ mod output;
 mod progress;
 
 use clap::{Parser, Subcommand};
-use commands::{check, completions, convert, man, predict, summary, verify, what_if};
+use commands::{check, completions, convert, man, plot, predict, report, summary, verify, what_if};
 use console::{Mode, note, print};
 use failure::Failure;
 use std::ffi::OsString;
@@ -51,6 +51,12 @@ enum Command {
     /// Show the shapes that the layers have with another input
     #[command(after_help = examples::WHAT_IF)]
     WhatIf(what_if::Args),
+    /// Draw the layers and the connections between them
+    #[command(after_help = examples::PLOT)]
+    Plot(plot::Args),
+    /// Write a page about a model: its graph, what its layers take, what is in its weights
+    #[command(after_help = examples::REPORT)]
+    Report(report::Args),
     /// Run a model on arrays from a file
     #[command(after_help = examples::PREDICT)]
     Predict(predict::Args),
@@ -66,8 +72,8 @@ enum Command {
 }
 
 /// The names of the commands, for callers that have commands of their own.
-pub const COMMANDS: [&str; 8] =
-    ["convert", "summary", "check", "what-if", "predict", "verify", "completions", "man"];
+pub const COMMANDS: [&str; 10] =
+    ["convert", "summary", "check", "what-if", "plot", "report", "predict", "verify", "completions", "man"];
 
 /// Runs the command that `args` spell, the first of them being the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -92,6 +98,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Summary(args) => summary::run(&args),
         Command::Check(args) => check::run(&args),
         Command::WhatIf(args) => what_if::run(&args),
+        Command::Plot(args) => plot::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -1,0 +1,181 @@
+//! `report MODEL [-o OUT.html] [--steps N] [--verify]`
+
+use super::{ModelArgs, Opened, bytes, grouped};
+use crate::failure::Failure;
+use crate::output::{answer, write_whole};
+use k2o::core::{Bindings, CallId, ExprKind};
+use k2o::{Error, Model};
+use k2o_report::{Detail, Diagram, LayerRow, Page, Statistics, VerifiedRow, WeightRow, shape_text};
+use k2o_verify::{Finding, Options};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Where to write [default: the model's name with .html]
+    #[arg(short, long, value_name = "OUT.html")]
+    output: Option<PathBuf>,
+    /// The length that dimensions of unknown size other than the batch have where work is counted [default: 100, or the
+    /// next of 128, 256, .. that the model takes]
+    #[arg(long, value_name = "N")]
+    steps: Option<NonZeroU32>,
+    /// Compares every layer with the reference in double precision, on random inputs, as `verify` does
+    #[arg(long)]
+    verify: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<String, Failure> {
+    let Opened { model, paths } = args.model.open_with_weights()?;
+    let (steps, bindings) = bindings(&model, args.steps)?;
+    let work = multiply_adds(&model, &bindings)?;
+    let file = args.model.model.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let page = Page {
+        title: model.summary().name,
+        provenance: provenance(&model, file),
+        totals: totals(&model, &work),
+        advice: Vec::new(),
+        diagram: Diagram::new(model.graph(), model.outline(), Detail::Folded),
+        layers: layers(&model, &work),
+        counted_for: match steps {
+            Some(steps) => format!("one example, with {steps} for what is of unknown size"),
+            None => "one example".to_string(),
+        },
+        weights: weights(&model)?,
+        verification: if args.verify { verification(&model)? } else { Vec::new() },
+    };
+    let html = page.to_html();
+    let target = args.output.clone().unwrap_or_else(|| args.model.model.with_extension("html"));
+    write_whole(&target, &paths, |writer| {
+        writer.write_all(html.as_bytes()).map_err(|error| Failure::io(&target, error))
+    })?;
+    let (model, size) = (args.model.model.display(), bytes(html.len() as u64));
+    Ok(answer(&target, format!("{model} -> {} ({size})\n", target.display())))
+}
+
+/// The sizes that symbols stand for where work is counted, and the one of those that are no batch, if there are any.
+fn bindings(model: &Model, given: Option<NonZeroU32>) -> Result<(Option<u32>, Bindings), Failure> {
+    let graph = model.graph();
+    let symbols = graph.symbols();
+    let is_batch = |name: &str| name == "batch";
+    let bound = |steps: u32| -> Bindings {
+        symbols.iter().map(|name| (name.clone(), if is_batch(name) { 1 } else { steps.into() })).collect()
+    };
+    if symbols.iter().all(|name| is_batch(name)) {
+        return Ok((None, bound(1)));
+    }
+    let lengths = match given {
+        Some(steps) => vec![steps.get()],
+        None => std::iter::once(100).chain((7..=16).map(|n| 1 << n)).collect(),
+    };
+    let fits = |bindings: &Bindings| {
+        let mut constraints = graph.constraints().iter();
+        constraints.all(|constraint| matches!(constraint.holds(bindings), Ok(Some(true))))
+    };
+    let mut all = lengths.into_iter().map(|steps| (Some(steps), bound(steps)));
+    all.find(|(_, bindings)| fits(bindings)).ok_or_else(|| {
+        Failure::Usage(match given {
+            Some(steps) => format!("--steps {steps}: the model's layers do not work out with this length"),
+            None => {
+                "the model's layers work out with none of the usual lengths\n  help: name one with --steps"
+                    .into()
+            }
+        })
+    })
+}
+
+/// The multiply-adds of each layer call, without those of calls in it.
+fn multiply_adds(model: &Model, bindings: &Bindings) -> Result<BTreeMap<CallId, u64>, Failure> {
+    let mut work = BTreeMap::new();
+    for node in model.graph().nodes() {
+        let Some(call) = node.origin else { continue };
+        let count = model.graph().cost(node).and_then(|cost| cost.multiply_adds.eval(bindings));
+        let count = count.map_err(|error| model.core_error(&error))?;
+        let sum: &mut u64 = work.entry(call).or_default();
+        *sum = sum.saturating_add(u64::try_from(count).unwrap_or(0));
+    }
+    Ok(work)
+}
+
+fn provenance(model: &Model, file: String) -> Vec<(String, String)> {
+    let from = model.provenance();
+    let ports = |ports: Vec<k2o::Port>| {
+        let port = |port: &k2o::Port| {
+            format!("{} {} {}", port.name, port.r#type.dtype, shape_text(&port.r#type.shape))
+        };
+        ports.iter().map(port).collect::<Vec<_>>().join("; ")
+    };
+    let mut lines = vec![("File", file), ("Format", from.format.clone())];
+    lines.extend(from.keras_version.clone().map(|version| ("Keras", version)));
+    lines.extend([("Inputs", ports(model.inputs())), ("Outputs", ports(model.outputs()))]);
+    lines.push(("Written by", format!("k2o {}", env!("CARGO_PKG_VERSION"))));
+    lines.into_iter().map(|(what, value)| (what.to_string(), value)).collect()
+}
+
+fn totals(model: &Model, work: &BTreeMap<CallId, u64>) -> Vec<(String, String)> {
+    let summary = model.summary();
+    let mut totals = vec![
+        ("Layers", summary.rows.len() as u64),
+        ("Parameters", summary.total_parameters),
+        ("Trainable", summary.trainable_parameters),
+        ("Not trainable", summary.non_trainable_parameters),
+    ];
+    totals.extend(
+        (summary.optimizer_parameters > 0).then_some(("Of the optimizer", summary.optimizer_parameters)),
+    );
+    totals.push(("Multiply-adds", work.values().copied().fold(0, u64::saturating_add)));
+    totals.into_iter().map(|(what, n)| (what.to_string(), grouped(n))).collect()
+}
+
+fn layers(model: &Model, work: &BTreeMap<CallId, u64>) -> Vec<LayerRow> {
+    let calls = &model.outline().calls;
+    let mut rows: Vec<LayerRow> = Vec::with_capacity(calls.len());
+    for (id, call) in calls.iter().enumerate() {
+        let around = call.parent.and_then(|CallId(parent)| rows.get(parent));
+        let shapes: Vec<String> = call.outputs.iter().flatten().map(shape_text).collect();
+        let row = LayerRow {
+            call: CallId(id),
+            depth: around.map_or(0, |parent| parent.depth + 1),
+            path: match call.repetition {
+                0 => call.path.clone(),
+                n => format!("{}#{}", call.path, n + 1),
+            },
+            class: call.class.clone(),
+            shape: shapes.join(", "),
+            parameters: call.parameters(),
+            multiply_adds: work.get(&CallId(id)).copied().unwrap_or(0),
+            microseconds: None,
+        };
+        rows.push(row);
+    }
+    rows
+}
+
+/// The weights that are read from the file, each once. No more of one is in memory than its storage makes necessary.
+fn weights(model: &Model) -> Result<Vec<WeightRow>, Failure> {
+    let constants = model.graph().constants().iter();
+    let stored = constants.filter(|constant| {
+        constant.dtype.is_float() && !matches!(constant.expr.kind(), ExprKind::Literal(_))
+    });
+    let row = |constant: &k2o::core::Constant| -> Result<WeightRow, Error> {
+        let statistics = Statistics::new(|each| constant.visit_rows(1, |some| each(some)));
+        let statistics = statistics.map_err(|error| model.core_error(&error))?;
+        Ok(WeightRow { name: constant.name.clone(), shape: constant.shape().to_vec(), statistics })
+    };
+    stored.map(|constant| Ok(row(constant)?)).collect()
+}
+
+fn verification(model: &Model) -> Result<Vec<VerifiedRow>, Failure> {
+    let report = k2o_verify::verify(model, &Options::default())?;
+    let row = |row: k2o_verify::Row| {
+        let (worst, allowed) = match row.cpu {
+            Finding::Compared(difference) => (Some(difference.worst), difference.allowed),
+            Finding::Folded => (None, 0.0),
+        };
+        VerifiedRow { name: row.name, worst, allowed }
+    };
+    Ok(report.layers.into_iter().map(row).collect())
+}
