@@ -9,6 +9,7 @@ pub use cost::{Bound, Costs, LayerCost};
 pub use field::ReceptiveField;
 
 use crate::{Error, ErrorKind, Model, Result, Summary};
+use k2o_core::Bindings;
 
 /// The length that is taken for sizes that a file leaves open, if it is not said and fits.
 const USUAL_LENGTH: i64 = 100;
@@ -45,6 +46,16 @@ impl Model {
     /// # Ok::<(), k2o::Error>(())
     /// ```
     pub fn costs(&self, summary: &Summary, options: &CostOptions) -> Result<Costs> {
+        let sizes = self.sizes(options)?;
+        cost::costs(self.graph(), self.outline(), &summary.rows, &sizes)
+            .map_err(|error| self.core_error(&error))
+    }
+
+    /// What the sizes that the file leaves open, the batch among them, stand for where costs are counted.
+    ///
+    /// # Errors
+    /// As [`costs`](Model::costs).
+    pub fn sizes(&self, options: &CostOptions) -> Result<Bindings> {
         let graph = self.graph();
         let length = match options.length {
             Some(length) => i64::from(length),
@@ -60,7 +71,7 @@ impl Model {
                 Err(error) => return Err(self.core_error(&error)),
             }
         }
-        cost::costs(graph, self.outline(), &summary.rows, &bindings).map_err(|error| self.core_error(&error))
+        Ok(bindings)
     }
 
     /// The receptive field of the first output of each row of a summary; `None` where there are no steps.

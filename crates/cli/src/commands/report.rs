@@ -29,7 +29,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
-    let Opened { model, paths } = args.model.open_with_weights()?;
+    let Opened { model, paths, .. } = args.model.open_with_weights()?;
     let (steps, bindings) = bindings(&model, args.steps)?;
     let work = multiply_adds(&model, &bindings)?;
     let file = args.model.model.file_name().unwrap_or_default().to_string_lossy().into_owned();
