@@ -40,7 +40,9 @@ fn spread(base: &BaseConv, axis: usize, output_padding: Option<i64>) -> Result<S
         (PaddingMode::Same, None) => stride,
         (PaddingMode::Same, Some(padding)) => span % 2 + padding,
         (PaddingMode::Valid, None) => span.max(stride),
-        (PaddingMode::Valid, Some(padding)) => span + padding,
+        (PaddingMode::Valid, Some(padding)) => {
+            span.checked_add(padding).ok_or_else(|| Error::limit("the kernel's span overflows"))?
+        }
     };
     let cropped = (span - wanted).max(0);
     let crop = (cropped / 2, cropped - cropped / 2);

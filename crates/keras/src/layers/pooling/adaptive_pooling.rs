@@ -12,6 +12,9 @@ use crate::{Error, Fields, Layer, Result};
 use k2o_core::ops::{Dense, Gather, Pool, PoolKind, Reduce, ReduceKind};
 use k2o_core::{Data, Padding, Tensor as Array, Window};
 
+/// The most windows, and the most elements of a table of them.
+const MAX_TABLE: usize = 1 << 22;
+
 #[derive(Debug)]
 pub(in crate::layers) struct AdaptivePooling {
     kind: PoolKind,
@@ -65,11 +68,19 @@ impl Layer for AdaptivePooling {
         expect_rank(cx, x, 3)?;
         let is_last = self.data_format == DataFormat::ChannelsLast;
         let steps = cx.size(x, if is_last { 1 } else { 2 })?;
-        if steps == 0 || self.output_size > (1 << 24) {
-            return Err(Error::limit(format!("{} windows over {steps} steps", self.output_size)));
+        let beyond = || Error::limit(format!("{} windows over {steps} steps", self.output_size));
+        if steps == 0 || self.output_size > MAX_TABLE {
+            return Err(beyond());
         }
         let windows = windows(steps, self.output_size);
         let regular = regular(&windows, steps)?;
+        let table = match self.kind {
+            PoolKind::Average => steps,
+            PoolKind::Max => steps / self.output_size + 2,
+        };
+        if regular.is_none() && table.saturating_mul(self.output_size) > MAX_TABLE {
+            return Err(beyond());
+        }
         if regular.is_none() && self.kind == PoolKind::Average {
             let x = if is_last { cx.channels_first(x)? } else { x };
             let y = average(cx, x, steps, &windows)?;
