@@ -230,7 +230,7 @@ mod tests {
         let error = window.positions(&Dim::fixed(3), &mut Infer::default()).unwrap_err();
         assert_eq!(
             error.message(),
-            "a window of 5 steps does not fit an input of 3: (3 - 5) / 1 + 1 would be -1"
+            "a window of 5 steps does not fit an input of 3: (3 - 5) / 1 + 1 = -1"
         );
     }
 }

@@ -587,7 +587,7 @@ fn operands_of_different_types_are_refused() {
     let mut input = |dtype| builder.input("x", (dtype, vec![2.into()]).into()).unwrap();
     let (float, integer) = (input(DType::F32), input(DType::I64));
     let error = builder.add(ops::Concat { axis: 0 }, [float, integer]).unwrap_err();
-    assert_eq!(error.message(), "concat of float32 [2] and int64 [2]");
+    assert_eq!(error.message(), "concat of [2] and [2]: the types float32 and int64 differ");
     let error = builder.add(ops::Binary { kind: BinaryKind::Add }, [float, integer]).unwrap_err();
     assert_eq!(error.message(), "add of float32 and int64");
 }
