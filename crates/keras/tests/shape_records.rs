@@ -31,8 +31,11 @@ enum Ours {
     Refused(String),
 }
 
+/// Whether a reason to differ is that of this record.
+type Applies = fn(&ShapeRecord, &Ours) -> bool;
+
 /// Where K2O rightly says something else than Keras does while it builds a model; and why.
-const DIFFERENCES: [(&str, fn(&ShapeRecord, &Ours) -> bool); 7] = [
+const DIFFERENCES: [(&str, Applies); 7] = [
     ("Keras builds the model but cannot compute it, and K2O refuses it", |record, ours| {
         // TensorFlow's CPU kernels lack channels first, which is nothing wrong with a model.
         let of_the_machine = |error: &str| ["NHWC", "NCHW"].iter().any(|layout| error.contains(layout));
