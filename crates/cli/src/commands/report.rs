@@ -1,16 +1,19 @@
-//! `report MODEL [-o OUT.html] [--steps N] [--verify]`
+//! `report MODEL [-o OUT.html] [--steps N] [--verify] [--time]`
 
 use super::{ModelArgs, Opened, bytes, grouped};
+use crate::computing::instruction_set;
 use crate::failure::Failure;
 use crate::output::{answer, write_whole};
-use k2o::core::{Bindings, CallId, ExprKind};
-use k2o::{Error, Model};
+use k2o::core::{Bindings, CallId, ExprKind, TensorType};
+use k2o::cpu::TensorView;
+use k2o::{Error, Model, PlanOptions, Session};
 use k2o_report::{Detail, Diagram, LayerRow, Page, Statistics, VerifiedRow, WeightRow, shape_text};
 use k2o_verify::{Finding, Options};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -26,12 +29,16 @@ pub(crate) struct Args {
     /// Compares every layer with the reference in double precision, on random inputs, as `verify` does
     #[arg(long)]
     verify: bool,
+    /// Runs the model and shows how long each layer takes, on one thread
+    #[arg(long)]
+    time: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let Opened { model, paths } = args.model.open_with_weights()?;
     let (steps, bindings) = bindings(&model, args.steps)?;
     let work = multiply_adds(&model, &bindings)?;
+    let times = if args.time { times(&model, &bindings)? } else { BTreeMap::new() };
     let file = args.model.model.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let page = Page {
         title: model.summary().name,
@@ -39,7 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
         totals: totals(&model, &work),
         advice: Vec::new(),
         diagram: Diagram::new(model.graph(), model.outline(), Detail::Folded),
-        layers: layers(&model, &work),
+        layers: layers(&model, &work, &times),
         counted_for: match steps {
             Some(steps) => format!("one example, with {steps} for what is of unknown size"),
             None => "one example".to_string(),
@@ -100,6 +107,83 @@ fn multiply_adds(model: &Model, bindings: &Bindings) -> Result<BTreeMap<CallId, 
     Ok(work)
 }
 
+/// For how long runs are repeated, and how many there are at most.
+const PATIENCE: Duration = Duration::from_secs(1);
+const MOST_RUNS: usize = 200;
+
+/// The most elements of an input that is made up to measure with.
+const LARGEST_INPUT: i64 = 1 << 28;
+
+/// The microseconds that each layer call takes on one thread, without those in it: of many runs the least, which is what other
+/// programs disturbed least. What is computed together counts for the first layer of those.
+fn times(model: &Model, bindings: &Bindings) -> Result<BTreeMap<CallId, f64>, Failure> {
+    let options = PlanOptions { instruction_set: instruction_set()?, ..PlanOptions::default() };
+    let plan = model.plan_with(&options)?;
+    let origins: Vec<Option<CallId>> = plan.steps().map(|step| step.origin).collect();
+    let inputs =
+        model.inputs().iter().map(|port| Input::new(&port.r#type, bindings)).collect::<Result<Vec<_>, _>>();
+    let inputs = inputs.map_err(|error| model.core_error(&error))?;
+    let views = inputs
+        .iter()
+        .map(Input::view)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| model.cpu_error(&error))?;
+    let mut session = Session::new(&plan);
+    let mut least: BTreeMap<CallId, f64> = BTreeMap::new();
+    let start = Instant::now();
+    for run in 0..MOST_RUNS {
+        let mut times: BTreeMap<CallId, f64> = BTreeMap::new();
+        let mut last = Instant::now();
+        let observe = |step: usize| {
+            let now = Instant::now();
+            if let Some(call) = origins.get(step).copied().flatten() {
+                *times.entry(call).or_default() += (now - last).as_secs_f64() * 1e6;
+            }
+            last = now;
+        };
+        session.run_observed(&views, observe).map_err(|error| model.cpu_error(&error))?;
+        // The first run finds sizes and memory.
+        if run > 0 {
+            times.into_iter().for_each(|(call, time)| {
+                least.entry(call).and_modify(|least| *least = least.min(time)).or_insert(time);
+            });
+        }
+        if run > 0 && start.elapsed() > PATIENCE {
+            break;
+        }
+    }
+    Ok(least)
+}
+
+/// An input to measure with: small numbers, which are not all the same.
+struct Input {
+    shape: Vec<usize>,
+    floats: Vec<f32>,
+    integers: Vec<i64>,
+}
+
+impl Input {
+    fn new(r#type: &TensorType, bindings: &Bindings) -> Result<Input, k2o::core::Error> {
+        let shape = r#type.shape.eval(bindings)?;
+        let count = r#type.shape.elements()?.eval(bindings)?;
+        if count > LARGEST_INPUT {
+            return Err(k2o::core::Error::limit(format!("an input of {count} elements to measure with")));
+        }
+        let (floats, integers) = match r#type.dtype.is_float() {
+            true => ((0..count).map(|n| (n % 17) as f32 / 8.0 - 1.0).collect(), Vec::new()),
+            false => (Vec::new(), (0..count).map(|n| n % 2).collect()),
+        };
+        Ok(Input { shape, floats, integers })
+    }
+
+    fn view(&self) -> Result<TensorView<'_>, k2o::cpu::Error> {
+        match self.integers.is_empty() {
+            true => TensorView::f32(&self.shape, &self.floats),
+            false => TensorView::i64(&self.shape, &self.integers),
+        }
+    }
+}
+
 fn provenance(model: &Model, file: String) -> Vec<(String, String)> {
     let from = model.provenance();
     let ports = |ports: Vec<k2o::Port>| {
@@ -130,7 +214,7 @@ fn totals(model: &Model, work: &BTreeMap<CallId, u64>) -> Vec<(String, String)> 
     totals.into_iter().map(|(what, n)| (what.to_string(), grouped(n))).collect()
 }
 
-fn layers(model: &Model, work: &BTreeMap<CallId, u64>) -> Vec<LayerRow> {
+fn layers(model: &Model, work: &BTreeMap<CallId, u64>, times: &BTreeMap<CallId, f64>) -> Vec<LayerRow> {
     let calls = &model.outline().calls;
     let mut rows: Vec<LayerRow> = Vec::with_capacity(calls.len());
     for (id, call) in calls.iter().enumerate() {
@@ -147,7 +231,7 @@ fn layers(model: &Model, work: &BTreeMap<CallId, u64>) -> Vec<LayerRow> {
             shape: shapes.join(", "),
             parameters: call.parameters(),
             multiply_adds: work.get(&CallId(id)).copied().unwrap_or(0),
-            microseconds: None,
+            microseconds: times.get(&CallId(id)).copied(),
         };
         rows.push(row);
     }
