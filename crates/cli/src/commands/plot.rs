@@ -1,6 +1,6 @@
 //! `plot MODEL [-o OUT.svg|.dot|.mmd] [--expand] [--format FORMAT]`
 
-use super::ModelArgs;
+use super::{FOLDER, ModelArgs};
 use crate::failure::Failure;
 use crate::output::{answer, write_whole};
 use clap::ValueEnum;
@@ -76,8 +76,10 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
         Format::Dot => diagram.to_dot(),
         Format::Mermaid => diagram.to_mermaid(),
     };
+    let model = &args.model.model;
+    let parts = FOLDER.map(|name| model.join(name));
     let inputs: Vec<PathBuf> =
-        std::iter::once(&args.model.model).chain(&args.model.weights).cloned().collect();
+        std::iter::once(model).chain(&args.model.weights).chain(&parts).cloned().collect();
     write_whole(&target, &inputs, |writer| {
         writer.write_all(text.as_bytes()).map_err(|error| Failure::io(&target, error))
     })?;

@@ -66,6 +66,12 @@ nav,summary{display:none}
 .drawing svg{max-width:100%;height:auto}
 thead th{position:static}
 tr,li,.totals div{break-inside:avoid}
+table{font-size:7pt}
+th,td,thead .wide,.wide{padding:.15rem .35rem}
+.wide{padding-left:1rem;padding-right:1rem}
+tbody th,.share,.wide{min-width:0}
+.s,thead th{white-space:normal}
+.histogram{width:90px;height:21px}
 h2,h3{break-after:avoid}
 }
 ";
