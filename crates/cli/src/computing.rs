@@ -10,8 +10,8 @@ const VARIABLE: &str = "K2O_ISA";
 /// What `--help` says of the environment.
 pub(crate) const ENVIRONMENT: &str = "\
 Environment:
-  K2O_ISA  The instructions that predict and verify compute with: avx512, avx2
-           or portable [default: the widest that the processor has]";
+  K2O_ISA  The instructions that predict, verify and report compute with: avx512,
+           avx2 or portable [default: the widest that the processor has]";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ComputeArgs {

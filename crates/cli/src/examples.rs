@@ -17,7 +17,7 @@ Examples:
   Write several models into a folder, each under its name:
     k2o convert a.h5 b.keras -o onnx/
   Keep what is said of it for a script:
-    k2o convert model.keras --json > model.json";
+    k2o convert model.keras --json > converted.json";
 
 pub(crate) const SUMMARY: &str = "\
 Examples:

@@ -42,10 +42,10 @@ enum Command {
     /// Write a model as ONNX
     #[command(after_help = examples::CONVERT)]
     Convert(convert::Args),
-    /// Show layers, output shapes, numbers of parameters, what layers cost, and what is odd
+    /// Show layers, shapes, parameters, what layers cost, and what is odd
     #[command(after_help = examples::SUMMARY)]
     Summary(summary::Args),
-    /// Say whether the layers fit each other, and how to mend what does not; a config without weights is enough
+    /// Say whether the layers fit each other, and how to mend what does not
     #[command(after_help = examples::CHECK)]
     Check(check::Args),
     /// Show the shapes that the layers have with another input

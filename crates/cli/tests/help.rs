@@ -26,8 +26,18 @@ fn commands(run: &Run) -> Vec<String> {
 fn every_example_in_the_help_is_one_that_the_command_takes() {
     let run = Run::new();
     let program = env!("CARGO_BIN_EXE_k2o");
-    let described =
-        ["convert", "summary", "check", "what-if", "plot", "report", "predict", "verify", "completions", "man"];
+    let described = [
+        "convert",
+        "summary",
+        "check",
+        "what-if",
+        "plot",
+        "report",
+        "predict",
+        "verify",
+        "completions",
+        "man",
+    ];
     for command in std::iter::once(&[][..]).chain(described.iter().map(std::slice::from_ref)) {
         let help = run.k2o(&[command, &["--help"]].concat()).stdout;
         let examples: Vec<&str> = help

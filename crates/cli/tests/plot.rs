@@ -9,7 +9,9 @@ use run::Run;
 
 /// The name of a fixture's file.
 fn model(name: &str) -> String {
-    case(name).forms()[0].model.display().to_string()
+    let forms = case(name).forms();
+    let archive = forms.iter().find(|form| form.model.extension().is_some_and(|ending| ending == "keras"));
+    archive.unwrap().model.display().to_string()
 }
 
 #[test]
@@ -60,4 +62,23 @@ fn the_ending_or_the_option_says_the_format() {
     assert_eq!(outcome.status, 2);
     assert!(outcome.stderr.contains("expected .svg, .dot or .mmd"), "{}", outcome.stderr);
     assert_eq!(run.files().len(), 4);
+}
+
+#[test]
+fn a_part_of_the_model_is_drawn_and_its_file_is_not_replaced() {
+    let run = Run::new();
+    let model = model("basic");
+    let outcome = run.k2o(&["plot", &model, "-o", "a.dot", "--until", "conv1d_1"]);
+    assert!(outcome.stdout.ends_with("-> a.dot (3 layers, 4 connections)\n"), "{}", outcome.stdout);
+
+    let folder = run.path("model");
+    std::fs::create_dir(&folder).unwrap();
+    let mut zip = zip::ZipArchive::new(std::fs::File::open(&model).unwrap()).unwrap();
+    zip.extract(&folder).unwrap();
+    for file in ["config.json", "metadata.json", "model.weights.h5"] {
+        let before = std::fs::read(folder.join(file)).unwrap();
+        let outcome = run.k2o(&["plot", "model", "--format", "dot", "-o", &format!("model/{file}")]);
+        assert_eq!(outcome.status, 2, "{}", outcome.stderr);
+        assert_eq!(std::fs::read(folder.join(file)).unwrap(), before);
+    }
 }

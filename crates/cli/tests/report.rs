@@ -28,6 +28,7 @@ fn every_fixture_has_a_page_with_the_totals_of_its_summary() {
         let weights: Vec<&str> = weights.iter().flat_map(|path| ["--weights", path]).collect();
         let outcome = run.k2o(&[&["report", &path, "-o", "page.html"], weights.as_slice()].concat());
         assert_eq!(outcome.status, 0, "{}: {}", case.name, outcome.stderr);
+        assert_eq!(run.files(), ["page.html"]);
         let html = std::fs::read_to_string(run.path("page.html")).unwrap();
         assert!(
             parts(&html).starts_with(&["Totals".into(), "Graph".into(), "Layers".into()]),
@@ -43,7 +44,7 @@ fn every_fixture_has_a_page_with_the_totals_of_its_summary() {
 #[test]
 fn a_page_says_what_was_counted_and_checked() {
     let run = Run::new();
-    let outcome = run.k2o(&["report", &model("basic"), "-o", "page.html", "--verify"]);
+    let outcome = run.k2o(&["report", &model("basic"), "-o", "page.html", "--verify", "--time"]);
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
     let html = std::fs::read_to_string(run.path("page.html")).unwrap();
     assert_eq!(parts(&html), ["Totals", "Graph", "Layers", "Weights", "Check against the reference"]);

@@ -228,9 +228,6 @@ mod tests {
     fn the_error_shows_the_arithmetic() {
         let window = Window::new(5, 1, 1, Padding::Explicit(0, 0)).unwrap();
         let error = window.positions(&Dim::fixed(3), &mut Infer::default()).unwrap_err();
-        assert_eq!(
-            error.message(),
-            "a window of 5 steps does not fit an input of 3: (3 - 5) / 1 + 1 = -1"
-        );
+        assert_eq!(error.message(), "a window of 5 steps does not fit an input of 3: (3 - 5) / 1 + 1 = -1");
     }
 }

@@ -84,6 +84,59 @@ impl Session {
         steps_before: usize,
         inputs: &[TensorView<'_>],
     ) -> Result<Outputs<'_>> {
+        self.load(inputs)?;
+        let plan = &*self.plan.inner;
+        let bound = &mut self.sizes[0];
+        let memory = Memory { steps_before, ..memory(plan, &self.arena, inputs) };
+        let workers = &mut self.workers[..];
+        let mut work = |team: Team<'_>| {
+            let memory = Memory { team, ..memory };
+            bound.groups.iter_mut().try_for_each(|group| run(plan, group, memory, workers))
+        };
+        match bound.is_parallel {
+            true => self.threads.run(work)?,
+            false => work(Team::ONE)?,
+        }
+        self.is_run = true;
+        Ok(Outputs { session: self })
+    }
+
+    /// As [`run`](Session::run), on the caller's thread only, and calls `after` each time when a step is done on some of the
+    /// samples, with its index among the [steps of the plan](Plan::steps). Steps without elements are left out.
+    ///
+    /// # Errors
+    /// As [`run`](Session::run).
+    pub fn run_observed(
+        &mut self,
+        inputs: &[TensorView<'_>],
+        mut after: impl FnMut(usize),
+    ) -> Result<Outputs<'_>> {
+        self.load(inputs)?;
+        let plan = &*self.plan.inner;
+        let memory = memory(plan, &self.arena, inputs);
+        let Some(Worker { arena, scratch, .. }) = self.workers.first_mut() else {
+            return Err(Error::new(ErrorKind::Input, "a session without threads"));
+        };
+        for group in &mut self.sizes[0].groups {
+            // The passes of all threads are alike.
+            let Some([usual, last]) = group.passes.first_mut() else { continue };
+            for chunk in 0..group.chunks {
+                let is_last = chunk + 1 == group.chunks;
+                let pass = if is_last { &mut *last } else { &mut *usual };
+                let memory = Memory { local: arena, chunk: if is_last { 0 } else { chunk }, ..memory };
+                for step in &mut pass.steps {
+                    // SAFETY: nothing else runs, and nothing shares memory with a value while it is needed.
+                    unsafe { run_step(plan, step, memory, scratch)? };
+                    after(step.index);
+                }
+            }
+        }
+        self.is_run = true;
+        Ok(Outputs { session: self })
+    }
+
+    /// Makes the sizes of these inputs the latest and puts what is copied of them into the arena.
+    fn load(&mut self, inputs: &[TensorView<'_>]) -> Result<()> {
         self.is_run = false;
         let known = self.sizes.iter().position(|bound| {
             bound.inputs.len() == inputs.len() && bound.inputs.iter().zip(inputs).all(|(a, b)| a == b.shape())
@@ -115,29 +168,7 @@ impl Session {
                 truths.iter_mut().for_each(|truth| *truth = i64::from(*truth != 0));
             }
         }
-        let (shared, workers) = (&self.arena, &mut self.workers[..]);
-        let local = &NOTHING;
-        let memory = Memory {
-            inputs,
-            constants: &plan.constants,
-            shared,
-            local,
-            chunk: 0,
-            steps_before,
-            isa: plan.isa,
-            team: Team::ONE,
-            ahead: Ahead::NOTHING,
-        };
-        let mut work = |team: Team<'_>| {
-            let memory = Memory { team, ..memory };
-            bound.groups.iter_mut().try_for_each(|group| run(plan, group, memory, workers))
-        };
-        match bound.is_parallel {
-            true => self.threads.run(work)?,
-            false => work(Team::ONE)?,
-        }
-        self.is_run = true;
-        Ok(Outputs { session: self })
+        Ok(())
     }
 
     /// Makes these sizes of the inputs the latest.
@@ -206,6 +237,21 @@ impl Session {
 
 /// The memory of the thread's own before there is any.
 static NOTHING: Arena = Arena::EMPTY;
+
+/// What steps are computed with, from the beginning of all sequences, on the caller's thread.
+fn memory<'a>(plan: &'a Inner, shared: &'a Arena, inputs: &'a [TensorView<'a>]) -> Memory<'a> {
+    Memory {
+        inputs,
+        constants: &plan.constants,
+        shared,
+        local: &NOTHING,
+        chunk: 0,
+        steps_before: 0,
+        isa: plan.isa,
+        team: Team::ONE,
+        ahead: Ahead::NOTHING,
+    }
+}
 
 /// Runs the steps of a group on all chunks of the batch.
 fn run(plan: &Inner, group: &mut BoundGroup, memory: Memory<'_>, workers: &mut [Worker]) -> Result<()> {

@@ -401,3 +401,29 @@ fn of_several_bad_indices_the_same_is_reported_whoever_computes() {
         }
     }
 }
+
+#[test]
+fn an_observed_run_has_the_same_bits_and_sees_every_step() {
+    let plan = Plan::new(&every_operator::graph(), &PlanOptions::default()).unwrap();
+    let steps = plan.steps().len();
+    for (batch, threads) in
+        [1, 3, 40].into_iter().flat_map(|batch| teams().into_iter().map(move |t| (batch, t)))
+    {
+        let image: Vec<f32> = (0..batch * 30 * 48).map(|n| ((n * 37) % 101) as f32 / 50.0 - 1.0).collect();
+        let ids = vec![7; 2 * batch];
+        let (image_shape, ids_shape) = ([batch, 30, 8, 6], [batch, 2]);
+        let views =
+            [TensorView::f32(&image_shape, &image).unwrap(), TensorView::i32(&ids_shape, &ids).unwrap()];
+        let outputs = |run: k2o_cpu::Outputs<'_>| -> Vec<Array> {
+            run.iter().map(|(_, view)| Array::of(&view)).collect()
+        };
+        let mut session = k2o_cpu::Session::with_threads(&plan, threads);
+        let expected = outputs(session.run(&views).unwrap());
+        let mut times = vec![0; steps];
+        let observed = outputs(session.run_observed(&views, |step| times[step] += 1).unwrap());
+        assert_eq!(observed, expected, "{batch}");
+        assert!(times.iter().all(|&times| times > 0), "{batch}: {times:?}");
+        // An error leaves nothing to be read.
+        assert!(session.run_observed(&views[..1], |_| ()).is_err() && session.outputs().is_none());
+    }
+}

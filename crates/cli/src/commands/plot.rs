@@ -1,10 +1,12 @@
 //! `plot MODEL [-o OUT.svg|.dot|.mmd] [--expand] [--format FORMAT]`
 
-use super::ModelArgs;
+use super::{FOLDER, JsonArgs, ModelArgs};
+use crate::console;
 use crate::failure::Failure;
 use crate::output::{answer, write_whole};
 use clap::ValueEnum;
 use k2o_report::{Detail, Diagram, Kind};
+use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,8 @@ pub(crate) struct Args {
     /// Draws the layers of nested models, in a box around them
     #[arg(long)]
     expand: bool,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 /// A language for drawings.
@@ -76,19 +80,19 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
         Format::Dot => diagram.to_dot(),
         Format::Mermaid => diagram.to_mermaid(),
     };
+    let model = &args.model.model;
+    let parts = FOLDER.map(|name| model.join(name));
     let inputs: Vec<PathBuf> =
-        std::iter::once(&args.model.model).chain(&args.model.weights).cloned().collect();
+        std::iter::once(model).chain(&args.model.weights).chain(&parts).cloned().collect();
     write_whole(&target, &inputs, |writer| {
         writer.write_all(text.as_bytes()).map_err(|error| Failure::io(&target, error))
     })?;
     let layers = diagram.nodes.iter().filter(|node| node.kind == Kind::Layer).count();
     let connections: usize = diagram.links.iter().map(|link| link.to.len()).sum();
-    let text = format!(
-        "{} -> {} ({layers} layers, {connections} connections)\n",
-        args.model.model.display(),
-        target.display()
-    );
-    Ok(answer(&target, text))
+    let model = args.model.model.display();
+    let text = || format!("{model} -> {} ({layers} layers, {connections} connections)\n", target.display());
+    let value = || json!({"model": model.to_string(), "output": target, "layers": layers, "connections": connections});
+    Ok(answer(&target, console::answer(text, value)))
 }
 
 #[cfg(test)]

@@ -1,16 +1,21 @@
-//! `report MODEL [-o OUT.html] [--steps N] [--verify]`
+//! `report MODEL [-o OUT.html] [--steps N] [--verify] [--time]`
 
-use super::{ModelArgs, Opened, bytes, grouped};
+use super::{JsonArgs, ModelArgs, Opened, bytes, grouped};
+use crate::computing::instruction_set;
+use crate::console;
 use crate::failure::Failure;
 use crate::output::{answer, write_whole};
-use k2o::core::{Bindings, CallId, ExprKind};
-use k2o::{Error, Model};
+use k2o::core::{Bindings, CallId, ExprKind, TensorType};
+use k2o::cpu::TensorView;
+use k2o::{CostOptions, Error, Model, PlanOptions, Session};
 use k2o_report::{Detail, Diagram, LayerRow, Page, Statistics, VerifiedRow, WeightRow, shape_text};
 use k2o_verify::{Finding, Options};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -19,27 +24,33 @@ pub(crate) struct Args {
     /// Where to write [default: the model's name with .html]
     #[arg(short, long, value_name = "OUT.html")]
     output: Option<PathBuf>,
-    /// The length that dimensions of unknown size other than the batch have where work is counted [default: 100, or the
-    /// next of 128, 256, .. that the model takes]
+    /// The length of inputs whose file leaves it open, where work is counted [default: 100, or the next greater one that
+    /// fits]
     #[arg(long, value_name = "N")]
     steps: Option<NonZeroU32>,
     /// Compares every layer with the reference in double precision, on random inputs, as `verify` does
     #[arg(long)]
     verify: bool,
+    /// Runs the model and shows how long each layer takes, on one thread
+    #[arg(long)]
+    time: bool,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     let Opened { model, paths, .. } = args.model.open_with_weights()?;
     let (steps, bindings) = bindings(&model, args.steps)?;
     let work = multiply_adds(&model, &bindings)?;
+    let times = if args.time { times(&model, &bindings)? } else { BTreeMap::new() };
     let file = args.model.model.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let page = Page {
         title: model.summary().name,
         provenance: provenance(&model, file),
         totals: totals(&model, &work),
-        advice: Vec::new(),
+        advice: model.advice(),
         diagram: Diagram::new(model.graph(), model.outline(), Detail::Folded),
-        layers: layers(&model, &work),
+        layers: layers(&model, &work, &times),
         counted_for: match steps {
             Some(steps) => format!("one example, with {steps} for what is of unknown size"),
             None => "one example".to_string(),
@@ -52,39 +63,20 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     write_whole(&target, &paths, |writer| {
         writer.write_all(html.as_bytes()).map_err(|error| Failure::io(&target, error))
     })?;
-    let (model, size) = (args.model.model.display(), bytes(html.len() as u64));
-    Ok(answer(&target, format!("{model} -> {} ({size})\n", target.display())))
+    let model = args.model.model.display();
+    let text = || format!("{model} -> {} ({})\n", target.display(), bytes(html.len() as u64));
+    let value = || json!({"model": model.to_string(), "output": target, "bytes": html.len()});
+    Ok(answer(&target, console::answer(text, value)))
 }
 
 /// The sizes that symbols stand for where work is counted, and the one of those that are no batch, if there are any.
-fn bindings(model: &Model, given: Option<NonZeroU32>) -> Result<(Option<u32>, Bindings), Failure> {
-    let graph = model.graph();
-    let symbols = graph.symbols();
-    let is_batch = |name: &str| name == "batch";
-    let bound = |steps: u32| -> Bindings {
-        symbols.iter().map(|name| (name.clone(), if is_batch(name) { 1 } else { steps.into() })).collect()
-    };
-    if symbols.iter().all(|name| is_batch(name)) {
-        return Ok((None, bound(1)));
-    }
-    let lengths = match given {
-        Some(steps) => vec![steps.get()],
-        None => std::iter::once(100).chain((7..=16).map(|n| 1 << n)).collect(),
-    };
-    let fits = |bindings: &Bindings| {
-        let mut constraints = graph.constraints().iter();
-        constraints.all(|constraint| matches!(constraint.holds(bindings), Ok(Some(true))))
-    };
-    let mut all = lengths.into_iter().map(|steps| (Some(steps), bound(steps)));
-    all.find(|(_, bindings)| fits(bindings)).ok_or_else(|| {
-        Failure::Usage(match given {
-            Some(steps) => format!("--steps {steps}: the model's layers do not work out with this length"),
-            None => {
-                "the model's layers work out with none of the usual lengths\n  help: name one with --steps"
-                    .into()
-            }
-        })
-    })
+fn bindings(model: &Model, steps: Option<NonZeroU32>) -> Result<(Option<i64>, Bindings), Failure> {
+    let mut options = CostOptions::default();
+    options.length = steps.map(NonZeroU32::get);
+    let bindings = model.sizes(&options)?;
+    let steps =
+        model.graph().symbols().iter().filter(|name| &***name != "batch").find_map(|name| bindings.get(name));
+    Ok((steps.copied(), bindings))
 }
 
 /// The multiply-adds of each layer call, without those of calls in it.
@@ -98,6 +90,83 @@ fn multiply_adds(model: &Model, bindings: &Bindings) -> Result<BTreeMap<CallId, 
         *sum = sum.saturating_add(u64::try_from(count).unwrap_or(0));
     }
     Ok(work)
+}
+
+/// For how long runs are repeated, and how many there are at most.
+const PATIENCE: Duration = Duration::from_secs(1);
+const MOST_RUNS: usize = 200;
+
+/// The most elements of an input that is made up to measure with.
+const LARGEST_INPUT: i64 = 1 << 28;
+
+/// The microseconds that each layer call takes on one thread, without those in it: of many runs the least, which is what other
+/// programs disturbed least. What is computed together counts for the first layer of those.
+fn times(model: &Model, bindings: &Bindings) -> Result<BTreeMap<CallId, f64>, Failure> {
+    let options = PlanOptions { instruction_set: instruction_set()?, ..PlanOptions::default() };
+    let plan = model.plan_with(&options)?;
+    let origins: Vec<Option<CallId>> = plan.steps().map(|step| step.origin).collect();
+    let inputs =
+        model.inputs().iter().map(|port| Input::new(&port.r#type, bindings)).collect::<Result<Vec<_>, _>>();
+    let inputs = inputs.map_err(|error| model.core_error(&error))?;
+    let views = inputs
+        .iter()
+        .map(Input::view)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| model.cpu_error(&error))?;
+    let mut session = Session::new(&plan);
+    let mut least: BTreeMap<CallId, f64> = BTreeMap::new();
+    let start = Instant::now();
+    for run in 0..MOST_RUNS {
+        let mut times: BTreeMap<CallId, f64> = BTreeMap::new();
+        let mut last = Instant::now();
+        let observe = |step: usize| {
+            let now = Instant::now();
+            if let Some(call) = origins.get(step).copied().flatten() {
+                *times.entry(call).or_default() += (now - last).as_secs_f64() * 1e6;
+            }
+            last = now;
+        };
+        session.run_observed(&views, observe).map_err(|error| model.cpu_error(&error))?;
+        // The first run finds sizes and memory.
+        if run > 0 {
+            times.into_iter().for_each(|(call, time)| {
+                least.entry(call).and_modify(|least| *least = least.min(time)).or_insert(time);
+            });
+        }
+        if run > 0 && start.elapsed() > PATIENCE {
+            break;
+        }
+    }
+    Ok(least)
+}
+
+/// An input to measure with: small numbers, which are not all the same.
+struct Input {
+    shape: Vec<usize>,
+    floats: Vec<f32>,
+    integers: Vec<i64>,
+}
+
+impl Input {
+    fn new(r#type: &TensorType, bindings: &Bindings) -> Result<Input, k2o::core::Error> {
+        let shape = r#type.shape.eval(bindings)?;
+        let count = r#type.shape.elements()?.eval(bindings)?;
+        if count > LARGEST_INPUT {
+            return Err(k2o::core::Error::limit(format!("an input of {count} elements to measure with")));
+        }
+        let (floats, integers) = match r#type.dtype.is_float() {
+            true => ((0..count).map(|n| (n % 17) as f32 / 8.0 - 1.0).collect(), Vec::new()),
+            false => (Vec::new(), (0..count).map(|n| n % 2).collect()),
+        };
+        Ok(Input { shape, floats, integers })
+    }
+
+    fn view(&self) -> Result<TensorView<'_>, k2o::cpu::Error> {
+        match self.integers.is_empty() {
+            true => TensorView::f32(&self.shape, &self.floats),
+            false => TensorView::i64(&self.shape, &self.integers),
+        }
+    }
 }
 
 fn provenance(model: &Model, file: String) -> Vec<(String, String)> {
@@ -130,7 +199,7 @@ fn totals(model: &Model, work: &BTreeMap<CallId, u64>) -> Vec<(String, String)> 
     totals.into_iter().map(|(what, n)| (what.to_string(), grouped(n))).collect()
 }
 
-fn layers(model: &Model, work: &BTreeMap<CallId, u64>) -> Vec<LayerRow> {
+fn layers(model: &Model, work: &BTreeMap<CallId, u64>, times: &BTreeMap<CallId, f64>) -> Vec<LayerRow> {
     let calls = &model.outline().calls;
     let mut rows: Vec<LayerRow> = Vec::with_capacity(calls.len());
     for (id, call) in calls.iter().enumerate() {
@@ -147,7 +216,7 @@ fn layers(model: &Model, work: &BTreeMap<CallId, u64>) -> Vec<LayerRow> {
             shape: shapes.join(", "),
             parameters: call.parameters(),
             multiply_adds: work.get(&CallId(id)).copied().unwrap_or(0),
-            microseconds: None,
+            microseconds: times.get(&CallId(id)).copied(),
         };
         rows.push(row);
     }

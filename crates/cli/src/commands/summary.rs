@@ -33,7 +33,7 @@ pub(crate) struct Args {
     batch: u32,
     /// For --cost: the length of inputs whose file leaves it open [default: 100, or the next greater one that fits]
     #[arg(long, value_name = "N", requires = "cost")]
-    length: Option<u32>,
+    steps: Option<u32>,
     /// For --cost: how many operations the machine does in the time in which it reads a byte; layers of more operations
     /// per byte wait for the arithmetic, others for memory
     #[arg(long, value_name = "N", default_value_t = BALANCE, requires = "cost")]
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
         false => None,
         true => {
             let mut options = CostOptions::default();
-            (options.batch, options.length) = (args.batch, args.length);
+            (options.batch, options.length) = (args.batch, args.steps);
             Some(model.costs(&summary, &options)?)
         }
     };

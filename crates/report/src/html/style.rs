@@ -52,7 +52,7 @@ summary{cursor:pointer;color:var(--accent);padding:.3rem 0}
 .histogram .base{fill:var(--rule)}
 .wide{width:45%;min-width:16rem}
 .wide,thead .wide{padding-left:1.6rem;padding-right:1.6rem}
-.axis{display:flex;justify-content:space-between;font-weight:400;color:var(--muted);font-variant-numeric:tabular-nums}
+.axis{display:flex;white-space:nowrap;justify-content:space-between;font-weight:400;color:var(--muted);font-variant-numeric:tabular-nums}
 .axis span{width:0;display:flex;justify-content:center}
 .dots{display:block;position:relative;height:1.1rem}
 .dots s{position:absolute;top:-.35rem;bottom:-.35rem;width:1px;background:var(--rule)}
@@ -66,6 +66,12 @@ nav,summary{display:none}
 .drawing svg{max-width:100%;height:auto}
 thead th{position:static}
 tr,li,.totals div{break-inside:avoid}
+table{font-size:7pt}
+th,td,thead .wide,.wide{padding:.15rem .35rem}
+.wide{padding-left:1rem;padding-right:1rem}
+tbody th,.share,.wide{min-width:0}
+.s,thead th{white-space:normal}
+.histogram{width:90px;height:21px}
 h2,h3{break-after:avoid}
 }
 ";

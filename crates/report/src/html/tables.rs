@@ -11,8 +11,13 @@ pub(super) fn layers(html: &mut Html, page: &Page, sums: &[Sums]) {
     let is_measured = page.layers.iter().any(|row| row.microseconds.is_some());
     let has_inner = page.layers.iter().any(|row| row.depth > 0);
     html.add(format_args!(
-        "<p class=\"note\">Multiply-adds are counted for {}.{}</p>\n",
+        "<p class=\"note\">Multiply-adds are counted for {}.{}{}</p>\n",
         markup(&page.counted_for),
+        if is_measured {
+            " Times are of the same, on one thread; what is computed together counts for its first layer."
+        } else {
+            ""
+        },
         if has_inner {
             " The numbers of a nested model are those of all layers in it, which follow it."
         } else {
