@@ -14,6 +14,7 @@ pub(crate) mod what_if;
 
 use crate::failure::Failure;
 use clap::Args;
+pub(crate) use k2o::core::grouped;
 use k2o::{Importer, Model, OpenOptions};
 use std::path::{Path, PathBuf};
 
@@ -128,19 +129,6 @@ fn weights_beside(config: &Path) -> Vec<PathBuf> {
     [".weights.h5", ".h5", ".hdf5"].map(beside).into_iter().filter(|path| path != config).collect()
 }
 
-/// A number with a comma between every three digits.
-pub(crate) fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// `1 step`, `1,024 steps`.
 pub(crate) fn number_of_steps(n: u64) -> String {
     format!("{} step{}", grouped(n), if n == 1 { "" } else { "s" })
@@ -153,17 +141,5 @@ pub(crate) fn bytes(n: u64) -> String {
         1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
         _ => format!("{:.2} GB", n as f64 / 1e9),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        for (n, text) in [(0, "0"), (896, "896"), (1000, "1,000"), (3_145_738, "3,145,738")] {
-            assert_eq!(grouped(n), text);
-        }
     }
 }

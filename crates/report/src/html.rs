@@ -10,7 +10,7 @@ mod weights;
 use crate::escape::markup;
 use crate::svg::{Additions, draw};
 use crate::{LayerRow, Page};
-use k2o_core::CallId;
+use k2o_core::{CallId, grouped};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -149,19 +149,6 @@ impl Html {
         }
         self.0.push_str("</ul>\n");
     }
-}
-
-/// A number with a comma between every three digits.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A number in a few characters, to three digits.

@@ -1,6 +1,6 @@
 //! What is odd about a model, in plain sentences.
 
-use k2o_core::{CallId, Dim, Graph, LayerCall, Node, Op, Outline, Padding, Shape, Window};
+use k2o_core::{CallId, Dim, Graph, LayerCall, Node, Op, Outline, Padding, Shape, Window, grouped};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The share of a model's parameters that is much for one layer, and how many of them a model has at least.
@@ -252,17 +252,4 @@ fn padded_share(window: &Window, steps: usize) -> Option<f64> {
     let last_inside = room.div_euclid(stride).min(outputs - 1);
     let inside = last_inside.checked_sub(first_inside)?.checked_add(1)?.max(0);
     Some((outputs - inside) as f64 / outputs as f64)
-}
-
-/// A number with a comma between every three digits.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
