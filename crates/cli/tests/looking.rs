@@ -108,6 +108,9 @@ fn tables_have_the_columns_that_are_asked_for() {
         text.contains("|     dense (Dense)            | (None, 5, 4) |      16 | conv1d[0][0] "),
         "{text}"
     );
+    // Layers inside wrappers stay there, as in Keras's own summary.
+    let wrapped = model("bidirectional_lstm");
+    assert_eq!(answer(&["summary", &wrapped, "--expand-nested"]), answer(&["summary", &wrapped]));
     let plain = answer(&["summary", &model("basic")]);
     assert!(!plain.contains("Connected to") && !plain.contains("Multiply-adds"), "{plain}");
     let frozen = answer(&["summary", &model("frozen_layers"), "--show-trainable"]);

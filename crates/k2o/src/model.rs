@@ -247,7 +247,7 @@ impl Model {
         Summary::new(&self.0.outline, self.0.optimizer_parameters, false)
     }
 
-    /// As [`summary`](Model::summary), with the layers of nested models and wrappers behind these, as Keras's
+    /// As [`summary`](Model::summary), with the layers of nested models behind these, as Keras's
     /// `expand_nested` has them.
     pub fn summary_expanded(&self) -> Summary {
         Summary::new(&self.0.outline, self.0.optimizer_parameters, true)

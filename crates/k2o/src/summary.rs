@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 pub struct Summary {
     /// The model's name.
     pub name: String,
-    /// The layers of the outermost model, in its order, and behind a nested model or a wrapper, if they are wanted, those
-    /// inside it.
+    /// The layers of the outermost model, in its order, and behind a nested model, if they are wanted, those inside it.
     pub rows: Vec<SummaryRow>,
     /// The number of elements in all weights.
     pub total_parameters: u64,
@@ -28,7 +27,7 @@ pub struct SummaryRow {
     pub name: String,
     /// Its class.
     pub class: String,
-    /// In how many models or wrappers it lies.
+    /// In how many nested models it lies.
     pub depth: usize,
     /// The shape of each output, `None` where a dimension is not known before run time.
     pub output_shapes: Vec<Vec<Option<i64>>>,
@@ -81,6 +80,9 @@ impl Summary {
         }
     }
 }
+
+/// The classes whose layers Keras shows if it is to expand them; those inside wrappers it never shows.
+const MODELS: [&str; 3] = ["Functional", "Model", "Sequential"];
 
 /// The calls directly inside each call.
 struct Children<'a> {
@@ -136,7 +138,7 @@ impl<'a> Children<'a> {
             };
             calls.into_iter().for_each(|(id, call)| self.add_call(&mut row, id, call));
             rows.push(row);
-            if expand {
+            if expand && MODELS.contains(&layer.class.as_str()) {
                 let inside = self.of.get(first).map(Vec::as_slice).unwrap_or_default();
                 self.add_rows(inside, depth + 1, expand, rows);
             }

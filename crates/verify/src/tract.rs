@@ -44,6 +44,21 @@ impl TractModel {
         &self.names
     }
 
+    /// The outputs' shapes as tract infers them, in the file's order.
+    ///
+    /// # Errors
+    /// Where one is not known before it runs.
+    pub fn shapes(&self) -> Result<Vec<Vec<usize>>> {
+        let model = self.runnable.model();
+        let shape = |at: usize| {
+            let fact = model.output_fact(at).map_err(error)?;
+            let shape =
+                fact.shape.as_concrete().ok_or_else(|| error(format!("the shape {:?}", fact.shape)))?;
+            Ok(shape.to_vec())
+        };
+        (0..self.names.len()).map(shape).collect()
+    }
+
     /// The outputs for `inputs`, in the file's order.
     pub fn run(&self, inputs: &[Array]) -> Result<Vec<ArrayD<f32>>> {
         let values = inputs.iter().map(value).collect::<Result<TVec<TValue>>>()?;

@@ -15,7 +15,7 @@ const BALANCE: f64 = 8.0;
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Shows the layers of nested models and wrappers too
+    /// Shows the layers of nested models too
     #[arg(long)]
     expand_nested: bool,
     /// Says of each layer whether training changes its weights
