@@ -58,7 +58,7 @@ pub struct OpenOptions {
 /// Where a model came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provenance {
-    /// The kind of file, such as `Keras archive`.
+    /// The kind of file, such as `.keras archive` or `HDF5 model`.
     pub format: String,
     /// The version of Keras that the file names.
     pub keras_version: Option<String>,
@@ -88,6 +88,9 @@ impl Model {
 
     /// As [`open`](Model::open), with the weights in a file of their own, with other limits, or with layers and
     /// activations that Keras does not have.
+    ///
+    /// # Errors
+    /// As [`open`](Model::open), and [`Input`](ErrorKind::Input) where the options do not fit the model.
     ///
     /// ```
     /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/conv_only/keras2.h5");
@@ -143,7 +146,11 @@ impl Model {
         Some(enough)
     }
 
-    /// Opens a model that lies in memory: the bytes of a `.keras` archive, an `.h5` model or a JSON config.
+    /// Opens a model that lies in memory: the bytes of a `.keras` archive, an `.h5` model or a JSON config. The model keeps
+    /// them.
+    ///
+    /// # Errors
+    /// As [`open`](Model::open), but for [`Io`](ErrorKind::Io).
     ///
     /// ```
     /// # const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/conv_only/keras3.keras");
@@ -160,6 +167,9 @@ impl Model {
     }
 
     /// Opens a model from `model.to_json()` and the bytes of a weights file, in the old or the new layout.
+    ///
+    /// # Errors
+    /// As [`from_bytes`](Model::from_bytes).
     ///
     /// ```
     /// # const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/conv_only");
@@ -253,7 +263,10 @@ impl Model {
         Summary::new(&self.0.outline, self.0.optimizer_parameters, true)
     }
 
-    /// The model planned for this machine: weights packed, steps fused. Made at the first call.
+    /// The model planned for this machine: weights packed, steps fused. Made at the first call, which reads the weights.
+    ///
+    /// # Errors
+    /// As [`plan_with`](Model::plan_with).
     pub fn plan(&self) -> Result<&Plan> {
         if let Some(plan) = self.0.plan.get() {
             return Ok(plan);
@@ -265,7 +278,9 @@ impl Model {
     /// The model planned with narrow weights, for a certain instruction set, or with taps. Made at every call.
     ///
     /// # Errors
-    /// As [`Plan::new`].
+    /// [`Malformed`](ErrorKind::Malformed) or [`Io`](ErrorKind::Io) where weights cannot be read,
+    /// [`Unsupported`](ErrorKind::Unsupported) for an instruction set that the processor lacks,
+    /// [`Limit`](ErrorKind::Limit) where a weight is past the narrow type.
     ///
     /// ```
     /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/basic/keras3.keras");
@@ -307,6 +322,9 @@ impl Model {
     }
 
     /// As [`stream_plan`](Model::stream_plan), with narrow weights or for a certain instruction set.
+    ///
+    /// # Errors
+    /// As [`stream_plan`](Model::stream_plan) and [`plan_with`](Model::plan_with).
     pub fn stream_plan_with(&self, options: &PlanOptions) -> Result<StreamPlan> {
         StreamPlan::new(&self.0.rewritten, options).map_err(|error| self.cpu_error(&error))
     }
@@ -355,12 +373,12 @@ impl Model {
         options
     }
 
-    /// Names and types of the inputs, in the model's order.
+    /// Names and types of the inputs, in the model's order, which is that of arrays for [`predict`](Model::predict).
     pub fn inputs(&self) -> Vec<Port> {
         self.ports(self.0.graph.inputs())
     }
 
-    /// Names and types of the outputs, in the model's order.
+    /// Names and types of the outputs, in the model's order, which is that of the arrays from [`predict`](Model::predict).
     pub fn outputs(&self) -> Vec<Port> {
         self.ports(self.0.graph.outputs())
     }
@@ -428,7 +446,7 @@ impl Model {
 pub struct Port {
     /// Keras's name.
     pub name: String,
-    /// Shape and element type.
+    /// Shape, in Keras's order of axes and with symbols for sizes that the file leaves open, and element type.
     pub r#type: k2o_core::TensorType,
 }
 

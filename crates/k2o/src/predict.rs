@@ -117,7 +117,12 @@ impl Model {
         }
     }
 
-    /// The outputs that `session`, made from this model's [`plan`](Model::plan), computes.
+    /// The outputs that `session`, made from this model's [`plan`](Model::plan), computes for one array per input, as
+    /// [`predict`](Model::predict) does. The outputs are copied; [`Session::run`] gives views of them.
+    ///
+    /// # Errors
+    /// [`Input`](ErrorKind::Input) where the arrays do not fit the inputs, [`Limit`](ErrorKind::Limit) where the run does not
+    /// fit memory or the plan's limit, [`Unsupported`](ErrorKind::Unsupported) where an output holds integers.
     pub fn run(&self, session: &mut Session, inputs: &[Array]) -> Result<Vec<ArrayD<f32>>> {
         let inputs: Vec<Array> = inputs.iter().cloned().map(Array::into_standard_layout).collect();
         let views = inputs.iter().map(view).collect::<Result<Vec<_>>>()?;
