@@ -23,4 +23,4 @@ pub use inputs::random_inputs;
 #[cfg(feature = "rten")]
 pub use rten::RtenModel;
 #[cfg(feature = "tract")]
-pub use tract::{TractModel, run as run_tract};
+pub use tract::{TractModel, run as run_tract, shapes_in_tract};

@@ -19,19 +19,39 @@ fn error(error: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Unsupported, format!("tract: {error:#}"))
 }
 
+/// The file's graph, with inputs of the shapes of `inputs`.
+fn read(onnx: &[u8], inputs: &[Array]) -> Result<InferenceModel> {
+    let mut model = tract_onnx::onnx().model_for_read(&mut std::io::Cursor::new(onnx)).map_err(error)?;
+    for (index, input) in inputs.iter().enumerate() {
+        let dtype = match input {
+            Array::F32(_) => f32::datum_type(),
+            Array::I32(_) => i32::datum_type(),
+            Array::I64(_) => i64::datum_type(),
+        };
+        let fact = InferenceFact::dt_shape(dtype, input.shape());
+        model = model.with_input_fact(index, fact).map_err(error)?;
+    }
+    Ok(model)
+}
+
+/// The outputs' shapes as tract infers them for inputs of the shapes of `inputs`, in the file's order.
+///
+/// # Errors
+/// Where tract cannot load the file, or does not know a shape before it runs.
+pub fn shapes_in_tract(onnx: &[u8], inputs: &[Array]) -> Result<Vec<Vec<usize>>> {
+    let model = read(onnx, inputs)?.into_typed().map_err(error)?;
+    let shape = |at: usize| {
+        let fact = model.output_fact(at).map_err(error)?;
+        let shape = fact.shape.as_concrete().ok_or_else(|| error(format!("the shape {:?}", fact.shape)))?;
+        Ok(shape.to_vec())
+    };
+    (0..model.output_outlets().map_err(error)?.len()).map(shape).collect()
+}
+
 impl TractModel {
     /// Loads and optimises an ONNX file for inputs of the shapes of `inputs`.
     pub fn load(onnx: &[u8], inputs: &[Array]) -> Result<TractModel> {
-        let mut model = tract_onnx::onnx().model_for_read(&mut std::io::Cursor::new(onnx)).map_err(error)?;
-        for (index, input) in inputs.iter().enumerate() {
-            let dtype = match input {
-                Array::F32(_) => f32::datum_type(),
-                Array::I32(_) => i32::datum_type(),
-                Array::I64(_) => i64::datum_type(),
-            };
-            let fact = InferenceFact::dt_shape(dtype, input.shape());
-            model = model.with_input_fact(index, fact).map_err(error)?;
-        }
+        let model = read(onnx, inputs)?;
         let names = model.output_outlets().map_err(error)?.to_vec();
         let names =
             names.iter().map(|outlet| model.outlet_label(*outlet).unwrap_or_default().to_string()).collect();
@@ -42,21 +62,6 @@ impl TractModel {
     /// The names of the outputs, in the file's order.
     pub fn names(&self) -> &[String] {
         &self.names
-    }
-
-    /// The outputs' shapes as tract infers them, in the file's order.
-    ///
-    /// # Errors
-    /// Where one is not known before it runs.
-    pub fn shapes(&self) -> Result<Vec<Vec<usize>>> {
-        let model = self.runnable.model();
-        let shape = |at: usize| {
-            let fact = model.output_fact(at).map_err(error)?;
-            let shape =
-                fact.shape.as_concrete().ok_or_else(|| error(format!("the shape {:?}", fact.shape)))?;
-            Ok(shape.to_vec())
-        };
-        (0..self.names.len()).map(shape).collect()
     }
 
     /// The outputs for `inputs`, in the file's order.

@@ -4,16 +4,17 @@
 
 use k2o::core::ops::{self, BinaryKind, NormalizeKind, PoolKind, ReduceKind, Unary};
 use k2o::core::{
-    Constant, ConstantExpr, DType, Dim, Graph, GraphBuilder, Op, Operand, Outline, Padding, Result, Shape,
-    Tensor, TensorType, ValueId, Window,
+    Constant, ConstantExpr, DType, Dim, Graph, GraphBuilder, Op, Operand, Outline, Padding, Port, Result,
+    Shape, Tensor, TensorType, ValueId, Window,
 };
 use k2o::onnx::Target;
 use k2o::{Array, ExportOptions};
-use k2o_verify::TractModel;
+use k2o_verify::shapes_in_tract;
 use ndarray::{ArrayD, IxDyn};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::{TestRng, TestRunner};
 
 const BATCH: usize = 2;
 const CHANNELS: usize = 3;
@@ -120,8 +121,12 @@ fn graph(layers: &[Layer], steps: usize) -> Graph {
     stack.add(&Layer::Relu).unwrap();
     for layer in layers {
         let (before, last) = (stack.builder.clone(), stack.last);
-        let fits =
-            stack.add(layer).is_ok() && stack.builder.graph().bind(&[&[BATCH, steps, CHANNELS]]).is_ok();
+        let added = stack.add(layer);
+        let shape = stack.builder.type_of(stack.last).shape;
+        let bound = stack.builder.graph().bind(&[&[BATCH, steps, CHANNELS]]);
+        let sizes = bound.and_then(|bindings| shape.eval(&bindings));
+        // tract 0.23.9 does not load what computes with tensors of no elements.
+        let fits = added.is_ok() && sizes.is_ok_and(|sizes| !sizes.contains(&0));
         if !fits {
             (stack.builder, stack.last) = (before, last);
         }
@@ -167,29 +172,25 @@ fn layer() -> impl Strategy<Value = Layer> {
     ]
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    // `PROPTEST_CASES` asks for more.
+/// The same cases each time: what tract cannot load, or aborts at, is no concern of these shapes.
+#[test]
+fn every_layer_has_the_shape_that_tract_infers() {
     let default = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
-    ProptestConfig { cases, failure_persistence: None, ..default }
-}
-
-proptest! {
-    #![proptest_config(config(64))]
-
-    #[test]
-    fn every_layer_has_the_shape_that_tract_infers(layers in vec(layer(), 1..8), steps in 1..40usize) {
+    // `PROPTEST_CASES` asks for more.
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 200 };
+    let config = ProptestConfig { cases, failure_persistence: None, ..default };
+    let algorithm = config.rng_algorithm;
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(algorithm));
+    let checked = runner.run(&(vec(layer(), 1..8), 1..40usize), |(layers, steps)| {
         let graph = graph(&layers, steps);
         let bindings = graph.bind(&[&[BATCH, steps, CHANNELS]]).unwrap();
         let options = ExportOptions::default().with_target(Target::Tract);
         let bytes = k2o::onnx::export(&graph, &Outline::default(), &options).unwrap().to_bytes().unwrap();
         let input = Array::from(ArrayD::<f32>::zeros(IxDyn(&[BATCH, steps, CHANNELS])));
-        let tract = TractModel::load(&bytes, &[input]).unwrap();
-        let ours: Vec<Vec<usize>> = graph
-            .outputs()
-            .iter()
-            .map(|port| graph.value(port.value).r#type.shape.eval(&bindings).unwrap())
-            .collect();
-        prop_assert_eq!(tract.shapes().unwrap(), ours);
-    }
+        let shape = |port: &Port| graph.value(port.value).r#type.shape.eval(&bindings).unwrap();
+        let ours: Vec<Vec<usize>> = graph.outputs().iter().map(shape).collect();
+        prop_assert_eq!(shapes_in_tract(&bytes, &[input]).unwrap(), ours);
+        Ok(())
+    });
+    checked.unwrap();
 }
