@@ -59,14 +59,10 @@ fn run() -> std::result::Result<(), Box<dyn Error>> {
     if let Err(error) = Model::from_bytes(MODEL) {
         println!("without an importer: {error}\n");
     }
-    let path = std::env::temp_dir().join(format!("k2o-custom-layer-{}.json", std::process::id()));
-    std::fs::write(&path, MODEL)?;
     let mut options = OpenOptions::default();
     options.importer =
         Importer::new().register::<Loudness>("audio>Loudness").define("<lambda>", "relu(max_value=4)")?;
-    let model = Model::open_with(&path, &options);
-    std::fs::remove_file(&path)?;
-    let model = model?;
+    let model = Model::from_bytes_with(MODEL, &options)?;
     for row in model.summary().rows {
         println!("{} ({}): {}", row.name, row.class, row.shape_text());
     }

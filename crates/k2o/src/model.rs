@@ -160,10 +160,27 @@ impl Model {
     /// # Ok::<(), k2o::Error>(())
     /// ```
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Model> {
-        let options = OpenOptions::default();
+        Model::from_bytes_with(bytes, &OpenOptions::default())
+    }
+
+    /// As [`from_bytes`](Model::from_bytes), with the options of [`open_with`](Model::open_with), of which
+    /// [`weights`](OpenOptions::weights) may name a file.
+    ///
+    /// # Errors
+    /// As [`open`](Model::open).
+    ///
+    /// ```
+    /// # const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/conv_only/keras3.keras");
+    /// # let bytes = std::fs::read(PATH).unwrap();
+    /// let mut options = k2o::OpenOptions::default();
+    /// options.without_weights = true;
+    /// assert!(!k2o::Model::from_bytes_with(bytes, &options)?.provenance().has_weights);
+    /// # Ok::<(), k2o::Error>(())
+    /// ```
+    pub fn from_bytes_with(bytes: impl Into<Vec<u8>>, options: &OpenOptions) -> Result<Model> {
         let source = Source::from_bytes("model", bytes.into());
-        let archive = Archive::read(&source, &options.limits)?;
-        Model::import(&archive, sources(source, None), &options)
+        let (archive, sources) = read_source(source, options)?;
+        Model::import(&archive, sources, options)
     }
 
     /// Opens a model from `model.to_json()` and the bytes of a weights file, in the old or the new layout.
@@ -346,7 +363,8 @@ impl Model {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn to_onnx(&self, options: &ExportOptions) -> Result<Export> {
-        if !self.0.provenance.has_weights {
+        let wants_weights = self.0.outline.calls.iter().any(|call| !call.weights.is_empty());
+        if wants_weights && !self.0.provenance.has_weights {
             let message = "the model was opened without weights, which the exported file needs";
             return Err(Error::new(ErrorKind::Input, message));
         }
@@ -477,7 +495,12 @@ fn read_archive(path: &Path, options: &OpenOptions) -> Result<(Archive, Sources)
         });
         return Err(error.into());
     }
-    let source = file::open(path)?;
+    read_source(file::open(path)?, options)
+}
+
+/// What a source holds that is no folder, with the weights if they are in a file of their own.
+fn read_source(source: Source, options: &OpenOptions) -> Result<(Archive, Sources)> {
+    let limits = &options.limits;
     let weights = options.weights.as_deref().map(file::open).transpose()?;
     let archive = match &weights {
         Some(weights) => Archive::read_parts(&source, None, Some(weights), limits)?,
