@@ -15,7 +15,7 @@ pub(crate) mod what_if;
 use crate::failure::Failure;
 use clap::Args;
 pub(crate) use k2o::core::grouped;
-use k2o::{Importer, Model, OpenOptions};
+use k2o::{Importer, Limits, Model, OpenOptions};
 use std::path::{Path, PathBuf};
 
 /// The model that a command works on.
@@ -38,6 +38,58 @@ pub(crate) struct ModelArgs {
     /// the model; else they begin as zeros in each run
     #[arg(long)]
     pub states: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// What a model's file may make a command do.
+#[derive(Clone, Debug, Args)]
+struct LimitArgs {
+    /// The memory that a model may take, of what is read or inflated at once and of all that running it needs: bytes, or with
+    /// K, M or G, 1024 to the power of 1, 2 or 3 [default: half of the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_memory: Option<u64>,
+    /// The number of layers that a model may have
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_layers)]
+    max_layers: usize,
+}
+
+impl LimitArgs {
+    fn limits(&self) -> Limits {
+        let default = Limits::default();
+        let max_memory = self.max_memory.or_else(|| machine_memory().map(|bytes| bytes / 2));
+        Limits {
+            max_memory: max_memory.unwrap_or(default.max_memory),
+            max_layers: self.max_layers,
+            ..default
+        }
+    }
+}
+
+/// The memory of this machine in bytes, where it can be asked for.
+#[cfg(target_os = "linux")]
+fn machine_memory() -> Option<u64> {
+    let info = rustix::system::sysinfo();
+    u64::from(info.mem_unit).checked_mul(info.totalram)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn machine_memory() -> Option<u64> {
+    None
+}
+
+/// `4096`, `512M`, `2G`.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let (number, power) = match text.strip_suffix(['K', 'k']) {
+        Some(number) => (number, 1),
+        None => match (text.strip_suffix(['M', 'm']), text.strip_suffix(['G', 'g'])) {
+            (Some(number), _) => (number, 2),
+            (_, Some(number)) => (number, 3),
+            _ => (text, 0),
+        },
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << (10 * power)));
+    bytes.ok_or_else(|| "expected a number of bytes such as 4096, 512M or 2G".to_owned())
 }
 
 /// How a command answers. Read where arguments are: an error may come before there are options.
@@ -95,6 +147,7 @@ impl ModelArgs {
         let mut options = OpenOptions::default();
         options.weights = self.weights.clone();
         options.expose_states = self.states;
+        options.limits = self.limits.limits();
         for definition in &self.define {
             let (name, expression) = definition.split_once('=').ok_or_else(|| {
                 Failure::Usage(format!(

@@ -222,3 +222,23 @@ fn what_was_chosen_for_a_runtime_is_said() {
     let outcome = run.k2o(&["convert", &path("lstm_last"), "-o", "y.onnx", "--target", "onnxruntime"]);
     assert!(outcome.stdout.ends_with(" ms\n"), "{}", outcome.stdout);
 }
+
+#[test]
+fn what_a_model_may_take_can_be_said() {
+    let case = case("conv_only");
+    let run = folder(&case, &["net.weights.h5"], |config| config);
+    let predict = ["predict", "net.json", "-i", "x.npy", "-o", "y.npy"];
+    for (limit, status, words) in [
+        (["--max-memory", "2K"], 5, "more than 16 values"),
+        (["--max-memory", "1M"], 0, ""),
+        (["--max-memory", "2g"], 0, ""),
+        (["--max-memory", "20000000000G"], 2, "expected a number of bytes such as 4096, 512M or 2G"),
+        (["--max-memory", "much"], 2, "expected a number of bytes such as 4096, 512M or 2G"),
+        (["--max-layers", "5"], 5, "more than 5 layers"),
+        (["--max-layers", "7"], 0, ""),
+    ] {
+        let outcome = run.k2o(&[&predict[..], &limit].concat());
+        assert_eq!(outcome.status, status, "{limit:?}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(words), "{limit:?}: {}", outcome.stderr);
+    }
+}

@@ -24,6 +24,7 @@ struct Inner {
     provenance: Provenance,
     optimizer_parameters: u64,
     sources: Sources,
+    max_memory: u64,
     plan: OnceLock<Plan>,
 }
 
@@ -221,7 +222,8 @@ impl Model {
             has_weights: archive.weights.is_some() && !options.without_weights,
         };
         let optimizer_parameters = archive.weights.as_ref().map_or(0, |store| store.optimizer_elements());
-        Model::new(imported.graph, imported.outline, provenance, sources, optimizer_parameters)
+        let max_memory = options.limits.max_memory;
+        Model::new(imported.graph, imported.outline, provenance, sources, optimizer_parameters, max_memory)
     }
 
     fn new(
@@ -230,10 +232,12 @@ impl Model {
         provenance: Provenance,
         sources: Sources,
         optimizer_parameters: u64,
+        max_memory: u64,
     ) -> Result<Model> {
         let rewritten = k2o_core::rewrite(&graph).map_err(|error| Error::core(&error, &outline))?;
         let plan = OnceLock::new();
-        let inner = Inner { graph, rewritten, outline, provenance, optimizer_parameters, sources, plan };
+        let inner =
+            Inner { graph, rewritten, outline, provenance, optimizer_parameters, sources, max_memory, plan };
         Ok(Model(Arc::new(inner)))
     }
 
@@ -258,7 +262,8 @@ impl Model {
         let (graph, outline) =
             k2o_core::until(&self.0.graph, &self.0.outline, call).map_err(|error| self.core_error(&error))?;
         // The optimizer is of no part of the model.
-        Model::new(graph, outline, self.0.provenance.clone(), self.0.sources.clone(), 0)
+        let Inner { provenance, sources, max_memory, .. } = &*self.0;
+        Model::new(graph, outline, provenance.clone(), sources.clone(), 0, *max_memory)
     }
 
     /// The layers with their output shapes and numbers of parameters, as Keras's `model.summary()` has them.
@@ -292,12 +297,14 @@ impl Model {
         Ok(self.0.plan.get_or_init(|| plan))
     }
 
-    /// The model planned with narrow weights, for a certain instruction set, or with taps. Made at every call.
+    /// The model planned with narrow weights, for a certain instruction set, or with taps. Made at every call. Its sessions
+    /// take no more memory for values than [`Limits::max_memory`] allows.
     ///
     /// # Errors
     /// [`Malformed`](ErrorKind::Malformed) or [`Io`](ErrorKind::Io) where weights cannot be read,
     /// [`Unsupported`](ErrorKind::Unsupported) for an instruction set that the processor lacks,
-    /// [`Limit`](ErrorKind::Limit) where a weight is past the narrow type.
+    /// [`Limit`](ErrorKind::Limit) where a weight is past the narrow type, and where all weights take more memory than
+    /// [`Limits::max_memory`] allows.
     ///
     /// ```
     /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/basic/keras3.keras");
@@ -311,7 +318,33 @@ impl Model {
     /// # Ok::<(), k2o::Error>(())
     /// ```
     pub fn plan_with(&self, options: &PlanOptions) -> Result<Plan> {
-        Plan::new(&self.0.rewritten, options).map_err(|error| self.cpu_error(&error))
+        Plan::new(&self.0.rewritten, &self.limited(options)?).map_err(|error| self.cpu_error(&error))
+    }
+
+    /// The options with no more memory for values than the model may take. Refuses weights that are more than that.
+    fn limited(&self, options: &PlanOptions) -> Result<PlanOptions> {
+        let elements = |constant: &k2o_core::Constant| {
+            constant.expr.shape().iter().fold(1u64, |n, &size| n.saturating_mul(size as u64))
+        };
+        let elements = self.0.rewritten.constants().iter().map(elements).fold(0, u64::saturating_add);
+        self.fits_memory("the weights take", elements.saturating_mul(size_of::<f32>() as u64))?;
+        let most = usize::try_from(self.0.max_memory).unwrap_or(usize::MAX);
+        Ok(PlanOptions { memory_limit: options.memory_limit.min(most), ..options.clone() })
+    }
+
+    /// Whether so many bytes are within [`Limits::max_memory`]. `what` begins the error, as in "the weights take".
+    ///
+    /// # Errors
+    /// [`Limit`](ErrorKind::Limit) where they are not.
+    pub fn fits_memory(&self, what: &str, bytes: u64) -> Result<()> {
+        let most = self.0.max_memory;
+        match bytes > most {
+            true => Err(Error::new(
+                ErrorKind::Limit,
+                format!("{what} {bytes} bytes; {most} bytes of memory are allowed"),
+            )),
+            false => Ok(()),
+        }
     }
 
     /// The model made ready to run on endless sequences, chunk by chunk: every step is computed once, and what comes out
@@ -343,7 +376,7 @@ impl Model {
     /// # Errors
     /// As [`stream_plan`](Model::stream_plan) and [`plan_with`](Model::plan_with).
     pub fn stream_plan_with(&self, options: &PlanOptions) -> Result<StreamPlan> {
-        StreamPlan::new(&self.0.rewritten, options).map_err(|error| self.cpu_error(&error))
+        StreamPlan::new(&self.0.rewritten, &self.limited(options)?).map_err(|error| self.cpu_error(&error))
     }
 
     /// The model as ONNX, with where it came from among its metadata, unless `options` have these keys: `keras_version`,

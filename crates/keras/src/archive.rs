@@ -42,9 +42,10 @@ const MODEL_CONFIG: &str = "model_config";
 /// What a file may ask for.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Bytes that are inflated or read into memory at once; 8 GiB unless told otherwise.
+    /// Bytes that a file may make this process hold: of what is inflated or read at once, and, where the model is run, of
+    /// all its weights and of the values between its layers; 8 GiB unless told otherwise.
     pub max_memory: u64,
-    /// Layers of a model; 100,000 unless told otherwise.
+    /// Layers of a model; 20,000 unless told otherwise.
     pub max_layers: usize,
     /// Bytes of the configuration; 256 MiB unless told otherwise.
     pub max_config_bytes: u64,
@@ -52,7 +53,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { max_memory: 8 << 30, max_layers: 100_000, max_config_bytes: 256 << 20 }
+        Limits { max_memory: 8 << 30, max_layers: 20_000, max_config_bytes: 256 << 20 }
     }
 }
 
@@ -245,14 +246,14 @@ fn read_text(source: &Source, limits: &Limits) -> Result<Vec<u8>> {
 }
 
 fn parse_config(bytes: &[u8], limits: &Limits) -> Result<Value> {
-    let config = json::parse(bytes, limits.max_memory)?;
+    let config = json::parse(bytes, limits)?;
     recognise::check_config(&config)?;
     Ok(config)
 }
 
 /// The version of Keras that `metadata.json` names.
 fn written_by(metadata: &[u8], limits: &Limits) -> Result<Option<String>> {
-    Ok(text(&json::parse(metadata, limits.max_memory)?, "keras_version"))
+    Ok(text(&json::parse(metadata, limits)?, "keras_version"))
 }
 
 fn text(object: &Value, key: &str) -> Option<String> {

@@ -269,11 +269,25 @@ impl Reference {
             |tap: &&Tap| model.outline().get(tap.call).is_some_and(|call| call.class != "InputLayer");
         let taps: Vec<&Tap> = graph.taps().iter().filter(is_layer).collect();
         let keep: Vec<ValueId> = taps.iter().filter_map(|tap| tap.value).collect();
+        check_memory(model, graph, inputs)?;
         let tensors = inputs.iter().map(tensor).collect::<Result<Vec<_>>>()?;
         let run = run_reference(graph, &tensors, &keep).map_err(|error| model.core_error(&error))?;
         let layer = |tap: &&Tap| Some(((tap.call, tap.output), run.kept.get(&tap.value?)?.clone()));
         Ok(Reference { layers: taps.iter().filter_map(layer).collect(), outputs: run.outputs })
     }
+}
+
+/// Refuses a run whose values, all at once and in double precision, are more than the model may take.
+fn check_memory(model: &Model, graph: &Graph, inputs: &[Array]) -> Result<()> {
+    let sizes: Vec<&[usize]> = inputs.iter().map(Array::shape).collect();
+    let bindings = graph.bind(&sizes).map_err(|error| model.core_error(&error))?;
+    let mut bytes = 0u64;
+    for value in graph.values() {
+        let shape = value.r#type.shape.eval(&bindings).map_err(|error| model.core_error(&error))?;
+        let elements = shape.iter().fold(size_of::<f64>() as u64, |n, &size| n.saturating_mul(size as u64));
+        bytes = bytes.saturating_add(elements);
+    }
+    model.fits_memory("the reference takes", bytes)
 }
 
 fn tensor(array: &Array) -> Result<Tensor> {

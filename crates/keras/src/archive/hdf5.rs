@@ -3,6 +3,7 @@
 //! Other files are never opened: external links, external storage and virtual datasets are errors.
 
 use super::source::Source;
+use crate::archive::stored::MOST_INFLATED;
 use crate::archive::{Limits, shown};
 use crate::{Error, Result};
 use hdf5_reader::error::{Error as Hdf5Error, Result as Hdf5Result};
@@ -17,8 +18,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Attributes lie in object headers, at most 64 KiB each; Keras splits longer lists.
 const MAX_OBJECT_HEADER: usize = 16 << 20;
-/// How much may be read to open a file, beside 16 times its length: parts of a file may overlap.
-const METADATA_READS: u64 = 256 << 20;
+/// How much may be read to open a file, beside [`READS_PER_BYTE`] times its length: parts of a file may overlap, and the
+/// table of a group is read anew for each of its members.
+const METADATA_READS: u64 = 64 << 20;
+const READS_PER_BYTE: u64 = 256;
 /// Headers and tables are some dozens of bytes each, many of which lie beside each other: they are read in blocks.
 const BLOCK: usize = 4 << 10;
 /// How many blocks stay in memory.
@@ -36,14 +39,17 @@ pub(crate) struct Hdf5 {
 impl Hdf5 {
     pub fn open(source: &Source, limits: &Limits) -> Result<Hdf5> {
         let len = source.len()?;
-        let budget = len.saturating_mul(16).saturating_add(METADATA_READS).min(limits.max_memory);
+        let budget = len.saturating_mul(READS_PER_BYTE).saturating_add(METADATA_READS);
         let reads_left = Arc::new(AtomicU64::new(budget));
         let storage = Counted::new(source, len, reads_left.clone());
         let max_read = usize::try_from(limits.max_memory).unwrap_or(usize::MAX);
+        // A chunk may be larger than the dataset, of which it is then a part, but not than what it can be inflated from.
+        let max_chunk =
+            usize::try_from(len.saturating_mul(MOST_INFLATED)).unwrap_or(usize::MAX).min(max_read);
         let options = OpenOptions::default()
             .with_chunk_cache_bytes(0)
             .with_max_read_bytes(max_read)
-            .with_max_chunk_bytes(max_read)
+            .with_max_chunk_bytes(max_chunk)
             .with_max_object_header_bytes(MAX_OBJECT_HEADER)
             .with_external_file_resolver(Arc::new(Refusal))
             .with_external_link_resolver(Arc::new(Refusal));

@@ -23,6 +23,8 @@ pub(crate) struct Dataset {
     pub attributes: Vec<Vec<u8>>,
     /// A layout message in place of the one for the elements.
     pub layout: Option<Vec<u8>>,
+    /// Whether the elements are said to be deflated.
+    pub is_deflated: bool,
 }
 
 #[derive(Clone)]
@@ -116,7 +118,8 @@ impl Group {
 impl Dataset {
     pub fn new(datatype: Vec<u8>, shape: &[u64], elements: &[u8]) -> Dataset {
         let (elements, claimed) = (elements.to_vec(), elements.len() as u64);
-        Dataset { datatype, shape: shape.to_vec(), elements, claimed, attributes: Vec::new(), layout: None }
+        let (shape, attributes) = (shape.to_vec(), Vec::new());
+        Dataset { datatype, shape, elements, claimed, attributes, layout: None, is_deflated: false }
     }
 
     pub fn f32(shape: &[u64], elements: &[f32]) -> Dataset {
@@ -134,6 +137,9 @@ impl Dataset {
             (0x05, vec![3, 0x0a]),
             (0x08, self.layout.clone().unwrap_or(layout)),
         ];
+        if self.is_deflated {
+            messages.push((0x0b, vec![2, 1, 1, 0, 0, 0, 1, 0, 6, 0, 0, 0]));
+        }
         messages.extend(self.attributes.iter().map(|message| (0x0c, message.clone())));
         object(out, &messages)
     }

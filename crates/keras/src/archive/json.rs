@@ -4,7 +4,7 @@
 //! become the strings `"NaN"`, `"Infinity"` and `"-Infinity"`. Keys that occur twice in one object are an
 //! error, and so are nesting beyond 128 levels and anything that is not UTF-8.
 
-use crate::{Error, Result};
+use crate::{Error, Limits, Result};
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::map::Entry;
@@ -15,19 +15,26 @@ use std::fmt;
 
 /// An upper bound of what one value takes in memory, its text not counted.
 const BYTES_PER_VALUE: u64 = 128;
+/// So many values may be in a text of any length, and beyond that one in so many bytes: Keras writes one in ten.
+const FEW_VALUES: u64 = 1 << 16;
+const BYTES_OF_A_VALUE: u64 = 8;
 
 const CUT_OFF: &str = "the file was cut off: fetch or save it again";
 
-/// The value that `bytes` hold. Its nodes take less than `max_memory` bytes.
-pub(crate) fn parse(bytes: &[u8], max_memory: u64) -> Result<Value> {
+/// The value that `bytes` hold, if it has no more nodes than configurations of this length have and than `max_memory` bytes
+/// have room for.
+pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Value> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = str::from_utf8(bytes).map_err(|error| {
         Error::malformed(format!("JSON is UTF-8, but byte {} begins no character", error.valid_up_to()))
     })?;
     let (text, quotes) = quote_constants(text);
-    let values_left = Cell::new(max_memory / BYTES_PER_VALUE);
+    let most = FEW_VALUES.saturating_add(bytes.len() as u64 / BYTES_OF_A_VALUE);
+    let most = most.min(limits.max_memory / BYTES_PER_VALUE);
+    let (values_left, layers_left) = (Cell::new(most), Cell::new(limits.max_layers.saturating_add(1)));
+    let node = Node { values_left: &values_left, layers_left: &layers_left, is_layers: false };
     let mut deserializer = Deserializer::from_str(&text);
-    let parsed = Node { values_left: &values_left }.deserialize(&mut deserializer);
+    let parsed = node.deserialize(&mut deserializer);
     let parsed = parsed.and_then(|value| deserializer.end().map(|()| value));
     parsed.map_err(|error| {
         let (line, column) = (error.line(), original_column(&text, &quotes, error.line(), error.column()));
@@ -35,7 +42,9 @@ pub(crate) fn parse(bytes: &[u8], max_memory: u64) -> Result<Value> {
         let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
         let place = format!("line {line} column {column}");
         if values_left.get() == 0 {
-            Error::limit(format!("the JSON holds more than {max_memory} bytes of values, at {place}"))
+            Error::limit(format!("the JSON holds more than {most} values, at {place}"))
+        } else if layers_left.get() == 0 {
+            Error::limit(format!("the model has more than {} layers, at {place}", limits.max_layers))
         } else if reason == "recursion limit exceeded" {
             Error::limit(format!("the JSON is nested more than 128 levels deep, at {place}"))
         } else if error.classify() == Category::Eof {
@@ -101,6 +110,17 @@ fn original_column(text: &str, quotes: &[usize], line: usize, column: usize) -> 
 #[derive(Clone, Copy)]
 struct Node<'a> {
     values_left: &'a Cell<u64>,
+    /// How many layers all lists of layers may have still.
+    layers_left: &'a Cell<usize>,
+    /// Whether this is the value of the key `layers`.
+    is_layers: bool,
+}
+
+impl Node<'_> {
+    /// What is inside of this value, or of another one.
+    fn inner(self, is_layers: bool) -> Self {
+        Node { is_layers, ..self }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
@@ -153,8 +173,14 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
-        while let Some(value) = items.next_element_seed(self)? {
+        while let Some(value) = items.next_element_seed(self.inner(false))? {
             values.push(value);
+            if self.is_layers {
+                self.layers_left.set(self.layers_left.get().saturating_sub(1));
+                if self.layers_left.get() == 0 {
+                    return Err(A::Error::custom("too many layers"));
+                }
+            }
         }
         Ok(Value::Array(values))
     }
@@ -162,9 +188,10 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
+            let inner = self.inner(key == "layers");
             match map.entry(key) {
                 Entry::Vacant(entry) => {
-                    entry.insert(entries.next_value_seed(self)?);
+                    entry.insert(entries.next_value_seed(inner)?);
                 }
                 Entry::Occupied(entry) => {
                     let key = entry.key();
@@ -181,6 +208,14 @@ mod tests {
     use super::*;
     use crate::ErrorKind;
     use serde_json::json;
+
+    fn limits(max_memory: u64) -> Limits {
+        Limits { max_memory, max_layers: 3, ..Limits::default() }
+    }
+
+    fn parse(bytes: &[u8], max_memory: u64) -> Result<Value> {
+        super::parse(bytes, &limits(max_memory))
+    }
 
     const PLENTY: u64 = 1 << 20;
 
@@ -249,7 +284,23 @@ mod tests {
         check_error(nested(200).as_bytes(), ErrorKind::Limit, "128 levels");
         check_error(nested(1_000_000).as_bytes(), ErrorKind::Limit, "128 levels");
         let wide = format!("[{}1]", "1,".repeat(10_000));
-        check_error(wide.as_bytes(), ErrorKind::Limit, "1048576 bytes");
+        check_error(wide.as_bytes(), ErrorKind::Limit, "more than 8192 values");
+        let dense = format!("[{}1]", "1,".repeat(400_000));
+        let error = parse(dense.as_bytes(), u64::MAX).unwrap_err();
+        assert!(error.to_string().contains("more than 165536 values"), "{error}");
+    }
+
+    #[test]
+    fn layers_are_counted_in_all_models_together() {
+        check(
+            r#"{"layers": [1, {"layers": [[1, 2, 3, 4]]}]}"#,
+            json!({"layers": [1, {"layers": [[1, 2, 3, 4]]}]}),
+        );
+        for text in
+            [r#"{"layers": [1, 2, 3, 4, {}]}"#, r#"{"layers": [{"layers": [1, 2]}, {"layers": [1]}, 2]}"#]
+        {
+            check_error(text.as_bytes(), ErrorKind::Limit, "more than 3 layers, at line 1");
+        }
     }
 
     #[test]

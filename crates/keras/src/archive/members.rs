@@ -17,7 +17,11 @@ const END_OF_DIRECTORY: &[u8] = b"PK\x05\x06";
 const ZIP64_LOCATOR: &[u8] = b"PK\x06\x07";
 /// The end record, the longest comment after it, and the locator before it.
 const TAIL: u64 = 22 + 0xffff + 20;
-const MAX_MEMBERS: u64 = 1_000_000;
+const MAX_MEMBERS: u64 = 10_000;
+/// A member that is said to inflate to more than this is refused where it is also more than [`DENSEST`] times its
+/// compressed size: configurations and trained weights are far from that.
+const SMALL: u64 = 1 << 20;
+const DENSEST: u64 = 100;
 
 /// A zip archive whose names are safe and occur once.
 pub(crate) struct Members {
@@ -114,11 +118,17 @@ impl Members {
                 "the member is compressed with {method}; stored and deflated ones can be read"
             )));
         }
-        let declared = member.size();
+        let (declared, compressed) = (member.size(), member.compressed_size());
         let too_large =
             || Error::limit(format!("the member is larger than the {limit} bytes that are allowed"));
         if declared > limit {
             return Err(too_large());
+        }
+        if declared > SMALL && declared / DENSEST > compressed {
+            return Err(Error::limit(format!(
+                "the member is said to hold {declared} bytes in {compressed}, more than {DENSEST} in each"
+            ))
+            .help("if the archive is yours, zip it again without compression"));
         }
         let mut bytes = Vec::new();
         let mut chunk = vec![0; declared.clamp(1, 1 << 16) as usize];
@@ -151,9 +161,15 @@ fn check_end(source: &Source) -> Result<()> {
     let len = source.len()?;
     let start = len.saturating_sub(TAIL);
     let tail = source.read(start, len - start)?;
-    if memmem::rfind(&tail, END_OF_DIRECTORY).is_none() {
+    let Some(end) = memmem::rfind(&tail, END_OF_DIRECTORY) else {
         return Err(Error::malformed("the end of the zip archive is missing")
             .help("the file was cut off: fetch or save it again"));
+    };
+    let too_many = || Error::limit(format!("the zip archive has more than {MAX_MEMBERS} members"));
+    let counted = tail.get(end + 10..).and_then(|rest| rest.first_chunk()).copied().map(u16::from_le_bytes);
+    // The largest number says that the record of zip64 has it.
+    if counted.is_some_and(|members| members != u16::MAX && u64::from(members) > MAX_MEMBERS) {
+        return Err(too_many());
     }
     for locator in memmem::find_iter(&tail, ZIP64_LOCATOR) {
         let Some(offset) = u64_at(&tail, locator + 8) else {
@@ -163,7 +179,7 @@ fn check_end(source: &Source) -> Result<()> {
             continue;
         };
         if u64_at(&record, 32).is_some_and(|members| members > MAX_MEMBERS) {
-            return Err(Error::limit(format!("the zip archive has more than {MAX_MEMBERS} members")));
+            return Err(too_many());
         }
     }
     Ok(())
@@ -316,6 +332,26 @@ mod tests {
         assert_eq!(member.len().unwrap(), size);
         assert_eq!(member.read(size - 2, 2).unwrap(), [0, 0]);
         assert!(member.read(size - 2, 3).is_err());
+    }
+
+    #[test]
+    fn what_inflates_far_more_than_models_do_is_refused_before_it_is_inflated() {
+        let bomb = archive(&[("b", deflated(), &vec![0; 2 << 20]), ("s", deflated(), &vec![0; 1 << 20])]);
+        let mut members = open(bomb).unwrap();
+        check_error(
+            members.source("b", u64::MAX),
+            ErrorKind::Limit,
+            "b: the member is said to hold 2097152 bytes in",
+        );
+        assert!(members.source("s", u64::MAX).is_ok());
+    }
+
+    #[test]
+    fn a_directory_of_very_many_members_is_not_read() {
+        let mut bytes = archive(&[("a", stored(), b"1")]);
+        let end = bytes.len() - 22;
+        bytes[end + 8..end + 12].copy_from_slice(&[0x11, 0x27, 0x11, 0x27]);
+        check_error(open(bytes), ErrorKind::Limit, "more than 10000 members");
     }
 
     #[test]

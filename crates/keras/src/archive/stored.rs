@@ -13,6 +13,9 @@ use k2o_core::{DType, StoredTensor};
 use std::fmt;
 use std::sync::Arc;
 
+/// How many bytes one byte of deflate, the densest of the filters that Keras's users have, can stand for.
+pub(crate) const MOST_INFLATED: u64 = 1032;
+
 /// A weight that lies in a file; cheap to clone.
 #[derive(Clone)]
 pub struct StoredWeight(Arc<Inner>);
@@ -204,16 +207,42 @@ fn locate(file: &Hdf5, dataset: Dataset, size: u64) -> Result<Elements> {
                 ))),
             }
         }
-        DataLayout::Chunked { .. } => Ok(Elements::Chunked(Box::new(dataset))),
+        DataLayout::Chunked { .. } => {
+            let is_filtered = messages.iter().any(|message| matches!(message, HdfMessage::FilterPipeline(_)));
+            check_chunks(&dataset, size, is_filtered, file.source().len()?)?;
+            Ok(Elements::Chunked(Box::new(dataset)))
+        }
     }
+}
+
+/// Refuses more elements than a file of `stored` bytes can hold, and more chunks, each of which takes a byte at least.
+fn check_chunks(dataset: &Dataset, size: u64, is_filtered: bool, stored: u64) -> Result<()> {
+    let most = stored.saturating_mul(if is_filtered { MOST_INFLATED } else { 1 });
+    if size > most {
+        return Err(Error::malformed(format!(
+            "the elements take {size} bytes, but a file of {stored} bytes holds at most {most} of them"
+        )));
+    }
+    let chunks = chunk_count(dataset);
+    if chunks > stored {
+        return Err(Error::malformed(format!(
+            "the elements lie in {chunks} chunks, more than the file has bytes: {stored}"
+        )));
+    }
+    Ok(())
+}
+
+/// The number of chunks that hold all elements.
+fn chunk_count(dataset: &Dataset) -> u64 {
+    let sides = dataset.chunks().unwrap_or_default();
+    let counts =
+        dataset.shape().iter().zip(&sides).map(|(&size, &side)| size.div_ceil(u64::from(side.max(1))));
+    counts.fold(1u64, u64::saturating_mul)
 }
 
 /// All elements in order. The reader would fill in chunks that are missing.
 fn read_chunks(dataset: &Dataset) -> Result<Vec<u8>> {
-    let sides = dataset.chunks().unwrap_or_default();
-    let counts =
-        dataset.shape().iter().zip(&sides).map(|(&size, &side)| size.div_ceil(u64::from(side.max(1))));
-    let expected = counts.fold(1u64, u64::saturating_mul);
+    let expected = chunk_count(dataset);
     let mut given = 0u64;
     for chunk in dataset.iter_chunks().map_err(convert)? {
         chunk.map_err(convert)?;
@@ -372,6 +401,27 @@ mod tests {
         let error = weight.read().unwrap_err();
         assert_eq!(error.kind(), k2o_core::ErrorKind::Malformed);
         assert!(error.message().contains("lie in 2 chunks; 1 were written"), "{}", error.message());
+    }
+
+    #[test]
+    fn more_than_a_file_can_hold_is_refused_before_it_is_read() {
+        // As much as one chunk says in the file of four elements, of which there is no room for 1,000.
+        let layout =
+            |side: u32| [&[3, 2, 2][..], &64u64.to_le_bytes(), &side.to_le_bytes(), &[4, 0, 0, 0]].concat();
+        let with = |count: u64, side: u32| hdf5_writer::Dataset {
+            shape: vec![count],
+            layout: Some(layout(side)),
+            ..chunked(2)
+        };
+        check_error(with(1 << 20, 1 << 20), ErrorKind::Malformed, "take 4194304 bytes, but a file of");
+        // A filter might have inflated so many, each in a chunk of its own: there are more than the file has bytes.
+        let filter = |dataset| hdf5_writer::Dataset { is_deflated: true, ..dataset };
+        check_error(filter(with(1 << 14, 1)), ErrorKind::Malformed, "lie in 16384 chunks, more than");
+        check_error(
+            filter(with(1 << 30, 1 << 20)),
+            ErrorKind::Malformed,
+            "take 4294967296 bytes, but a file of",
+        );
     }
 
     #[test]
