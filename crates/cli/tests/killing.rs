@@ -1,4 +1,6 @@
 //! What is in the folder when a conversion was killed in the middle.
+//!
+//! `K2O_KILLS=200 cargo test -p k2o-cli --test killing` kills so many conversions; 48 without it.
 
 #![cfg(unix)]
 #![allow(
@@ -70,11 +72,14 @@ fn a_conversion_that_is_killed_leaves_the_old_file_or_the_new_one_and_no_other()
     let new = std::fs::read(run.path("y.onnx")).unwrap();
     std::fs::remove_file(run.path("y.onnx")).unwrap();
     let mut random = fastrand::Rng::with_seed(0);
+    let kills = std::env::var("K2O_KILLS").map_or(48, |kills| kills.parse::<usize>().unwrap());
+    // Of each signal, with an old file and without.
+    let kills = kills.div_ceil(8);
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL] {
         for old in [false, true] {
             let (mut killed, mut while_writing) = (0, 0);
             let mut longest = whole;
-            while killed < 6 || while_writing < 3 {
+            while killed < kills || while_writing < kills / 2 {
                 if old {
                     std::fs::write(run.path("y.onnx"), OLD).unwrap();
                 }

@@ -258,6 +258,24 @@ fn a_closed_standard_output_does_not_keep_a_model_from_being_written() {
     assert_eq!(run.files(), ["y.onnx"]);
 }
 
+#[test]
+fn a_reader_that_has_enough_ends_a_command_quietly() {
+    let model = model(&case("advanced"));
+    let script = "{ sleep 0.1; \"$0\" \"$@\"; echo status $? >&2; } | true";
+    for args in [
+        vec!["summary", &model],
+        vec!["summary", &model, "--json"],
+        vec!["convert", &model, "-q", "-o", "-"],
+        vec!["plot", &model, "--format", "svg", "-o", "-"],
+        vec!["man"],
+    ] {
+        let run = Run::new();
+        let outcome = run.run("sh", &[&["-c", script, k2o()], &args[..]].concat());
+        assert_eq!(outcome.stderr, "status 0\n", "{args:?}");
+        assert!(run.files().is_empty(), "{args:?}");
+    }
+}
+
 /// Scripts that run the command `"$@"` in the folder `./here` with too little room for the result.
 const FULL: [(&str, &str); 2] = [
     (
