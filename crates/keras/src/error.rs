@@ -24,6 +24,9 @@ pub enum ErrorKind {
     Input,
 }
 
+/// How many problems the text of an error has.
+const MOST_SHOWN: usize = 100;
+
 /// One or more problems with a model file.
 ///
 /// The text has one paragraph for each: the place, what was expected and what was given, lines `shapes: ..` with what
@@ -161,13 +164,16 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, problem) in self.problems.iter().enumerate() {
+        for (i, problem) in self.problems.iter().take(MOST_SHOWN).enumerate() {
             if i > 0 {
                 f.write_str("\n")?;
             }
             write!(f, "{problem}")?;
         }
-        Ok(())
+        match self.problems.len().checked_sub(MOST_SHOWN) {
+            None | Some(0) => Ok(()),
+            Some(more) => write!(f, "\nand {more} problems more"),
+        }
     }
 }
 

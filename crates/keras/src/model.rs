@@ -5,7 +5,7 @@
 mod functional;
 mod sequential;
 
-use crate::build::Build;
+use crate::build::{Build, check_dtype};
 use crate::import::InputShape;
 use crate::layer::LayerObject;
 use crate::lowering::{Arg, Call, Lowering, Outputs, Tensor};
@@ -161,6 +161,7 @@ impl Symbols {
         if let (Some(steps), [_, slot, _]) = (self.steps, dims.as_mut_slice()) {
             *slot = Value::from(steps);
         }
+        check_dtype(config.get("dtype"))?;
         let dtype = match config.get("dtype").and_then(Value::as_str) {
             None => DType::F32,
             Some(name) => match DType::from_name(name) {

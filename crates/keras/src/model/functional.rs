@@ -5,6 +5,7 @@
 //! `.h5` files of Keras 3 mix old and new.
 
 use super::{Symbols, layer_list, layer_objects};
+use crate::archive::shown;
 use crate::build::Build;
 use crate::fields::{brief, in_config};
 use crate::layer::{Kind, LayerObject};
@@ -208,7 +209,7 @@ impl<'a> Names<'a> {
             let own = [description.get("name"), in_config(description, "name")];
             let name = own.into_iter().flatten().find_map(Value::as_str).unwrap_or_default();
             if index.insert(name, at).is_some() {
-                return Err(Error::malformed(format!("two layers are called {name:?}")));
+                return Err(Error::malformed(format!("two layers are called {}", shown(name))));
             }
             names.push(name);
             let calls = description.get("inbound_nodes").and_then(Value::as_array);
@@ -228,7 +229,7 @@ impl<'a> Names<'a> {
         let name = items.first().and_then(Value::as_str).ok_or_else(bad)?;
         let (node, tensor) = (number(1).ok_or_else(bad)?, number(2).ok_or_else(bad)?);
         let layer = self.index.get(name).copied();
-        let layer = layer.ok_or_else(|| Error::malformed(format!("no layer is called {name:?}")))?;
+        let layer = layer.ok_or_else(|| Error::malformed(format!("no layer is called {}", shown(name))))?;
         if let Some(highest) = self.highest.get_mut(layer) {
             *highest = node.max(*highest);
         }

@@ -1,12 +1,14 @@
 //! `Sequential`: one layer after the other. <https://keras.io/api/models/sequential/>
 
 use super::{Symbols, is_model_class, layer_list, layer_objects};
+use crate::archive::shown;
 use crate::build::Build;
 use crate::layer::LayerObject;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::{Error, Result};
 use k2o_core::TensorType;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Layers in a row, and what is known of the input.
 #[derive(Debug)]
@@ -60,7 +62,15 @@ impl Sequential {
             Some(shape) => json!({"batch_shape": shape}),
             None => Value::Null,
         };
+        // An input layer is checked as others are, and computes nothing.
+        for description in descriptions.iter().filter(|layer| is_input_layer(layer)) {
+            build.object(description, String::new())?;
+        }
         let layers = layer_objects(descriptions, build, store, |layer| !is_input_layer(layer))?;
+        let mut names = BTreeSet::new();
+        if let Some(twice) = layers.iter().find(|layer| !names.insert(layer.name.as_str())) {
+            return Err(Error::malformed(format!("two layers are called {}", shown(&twice.name))));
+        }
         Ok(Sequential { layers, input_name, input })
     }
 
