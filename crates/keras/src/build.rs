@@ -1,7 +1,7 @@
 //! Makes layer objects from their configs, noting every error and going on.
 
 use crate::archive::shown;
-use crate::fields::in_config;
+use crate::fields::{expected, in_config};
 use crate::layer::{Kind, LayerObject};
 use crate::layers;
 use crate::model::{Model, is_model_class};
@@ -57,11 +57,24 @@ impl Build {
         let id = self.next_id()?;
         let class = description.get("class_name").and_then(Value::as_str);
         let class = class.ok_or_else(|| Error::malformed("a layer without `class_name`"))?;
+        check_name("class", class)?;
+        for key in ["module", "name", "registered_name"] {
+            if let Some(value) = description.get(key).filter(|value| !value.is_null() && !value.is_string()) {
+                return Err(expected(key, "a text", value).within(format!("layer {}", shown(class))));
+            }
+        }
         let config = description.get("config").unwrap_or(&Value::Null);
+        if !(config.is_object() || config.is_null() || config.is_array() && is_model_class(class)) {
+            return Err(
+                expected("config", "keys and values", config).within(format!("layer {}", shown(class)))
+            );
+        }
+        if let Some(value) = config.get("name").filter(|value| !value.is_null() && !value.is_string()) {
+            return Err(expected("name", "a text", value).within(format!("layer {}", shown(class))));
+        }
         let empty = Map::new();
         let map = config.as_object().unwrap_or(&empty);
         let name = [description.get("name"), map.get("name")].into_iter().flatten().find_map(Value::as_str);
-        check_name("class", class)?;
         let name = name.unwrap_or(class);
         check_name("name", name)?;
         let mut object = LayerObject {
@@ -193,7 +206,7 @@ fn foreign_name(description: &Value) -> Option<&str> {
 }
 
 /// Refuses a name that is no name: names come again in every message, table and exported file.
-pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
+fn check_name(what: &str, name: &str) -> Result<()> {
     let place = || format!("layer {}", shown(name));
     if name.len() > MAX_NAME {
         let message = format!("the {what} is {} bytes long; {MAX_NAME} are allowed", name.len());
@@ -209,7 +222,7 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
 }
 
 /// Accepts every floating-point policy: computation is in single precision, whatever the policy says.
-pub(crate) fn check_dtype(dtype: Option<&Value>) -> Result<()> {
+fn check_dtype(dtype: Option<&Value>) -> Result<()> {
     let name = match dtype {
         None | Some(Value::Null) => return Ok(()),
         Some(Value::String(name)) => name.as_str(),

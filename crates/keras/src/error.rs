@@ -25,7 +25,7 @@ pub enum ErrorKind {
 }
 
 /// How many problems the text of an error has.
-const MOST_SHOWN: usize = 100;
+const MOST_SHOWN: usize = 20;
 
 /// One or more problems with a model file.
 ///
@@ -75,7 +75,8 @@ impl Error {
 
     /// All problems as one error; `None` if there are none.
     pub fn all(errors: impl IntoIterator<Item = Error>) -> Option<Error> {
-        let problems: Vec<Problem> = errors.into_iter().flat_map(|error| error.problems).collect();
+        let mut problems: Vec<Problem> = errors.into_iter().flat_map(|error| error.problems).collect();
+        problems.dedup();
         (!problems.is_empty()).then_some(Error { problems })
     }
 

@@ -21,6 +21,13 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The most axes of a tensor, as in NumPy.
+pub(crate) const MAX_RANK: usize = 64;
+
+pub(crate) fn too_many_axes(rank: usize) -> Error {
+    Error::limit(format!("a tensor of {rank} axes; {MAX_RANK} are allowed"))
+}
+
 /// What a layer gives and takes: a value of the graph and, where Keras has one, its mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tensor {
@@ -236,7 +243,7 @@ impl Lowering {
             }
             Kind::Leaf(layer) => self.lower_leaf(layer.as_ref(), call),
         };
-        let outputs = outcome.unwrap_or_else(|error| {
+        let outputs = outcome.and_then(|outputs| self.check_ranks(outputs)).unwrap_or_else(|error| {
             let place = self.place();
             let error = self.explained(error, &object.class, &inputs);
             self.errors.push(error.within(place));
@@ -287,6 +294,16 @@ impl Lowering {
         let outcome = lower(self);
         self.end(id, Outputs { tensors: Vec::new(), complete: false });
         outcome
+    }
+
+    fn check_ranks(&self, outputs: Outputs) -> Result<Outputs> {
+        for value in outputs.tensors.iter().filter_map(|tensor| tensor.value) {
+            let rank = self.builder.type_of(value).shape.rank();
+            if rank > MAX_RANK {
+                return Err(too_many_axes(rank));
+            }
+        }
+        Ok(outputs)
     }
 
     fn begin(&mut self, object: &LayerObject, inputs: &[Tensor]) -> CallId {

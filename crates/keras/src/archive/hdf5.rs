@@ -258,6 +258,9 @@ pub(crate) fn convert(error: Hdf5Error) -> Error {
         Hdf5Error::UnsupportedLayoutClass(3) => {
             Error::unsupported("a virtual dataset, whose elements lie in other datasets")
         }
+        Hdf5Error::UnsupportedLinkType(kind) => Error::unsupported(format!(
+            "it has a link of type {kind}, which only the program knows that made it; Keras makes none"
+        )),
         Hdf5Error::UnsupportedFilter(filter) => Error::unsupported(format!(
             "the elements are compressed with a filter that is not known: {filter}"
         )),

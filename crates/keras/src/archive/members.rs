@@ -108,6 +108,7 @@ impl Members {
         let (size, compressed_size) = (member.size(), member.compressed_size());
         if member.compression() != CompressionMethod::Stored {
             drop(member);
+            let name = format!("{}: {name}", self.source.name());
             return Ok(Source::from_bytes(name, self.inflate(index, limit)?));
         }
         if size != compressed_size {
@@ -121,7 +122,8 @@ impl Members {
                 "the member is said to take {size} bytes from {start} on, but the archive's members end at {directory}"
             )));
         }
-        Ok(self.source.window(name, start, size))
+        let name = format!("{}: {name}", self.source.name());
+        Ok(self.source.window(&name, start, size))
     }
 
     fn inflate(&mut self, index: usize, limit: u64) -> Result<Vec<u8>> {
@@ -264,6 +266,10 @@ fn convert(error: ZipError) -> Error {
         }
         ZipError::Io(error) => error.into(),
         ZipError::UnsupportedArchive(reason) => Error::unsupported(format!("zip archive: {reason}")),
+        ZipError::InvalidArchive(reason) if reason.starts_with("Unexpected end of") => {
+            Error::malformed("damaged zip archive: its directory ends too early")
+        }
+        ZipError::InvalidArchive(reason) => Error::malformed(format!("damaged zip archive: {reason}")),
         error => Error::malformed(format!("damaged zip archive: {error}")),
     }
 }

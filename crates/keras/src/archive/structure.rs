@@ -77,7 +77,7 @@ fn second_link(first: &str, second: &str) -> Error {
     let is_around = first.is_empty() || second.strip_prefix(first).is_some_and(|rest| rest.starts_with('/'));
     let message = match is_around {
         true => format!("a link back to the group around it, {}", place(first)),
-        false => format!("what {} is, is linked to twice", shown(first)),
+        false => format!("the same object as {}; Keras makes one link to each", shown(first)),
     };
     Error::unsupported(message).help(SAVE_ANEW)
 }
@@ -207,7 +207,7 @@ mod tests {
             let expected = format!("\"{path}x\": an external link leads to another file, \"o.h5\": \"/x\"");
             let root = around(empty().dataset("a", numbers()).external_link("x", "o.h5"));
             check_error(&root, ErrorKind::Unsupported, &expected);
-            let expected = format!("\"{path}b\": what \"{path}a\" is, is linked to twice");
+            let expected = format!("\"{path}b\": the same object as \"{path}a\"");
             check_error(
                 &around(empty().dataset("a", numbers()).alias("b")),
                 ErrorKind::Unsupported,

@@ -389,7 +389,7 @@ mod tests {
         check_error(
             read(&layers(empty().group("a", vars(&["0"])).alias("b"))),
             ErrorKind::Unsupported,
-            "is linked to twice",
+            "\"layers/b\": the same object as \"layers/a\"",
         );
         check_error(
             read(&layers(empty().external_link("a", "o.h5"))),

@@ -86,7 +86,9 @@ impl Sequential {
 
     /// Name and type of the input.
     pub fn input(&self, symbols: &mut Symbols) -> Result<(String, TensorType)> {
-        let r#type = symbols.input_type(&self.input_name, &self.input)?;
+        let r#type = symbols.input_type(&self.input_name, &self.input);
+        let r#type =
+            r#type.map_err(|error| error.within(format!("the input {}", shown(&self.input_name))))?;
         let r#type = r#type.ok_or_else(|| {
             Error::malformed("the model says nothing of its input's shape")
                 .help("save it after it was built: start it with an Input layer, or call it once")
