@@ -266,7 +266,7 @@ fn a_reader_that_has_enough_ends_a_command_quietly() {
         vec!["summary", &model],
         vec!["summary", &model, "--json"],
         vec!["convert", &model, "-q", "-o", "-"],
-        vec!["plot", &model, "--format", "svg", "-o", "-"],
+        vec!["plot", &model, "-q", "--format", "svg", "-o", "-"],
         vec!["man"],
     ] {
         let run = Run::new();

@@ -132,6 +132,7 @@ impl Activation {
                 let axis = axis(cx, *along)?;
                 glu(cx, tensor, axis)
             }
+            Activation::Layer(layer) if layer.is_broken() => Ok(Tensor::UNKNOWN),
             Activation::Layer(layer) => {
                 let outputs = cx.call_child(layer, &Call::of(tensor))?;
                 outputs.first().copied().ok_or_else(|| Error::malformed("the activation layer has no output"))
@@ -153,7 +154,8 @@ fn named(name: &str, module: Option<&str>, build: &mut Build) -> Result<Activati
     let example = format!("--define '{argument}=relu(negative_slope=0.1, max_value=20)'");
     let help = format!("if it is a function of your own, say what it computes: {example}");
     if let Some(module) = module.filter(|module| !is_keras_module(module)) {
-        let message = format!("the activation {shown} is a function of the module {module:?}");
+        let message =
+            format!("the activation {shown} is a function of the module {}", brief(&Value::from(module)));
         return Err(Error::unsupported(message).help(help));
     }
     let Some(function) = functions::find(name) else {

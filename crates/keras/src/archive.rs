@@ -8,7 +8,8 @@
 //! - `recognise`, `foreign`: what a file is, and what it is if it is no Keras model.
 //! - `members`: zip archives.
 //! - `json`: JSON as Python writes it.
-//! - `hdf5`, `attributes`, `element_type`, `stored`: HDF5 files, and the datasets in them.
+//! - `hdf5`, `links`, `attributes`, `element_type`, `stored`: HDF5 files, and the datasets in them.
+//! - `structure`: what an HDF5 file may consist of.
 //! - `weights`: Keras's two layouts of weights.
 
 mod attributes;
@@ -18,10 +19,12 @@ mod hdf5;
 #[cfg(test)]
 pub(crate) mod hdf5_writer;
 mod json;
+mod links;
 mod members;
 mod recognise;
 mod source;
 mod stored;
+mod structure;
 mod weights;
 
 pub use recognise::describe_folder;

@@ -1,6 +1,7 @@
 //! Makes layer objects from their configs, noting every error and going on.
 
-use crate::fields::in_config;
+use crate::archive::shown;
+use crate::fields::{expected, in_config};
 use crate::layer::{Kind, LayerObject};
 use crate::layers;
 use crate::model::{Model, is_model_class};
@@ -56,12 +57,28 @@ impl Build {
         let id = self.next_id()?;
         let class = description.get("class_name").and_then(Value::as_str);
         let class = class.ok_or_else(|| Error::malformed("a layer without `class_name`"))?;
+        check_name("class", class)?;
+        for key in ["module", "name", "registered_name"] {
+            if let Some(value) = description.get(key).filter(|value| !value.is_null() && !value.is_string()) {
+                return Err(expected(key, "a text", value).within(format!("layer {}", shown(class))));
+            }
+        }
         let config = description.get("config").unwrap_or(&Value::Null);
+        if !(config.is_object() || config.is_null() || config.is_array() && is_model_class(class)) {
+            return Err(
+                expected("config", "keys and values", config).within(format!("layer {}", shown(class)))
+            );
+        }
+        if let Some(value) = config.get("name").filter(|value| !value.is_null() && !value.is_string()) {
+            return Err(expected("name", "a text", value).within(format!("layer {}", shown(class))));
+        }
         let empty = Map::new();
         let map = config.as_object().unwrap_or(&empty);
         let name = [description.get("name"), map.get("name")].into_iter().flatten().find_map(Value::as_str);
+        let name = name.unwrap_or(class);
+        check_name("name", name)?;
         let mut object = LayerObject {
-            name: name.unwrap_or(class).to_string(),
+            name: name.to_string(),
             class: class.to_string(),
             store,
             trainable: map.get("trainable") != Some(&Value::Bool(false)),
@@ -73,7 +90,13 @@ impl Build {
                 object.kind = kind;
                 object.class = class;
             }
-            Err(error) if error.kind() == crate::ErrorKind::Limit => return Err(error),
+            Err(error) if error.kind() == crate::ErrorKind::Limit => {
+                return Err(if error.problems().iter().any(|problem| !problem.place.is_empty()) {
+                    error
+                } else {
+                    error.within(object.place())
+                });
+            }
             Err(error) => self.errors.push(error.within(object.place())),
         }
         Ok(object)
@@ -122,9 +145,13 @@ impl Build {
                 return Ok((Kind::Leaf(layer), class.to_string()));
             }
             if !is_keras_module(module) {
-                let message = format!("this is a custom class of module {module:?}");
+                let message = format!("this is a custom class of module {}", shown(module));
                 return Err(Error::unsupported(message).help(REGISTER));
             }
+        }
+        if let Some(name) = foreign_name(description) {
+            let message = format!("this is a custom class registered by the model's author, {}", shown(name));
+            return Err(Error::unsupported(message).help(REGISTER));
         }
         if is_model_class(class) {
             let model = Model::from_config(class, description.get("config"), description, self, store)?;
@@ -134,14 +161,6 @@ impl Build {
             return Err(match class {
                 "Lambda" => Error::unsupported("a Lambda layer holds Python code, which is never run here")
                     .help("replace it by Keras layers that compute the same, and save the model again"),
-                _ if description
-                    .get("registered_name")
-                    .and_then(Value::as_str)
-                    .is_some_and(|name| name.contains('>')) =>
-                {
-                    Error::unsupported("this is a custom class registered by the model's author")
-                        .help(REGISTER)
-                }
                 _ => Error::unsupported("this layer class is not supported"),
             });
         };
@@ -166,6 +185,9 @@ impl Build {
     }
 }
 
+/// The most bytes of a name, of which Keras's own have some dozens.
+const MAX_NAME: usize = 1000;
+
 /// What helps with a class that is not Keras's.
 const REGISTER: &str = "a program that uses this library can say what it computes: `Importer::register`";
 
@@ -174,6 +196,29 @@ pub(crate) fn is_keras_module(module: &str) -> bool {
     let own = ["keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras"];
     own.iter()
         .any(|name| module.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
+/// The name with which a class was registered that is not Keras's, whatever it is called.
+fn foreign_name(description: &Value) -> Option<&str> {
+    let name = description.get("registered_name").and_then(Value::as_str)?;
+    let package = name.split_once('>').map(|(package, _)| package)?;
+    (package != "Keras" && package != "keras").then_some(name)
+}
+
+/// Refuses a name that is no name: names come again in every message, table and exported file.
+fn check_name(what: &str, name: &str) -> Result<()> {
+    let place = || format!("layer {}", shown(name));
+    if name.len() > MAX_NAME {
+        let message = format!("the {what} is {} bytes long; {MAX_NAME} are allowed", name.len());
+        return Err(Error::limit(message).within(place()));
+    }
+    match name.chars().find(|c| c.is_control()) {
+        Some(c) => {
+            let message = format!("the {what} has the control character U+{:04X} in it", u32::from(c));
+            Err(Error::malformed(message).within(place()))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Accepts every floating-point policy: computation is in single precision, whatever the policy says.
@@ -197,6 +242,6 @@ fn check_dtype(dtype: Option<&Value>) -> Result<()> {
         "float16" | "bfloat16" | "float32" | "float64" | "mixed_float16" | "mixed_bfloat16" => Ok(()),
         // What an InputLayer, an Embedding or a preprocessing layer may say.
         "int8" | "uint8" | "int16" | "uint16" | "int32" | "uint32" | "int64" | "uint64" | "bool" => Ok(()),
-        _ => Err(Error::unsupported(format!("the dtype {name:?} is not supported"))),
+        _ => Err(Error::unsupported(format!("the dtype {} is not supported", shown(name)))),
     }
 }

@@ -24,6 +24,9 @@ pub enum ErrorKind {
     Input,
 }
 
+/// How many problems the text of an error has.
+const MOST_SHOWN: usize = 20;
+
 /// One or more problems with a model file.
 ///
 /// The text has one paragraph for each: the place, what was expected and what was given, lines `shapes: ..` with what
@@ -72,7 +75,8 @@ impl Error {
 
     /// All problems as one error; `None` if there are none.
     pub fn all(errors: impl IntoIterator<Item = Error>) -> Option<Error> {
-        let problems: Vec<Problem> = errors.into_iter().flat_map(|error| error.problems).collect();
+        let mut problems: Vec<Problem> = errors.into_iter().flat_map(|error| error.problems).collect();
+        problems.dedup();
         (!problems.is_empty()).then_some(Error { problems })
     }
 
@@ -161,13 +165,16 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, problem) in self.problems.iter().enumerate() {
+        for (i, problem) in self.problems.iter().take(MOST_SHOWN).enumerate() {
             if i > 0 {
                 f.write_str("\n")?;
             }
             write!(f, "{problem}")?;
         }
-        Ok(())
+        match self.problems.len().checked_sub(MOST_SHOWN) {
+            None | Some(0) => Ok(()),
+            Some(more) => write!(f, "\nand {more} problems more"),
+        }
     }
 }
 

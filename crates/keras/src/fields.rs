@@ -1,5 +1,6 @@
 //! Reads a layer's config key by key, so that every key is consumed, known to be irrelevant, or an error.
 
+use crate::archive::shown;
 use crate::build::Build;
 use crate::layer::LayerObject;
 use crate::{Error, KerasVersion, Layer, Result};
@@ -139,7 +140,7 @@ impl<'a, 'b> Fields<'a, 'b> {
         let found = choices.iter().find(|(word, _)| text.eq_ignore_ascii_case(word));
         found.map(|(_, choice)| *choice).ok_or_else(|| {
             let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
-            Error::unsupported(format!("`{}` is {text:?}; expected {}", keys[0], words.join(" or ")))
+            Error::unsupported(format!("`{}` is {}; expected {}", keys[0], shown(text), words.join(" or ")))
         })
     }
 
@@ -167,11 +168,13 @@ impl<'a, 'b> Fields<'a, 'b> {
                 && !IRRELEVANT.contains(&key.as_str())
                 && !["_initializer", "_regularizer", "_constraint"].iter().any(|end| key.ends_with(end))
         };
-        let unknown: Vec<String> = self.map.keys().filter(relevant).map(|key| format!("`{key}`")).collect();
-        if unknown.is_empty() {
+        let mut unknown = self.map.keys().filter(relevant);
+        let named: Vec<String> = unknown.by_ref().take(10).map(|key| format!("`{}`", bare(key))).collect();
+        if named.is_empty() {
             return Ok(());
         }
-        Err(Error::unsupported(format!("the config has {}, which is not known", unknown.join(", "))))
+        let more = if unknown.next().is_some() { ", .." } else { "" };
+        Err(Error::unsupported(format!("the config has {}, which is not known", named.join(", ") + more)))
     }
 }
 
@@ -183,6 +186,11 @@ pub(crate) fn missing(key: &str) -> Error {
 /// The error for a key with a value of the wrong kind.
 pub(crate) fn expected(key: &str, what: &str, given: &Value) -> Error {
     Error::malformed(format!("`{key}` is {}; expected {what}", brief(given)))
+}
+
+/// A key as messages show it: without what does not print, shortened.
+fn bare(key: &str) -> String {
+    shown(key).replace('"', "")
 }
 
 /// A value as JSON, shortened.

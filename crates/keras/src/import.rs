@@ -12,7 +12,7 @@ use crate::weights::bind;
 use crate::{Error, KerasVersion, Limits, Result};
 use k2o_core::{Graph, Outline};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How to import.
 #[derive(Clone, Debug, Default)]
@@ -165,6 +165,8 @@ impl Importer {
         };
         let mut cx = Lowering::new(version, &root.name);
         cx.states.wanted = options.expose_states;
+        cx.calls_left = options.limits.max_layers;
+        cx.text_left = options.limits.max_config_bytes;
         let symbols = Symbols::new(options.input_shapes.clone(), options.steps);
         cx.meeting = Meeting::of(version, archive.keras_version.as_deref());
         let outcome = model.lower_outermost(&mut cx, symbols);
@@ -174,11 +176,11 @@ impl Importer {
         errors.append(&mut noted);
         let complete = match outcome {
             Ok(outputs) => {
-                let mut names = BTreeSet::new();
+                let mut names = Names::default();
                 let mut complete = true;
                 for (name, tensor) in outputs.into_iter().chain(states.outputs) {
                     match tensor.value() {
-                        Some(value) => builder.output(unique(&name, &mut names), value),
+                        Some(value) => builder.output(names.unique(name), value),
                         None => complete = false,
                     }
                 }
@@ -214,13 +216,22 @@ pub fn import(archive: &Archive, options: &ImportOptions) -> Result<Imported> {
     Importer::new().import(archive, options)
 }
 
-/// The name, with `_1`, `_2`.. where it is taken.
-fn unique(name: &str, taken: &mut BTreeSet<String>) -> String {
-    let mut candidate = name.to_string();
-    let mut n = 0;
-    while !taken.insert(candidate.clone()) {
-        n += 1;
-        candidate = format!("{name}_{n}");
+/// The names of outputs so far, and the number that the next one of the same name tries first.
+#[derive(Default)]
+struct Names {
+    taken: BTreeSet<String>,
+    next: BTreeMap<String, usize>,
+}
+
+impl Names {
+    /// The name, with `_1`, `_2`.. where it is taken.
+    fn unique(&mut self, name: String) -> String {
+        let mut candidate = name.clone();
+        while !self.taken.insert(candidate.clone()) {
+            let n = self.next.entry(name.clone()).or_insert(1);
+            candidate = format!("{name}_{n}");
+            *n += 1;
+        }
+        candidate
     }
-    candidate
 }

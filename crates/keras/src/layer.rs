@@ -1,5 +1,6 @@
 //! What a Keras layer is here: a config that was read, and a lowering.
 
+use crate::archive::shown;
 use crate::layers::{Cell, Recurrent};
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::model::Model;
@@ -100,6 +101,6 @@ impl LayerObject {
 
     /// `layer "dense_1" (Dense)`.
     pub(crate) fn place(&self) -> String {
-        format!("layer {:?} ({})", self.name, self.class)
+        format!("layer {} ({})", shown(&self.name), self.class)
     }
 }

@@ -21,6 +21,13 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The most axes of a tensor, as in NumPy.
+pub(crate) const MAX_RANK: usize = 64;
+
+pub(crate) fn too_many_axes(rank: usize) -> Error {
+    Error::limit(format!("a tensor of {rank} axes; {MAX_RANK} are allowed"))
+}
+
 /// What a layer gives and takes: a value of the graph and, where Keras has one, its mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tensor {
@@ -170,6 +177,10 @@ pub struct Lowering {
     /// The graphs around the one that is being added to, outermost first.
     bodies: Vec<Body>,
     pub(crate) states: ExposedStates,
+    /// How many more layer calls there may be, and how many bytes of their paths.
+    pub(crate) calls_left: usize,
+    pub(crate) text_left: u64,
+    is_exhausted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -206,6 +217,9 @@ impl Lowering {
             stack: Vec::new(),
             bodies: Vec::new(),
             states: ExposedStates::default(),
+            calls_left: usize::MAX,
+            text_left: u64::MAX,
+            is_exhausted: false,
         }
     }
 
@@ -216,6 +230,9 @@ impl Lowering {
 
     /// Calls a layer. Errors are noted; the outputs are unknown then, and where an input is.
     pub(crate) fn call(&mut self, object: &LayerObject, call: &Call) -> Outputs {
+        if !self.may_call(object) {
+            return Outputs { tensors: Vec::new(), complete: false };
+        }
         let inputs = call.tensors();
         let id = self.begin(object, &inputs);
         let outcome = match &object.kind {
@@ -226,13 +243,38 @@ impl Lowering {
             }
             Kind::Leaf(layer) => self.lower_leaf(layer.as_ref(), call),
         };
-        let outputs = outcome.unwrap_or_else(|error| {
+        let outputs = outcome.and_then(|outputs| self.check_ranks(outputs)).unwrap_or_else(|error| {
             let place = self.place();
             let error = self.explained(error, &object.class, &inputs);
             self.errors.push(error.within(place));
             Outputs { tensors: Vec::new(), complete: false }
         });
         self.end(id, outputs)
+    }
+
+    /// Counts a call: a model inside another that calls it twice, and so on, has calls without end.
+    fn may_call(&mut self, object: &LayerObject) -> bool {
+        let around = self.stack.last().map_or(0, |frame| frame.path.len() + 1);
+        let text = (around + object.name.len()) as u64;
+        let left = self.calls_left.checked_sub(1).zip(self.text_left.checked_sub(text));
+        match left {
+            Some((calls, text)) => (self.calls_left, self.text_left) = (calls, text),
+            None if self.is_exhausted => {}
+            None => {
+                self.is_exhausted = true;
+                let message = "the model has more layer calls than are allowed, those of models inside it counted \
+                               each time";
+                self.errors.push(Error::limit(message).within(self.place_of(object)));
+            }
+        }
+        left.is_some()
+    }
+
+    fn place_of(&self, object: &LayerObject) -> String {
+        match self.stack.last() {
+            Some(frame) => format!("{}: {}", frame.place, object.place()),
+            None => object.place(),
+        }
     }
 
     /// The outputs of a child layer, which must be known.
@@ -252,6 +294,16 @@ impl Lowering {
         let outcome = lower(self);
         self.end(id, Outputs { tensors: Vec::new(), complete: false });
         outcome
+    }
+
+    fn check_ranks(&self, outputs: Outputs) -> Result<Outputs> {
+        for value in outputs.tensors.iter().filter_map(|tensor| tensor.value) {
+            let rank = self.builder.type_of(value).shape.rank();
+            if rank > MAX_RANK {
+                return Err(too_many_axes(rank));
+            }
+        }
+        Ok(outputs)
     }
 
     fn begin(&mut self, object: &LayerObject, inputs: &[Tensor]) -> CallId {

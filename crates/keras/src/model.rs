@@ -6,9 +6,10 @@ mod functional;
 mod sequential;
 
 use crate::build::Build;
+use crate::fields::{brief, expected};
 use crate::import::InputShape;
 use crate::layer::LayerObject;
-use crate::lowering::{Arg, Call, Lowering, Outputs, Tensor};
+use crate::lowering::{Arg, Call, Lowering, MAX_RANK, Outputs, Tensor, too_many_axes};
 use crate::snake_case::to_snake_case;
 use crate::{Error, ErrorKind, Result};
 use k2o_core::{DType, Dim, Shape, TensorType};
@@ -141,6 +142,11 @@ impl Symbols {
 
     /// The type that the config of the input `name` (or of the first layer) describes; `None` where it says no shape.
     pub fn input_type(&mut self, name: &str, config: &Value) -> Result<Option<TensorType>> {
+        for key in ["batch_shape", "batch_input_shape", "input_shape"] {
+            if let Some(value) = config.get(key).filter(|value| !value.is_null() && !value.is_array()) {
+                return Err(expected(key, "a list of sizes", value));
+            }
+        }
         let with_batch = [config.get("batch_shape"), config.get("batch_input_shape")];
         let said = match with_batch.into_iter().flatten().find_map(Value::as_array) {
             Some(dims) => Some(dims.clone()),
@@ -184,11 +190,14 @@ impl Symbols {
 
     /// The shape with these dimensions, `null` where unknown.
     pub fn shape(&mut self, dims: &[Value]) -> Result<Shape> {
+        if dims.len() > MAX_RANK {
+            return Err(too_many_axes(dims.len()));
+        }
         let dim = |(axis, dim): (usize, &Value)| match dim {
             Value::Null if axis == 0 => Ok(Dim::symbol("batch")),
             Value::Null => Ok(self.fresh(if axis == 1 { "steps" } else { "size" })),
             dim => dim.as_i64().filter(|&n| n >= 0).map(Dim::fixed).ok_or_else(|| {
-                Error::malformed(format!("an input dimension {dim}; expected a number or null"))
+                Error::malformed(format!("an input dimension {}; expected a number or null", brief(dim)))
             }),
         };
         dims.iter().enumerate().map(dim).collect()
@@ -230,7 +239,14 @@ pub(crate) fn layer_objects(
         if !is_operation {
             *count += 1;
         }
-        objects.push(build.object(description, format!("{store}/layers/{group}"))?);
+        let object = build.object(description, format!("{store}/layers/{group}"));
+        let within = |error: Error| match error.problems() {
+            [problem] if problem.place.is_empty() => {
+                error.within(format!("layer {} of its `layers`", objects.len()))
+            }
+            _ => error,
+        };
+        objects.push(object.map_err(within)?);
     }
     Ok(objects)
 }

@@ -151,6 +151,13 @@ fn input(shape: &[Option<i64>]) -> Value {
 }
 
 #[track_caller]
+fn check_words(config: &Value, kind: ErrorKind, words: &str) {
+    let error = import_config(config).expect_err("an error was expected");
+    assert!(error.to_string().contains(words), "{error}");
+    assert_eq!(error.kind(), kind);
+}
+
+#[track_caller]
 fn check_error(config: &Value, kind: ErrorKind, text: &str) {
     let error = import_config(config).expect_err("an error was expected");
     assert_eq!(error.to_string(), text);
@@ -205,7 +212,8 @@ fn graphs_that_cannot_be_are_refused() {
     };
     let x = json!({"class_name": "InputLayer", "name": "x", "inbound_nodes": [],
         "config": {"batch_shape": [null, 4], "dtype": "float32", "name": "x"}});
-    let cycle = "its inputs are never computed: the layers form a cycle, or one that is called is missing";
+    let cycle = "its input is never computed, call 0 of layer \"b\" (ReLU): the layers form a cycle, or there is no such \
+                 call";
     for (layers, output, text) in [
         (
             json!([x, layer("a", json!([[["b", 0, 0, {}]]])), layer("b", json!([[["a", 0, 0, {}]]]))]),
@@ -235,6 +243,74 @@ fn graphs_that_cannot_be_are_refused() {
     ] {
         check_error(&functional(layers, output), ErrorKind::Malformed, &text);
     }
+}
+
+#[test]
+fn models_that_call_models_again_and_again_end() {
+    let input = json!({"class_name": "InputLayer", "name": "x", "inbound_nodes": [],
+        "config": {"batch_shape": [null, 4], "name": "x"}});
+    let mut model = json!({"class_name": "ReLU", "config": {"name": "relu"}});
+    for depth in 0..30 {
+        let name = model["config"]["name"].clone();
+        let mut inner = model;
+        inner["name"] = name.clone();
+        inner["inbound_nodes"] = json!([[["x", 0, 0, {}]], [[name, 0, 0, {}]]]);
+        model = json!({"class_name": "Functional", "config": {"name": format!("m{depth}"),
+            "layers": [input, inner], "input_layers": [["x", 0, 0]], "output_layers": [[name, 1, 0]]}});
+    }
+    check_words(&model, ErrorKind::Limit, "more layer calls than are allowed");
+}
+
+#[test]
+fn what_stands_for_a_text_or_an_object_is_one() {
+    for (key, value) in
+        [("module", json!(7)), ("name", json!([])), ("registered_name", json!({})), ("config", json!([1]))]
+    {
+        let mut layer = json!({"class_name": "ReLU", "config": {"name": "r"}});
+        layer[key] = value.clone();
+        let config = sequential(json!([input(&[None, Some(4)]), layer]));
+        check_words(&config, ErrorKind::Malformed, &format!("layer \"ReLU\": `{key}` is {value}; expected"));
+    }
+}
+
+#[test]
+fn names_are_short_and_print() {
+    for (name, kind, text) in [
+        ("a".repeat(1001), ErrorKind::Limit, "the name is 1001 bytes long; 1000 are allowed"),
+        (
+            "a\nb".to_string(),
+            ErrorKind::Malformed,
+            "layer \"a\\nb\": the name has the control character U+000A",
+        ),
+        ("a\u{9b}".to_string(), ErrorKind::Malformed, "U+009B"),
+    ] {
+        let layer = json!({"class_name": "ReLU", "config": {"name": name}});
+        check_words(&sequential(json!([input(&[None, Some(4)]), layer])), kind, text);
+        let first = json!({"class_name": "InputLayer", "config": {"name": name, "batch_shape": [null, 4]}});
+        check_words(&sequential(json!([first])), kind, text);
+    }
+}
+
+#[test]
+fn tensors_have_a_bounded_number_of_axes() {
+    let relu = json!({"class_name": "ReLU", "config": {"name": "relu"}});
+    let shape = |rank: usize| vec![Some(1); rank];
+    assert!(import_config(&sequential(json!([input(&shape(64)), relu]))).is_ok());
+    let config = sequential(json!([input(&shape(65)), relu]));
+    check_words(&config, ErrorKind::Limit, "a tensor of 65 axes; 64 are allowed");
+    let reshape = json!({"class_name": "Reshape", "config": {"name": "r", "target_shape": vec![1; 64]}});
+    let config = sequential(json!([input(&[None, Some(1)]), reshape]));
+    check_words(&config, ErrorKind::Limit, "layer \"r\" (Reshape): a tensor of 65 axes");
+}
+
+#[test]
+fn classes_of_another_package_are_not_keras_own() {
+    let mut layer = json!({"class_name": "ReLU", "registered_name": "mine>ReLU", "module": null,
+        "config": {"name": "r"}});
+    let config = |layer: &Value| sequential(json!([input(&[None, Some(4)]), layer]));
+    check_words(&config(&layer), ErrorKind::Unsupported, "registered by the model's author, \"mine>ReLU\"");
+    layer["registered_name"] = json!("ReLU");
+    assert!(import_config(&config(&layer)).is_ok());
 }
 
 /// Every value in a config that is no object, as a JSON pointer.

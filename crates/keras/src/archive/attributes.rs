@@ -2,29 +2,32 @@
 
 use super::element_type::describe;
 use super::hdf5::{Hdf5, convert};
+use crate::archive::shown;
 use crate::{Error, Result};
 use hdf5_reader::error::Result as Hdf5Result;
 use hdf5_reader::group::Group;
 use hdf5_reader::{Dataset, Datatype, RawAttribute, StringPadding, StringSize, VarLenKind};
 
+use std::collections::HashMap;
+
 type Resolve<'a> = Box<dyn Fn(&[u8]) -> Hdf5Result<Vec<u8>> + 'a>;
 
 /// The attributes of one object, of which those that are asked for are decoded.
 pub(crate) struct Attributes<'a> {
-    raw: Vec<RawAttribute>,
+    raw: HashMap<String, RawAttribute>,
     resolve: Resolve<'a>,
     file: &'a Hdf5,
 }
 
 impl<'a> Attributes<'a> {
     pub fn of_group(file: &'a Hdf5, group: &'a Group) -> Result<Attributes<'a>> {
-        let raw = group.raw_attributes().map_err(convert)?;
+        let raw = by_name(group.raw_attributes().map_err(convert)?)?;
         let resolve = |reference: &[u8]| group.resolve_vlen_reference_bytes(reference, 1);
         Ok(Attributes { raw, resolve: Box::new(resolve), file })
     }
 
     pub fn of_dataset(file: &'a Hdf5, dataset: &'a Dataset) -> Result<Attributes<'a>> {
-        let raw = dataset.raw_attributes().map_err(convert)?;
+        let raw = by_name(dataset.raw_attributes().map_err(convert)?)?;
         let resolve = |reference: &[u8]| dataset.resolve_vlen_reference_bytes(reference, 1);
         Ok(Attributes { raw, resolve: Box::new(resolve), file })
     }
@@ -61,7 +64,7 @@ impl<'a> Attributes<'a> {
     }
 
     fn decode(&self, name: &str) -> Result<Option<Vec<String>>> {
-        let Some(attribute) = self.raw.iter().find(|attribute| attribute.name() == name) else {
+        let Some(attribute) = self.raw.get(name) else {
             return Ok(None);
         };
         self.decode_strings(attribute).map(Some).map_err(|error| error.within(format!("attribute {name}")))
@@ -109,6 +112,18 @@ impl<'a> Attributes<'a> {
         }
         Ok(strings)
     }
+}
+
+fn by_name(attributes: Vec<RawAttribute>) -> Result<HashMap<String, RawAttribute>> {
+    let mut raw = HashMap::new();
+    for attribute in attributes {
+        let name = attribute.name().to_owned();
+        if let Some(first) = raw.insert(name, attribute) {
+            let message = format!("two attributes are called {}", shown(first.name()));
+            return Err(Error::malformed(message));
+        }
+    }
+    Ok(raw)
 }
 
 /// The text without what fills it up.

@@ -1,7 +1,9 @@
 //! HDF5 files: groups and datasets by path, and what of HDF5 is refused.
 //!
-//! Other files are never opened: external links, external storage and virtual datasets are errors.
+//! Other files are never opened: external links, external storage and virtual datasets are errors. `structure` refuses
+//! them, and soft links, wherever they are; here they only lead nowhere else.
 
+use super::links::{Link, links};
 use super::source::Source;
 use crate::archive::stored::MOST_INFLATED;
 use crate::archive::{Limits, shown};
@@ -12,6 +14,7 @@ use hdf5_reader::object_header::ObjectHeader;
 use hdf5_reader::storage::{BlockCacheStorage, Storage, StorageBuffer};
 use hdf5_reader::{Dataset, ExternalFileResolver, ExternalLinkResolver, Hdf5File, OpenOptions};
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,21 +119,40 @@ impl Hdf5 {
         group.members().map_err(convert_member)
     }
 
-    /// The names of the groups and datasets in `group`.
+    /// The names of all links in `group`, wherever they lead.
     pub fn names(&self, group: &Group) -> Result<Vec<String>> {
-        let (groups, datasets) = group.member_names().map_err(convert_member)?;
-        Ok(groups.into_iter().chain(datasets).collect())
+        Ok(self.links(group.address())?.into_iter().map(|link| link.name).collect())
+    }
+
+    /// All links of the group whose header is at `address`, none of them followed.
+    pub fn links(&self, address: u64) -> Result<Vec<Link>> {
+        let links = links(&self.file, address).map_err(convert)?;
+        let mut seen = HashSet::new();
+        for Link { name, .. } in &links {
+            if matches!(name.as_str(), "" | ".") || name.contains(['/', '\0']) {
+                return Err(Error::malformed(format!("{} is no name of a link", shown(name))));
+            }
+            if !seen.insert(name) {
+                return Err(Error::malformed(format!("two links are called {}", shown(name))));
+            }
+        }
+        Ok(links)
+    }
+
+    /// The object header at `address`.
+    pub fn header_at(&self, address: u64) -> Result<Arc<ObjectHeader>> {
+        self.file.get_or_parse_header(address).map_err(convert)
     }
 
     /// The header of `dataset`.
     pub fn header(&self, dataset: &Dataset) -> Result<Arc<ObjectHeader>> {
-        self.file.get_or_parse_header(dataset.address()).map_err(convert)
+        self.header_at(dataset.address())
     }
 
-    /// Counts `bytes` of text that are taken out of attributes.
+    /// Counts `bytes` of text that are taken out of attributes and names.
     pub fn spend_text(&self, bytes: usize) -> Result<()> {
         let left = self.text_left.get().checked_sub(bytes as u64);
-        let error = || Error::limit("the attributes of the file hold more text than is allowed");
+        let error = || Error::limit("the names and attributes of the file hold more text than is allowed");
         self.text_left.set(left.ok_or_else(error)?);
         Ok(())
     }
@@ -242,6 +264,9 @@ pub(crate) fn convert(error: Hdf5Error) -> Error {
         Hdf5Error::UnsupportedLayoutClass(3) => {
             Error::unsupported("a virtual dataset, whose elements lie in other datasets")
         }
+        Hdf5Error::UnsupportedLinkType(kind) => Error::unsupported(format!(
+            "it has a link of type {kind}, which only the program knows that made it; Keras makes none"
+        )),
         Hdf5Error::UnsupportedFilter(filter) => Error::unsupported(format!(
             "the elements are compressed with a filter that is not known: {filter}"
         )),
@@ -270,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn links_stay_in_the_file() {
+    fn links_stay_in_the_file_and_are_all_listed() {
         let inner = hdf5_writer::Group::default().strings("here", &["yes"]);
         let root = hdf5_writer::Group::default()
             .group("a", hdf5_writer::Group::default().group("b", inner))
@@ -289,6 +314,7 @@ mod tests {
         }
         check_error(file.group(&root, "out"), ErrorKind::Unsupported, "\"out\": an external link leads");
         check_error(file.members(&root), ErrorKind::Unsupported, "another file, \"other.h5\"");
+        assert_eq!(file.names(&root).unwrap(), ["a", "short", "loop", "loop_1", "loop_2", "out"]);
     }
 
     #[test]

@@ -17,6 +17,10 @@ const END_OF_DIRECTORY: &[u8] = b"PK\x05\x06";
 const ZIP64_LOCATOR: &[u8] = b"PK\x06\x07";
 /// The end record, the longest comment after it, and the locator before it.
 const TAIL: u64 = 22 + 0xffff + 20;
+/// The length of the end record without a comment.
+const END_RECORD: usize = 22;
+/// The length of a member's header without its name.
+const HEADER: u64 = 30;
 const MAX_MEMBERS: u64 = 10_000;
 /// A member that is said to inflate to more than this is refused where it is also more than [`DENSEST`] times its
 /// compressed size: configurations and trained weights are far from that.
@@ -41,12 +45,16 @@ impl Members {
         if zip.has_duplicate_names() {
             return Err(Error::malformed("the zip archive has two members of the same name"));
         }
+        let mut extents = Vec::new();
         for index in 0..zip.len() {
             let member = zip.by_index_data(index).map_err(convert)?;
             let name = member.name().map_err(convert)?.into_owned();
             let place = || shown(&name);
-            if !seen.insert(name.clone()) {
-                return Err(Error::malformed(format!("the zip archive has two members named {}", place())));
+            if !seen.insert(name.to_lowercase()) {
+                return Err(Error::malformed(format!(
+                    "the zip archive has two members named {}, or so but for capital letters",
+                    place()
+                )));
             }
             if !is_safe(&name) {
                 return Err(Error::malformed(format!(
@@ -60,8 +68,19 @@ impl Members {
             if member.encrypted() {
                 return Err(Error::unsupported(format!("the zip member {} is encrypted", place())));
             }
+            // A local header is as long as this at least.
+            let header = HEADER + member.name_raw().len() as u64;
+            let end = member
+                .compressed_size()
+                .checked_add(header)
+                .and_then(|size| size.checked_add(member.header_start()));
+            let end = end.filter(|&end| end <= zip.central_directory_start()).ok_or_else(|| {
+                Error::malformed(format!("the zip member {} is longer than the archive", place()))
+            })?;
+            extents.push((member.header_start(), end, index));
             names.push(name);
         }
+        check_overlaps(&mut extents, &names)?;
         Ok(Members { source: source.clone(), zip, names })
     }
 
@@ -93,6 +112,7 @@ impl Members {
         let (size, compressed_size) = (member.size(), member.compressed_size());
         if member.compression() != CompressionMethod::Stored {
             drop(member);
+            let name = format!("{}: {name}", self.source.name());
             return Ok(Source::from_bytes(name, self.inflate(index, limit)?));
         }
         if size != compressed_size {
@@ -106,7 +126,8 @@ impl Members {
                 "the member is said to take {size} bytes from {start} on, but the archive's members end at {directory}"
             )));
         }
-        Ok(self.source.window(name, start, size))
+        let name = format!("{}: {name}", self.source.name());
+        Ok(self.source.window(&name, start, size))
     }
 
     fn inflate(&mut self, index: usize, limit: u64) -> Result<Vec<u8>> {
@@ -155,6 +176,25 @@ impl Members {
     }
 }
 
+/// Refuses members that share bytes: many of them could stand for more than the archive is long. Each is given by
+/// where it starts, where it ends at the earliest, and which it is.
+fn check_overlaps(extents: &mut [(u64, u64, usize)], names: &[String]) -> Result<()> {
+    extents.sort_unstable();
+    for pair in extents.windows(2) {
+        if let [(_, end, first), (start, _, second)] = *pair
+            && start < end
+        {
+            let name = |index: usize| shown(names.get(index).map_or("", String::as_str));
+            return Err(Error::malformed(format!(
+                "the zip members {} and {} lie in the same bytes",
+                name(first),
+                name(second)
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses an archive without an end, and one that claims more members than anybody has: space for them would
 /// be set aside before the first is read.
 fn check_end(source: &Source) -> Result<()> {
@@ -165,12 +205,19 @@ fn check_end(source: &Source) -> Result<()> {
         return Err(Error::malformed("the end of the zip archive is missing")
             .help("the file was cut off: fetch or save it again"));
     };
+    // Where the directory is would be a matter of opinion.
+    if end + END_RECORD != tail.len() {
+        let after = tail.len().saturating_sub(end + END_RECORD);
+        return Err(Error::malformed(format!("{after} bytes follow the end of the zip archive"))
+            .help("fetch or save it again; comments behind an archive are not read"));
+    }
     let too_many = || Error::limit(format!("the zip archive has more than {MAX_MEMBERS} members"));
     let counted = tail.get(end + 10..).and_then(|rest| rest.first_chunk()).copied().map(u16::from_le_bytes);
     // The largest number says that the record of zip64 has it.
     if counted.is_some_and(|members| members != u16::MAX && u64::from(members) > MAX_MEMBERS) {
         return Err(too_many());
     }
+    check_directory(source, &tail, end, start)?;
     for locator in memmem::find_iter(&tail, ZIP64_LOCATOR) {
         let Some(offset) = u64_at(&tail, locator + 8) else {
             continue;
@@ -185,6 +232,31 @@ fn check_end(source: &Source) -> Result<()> {
     Ok(())
 }
 
+/// Refuses an end record, at `at` of the archive's last bytes, which begin at `start`, unless it or those of zip64
+/// follow the directory at once: an archive behind another one could be read as either.
+fn check_directory(source: &Source, tail: &[u8], at: usize, start: u64) -> Result<()> {
+    let field = |offset: usize| {
+        let bytes: Option<[u8; 4]> = tail.get(at + offset..).and_then(|rest| rest.first_chunk().copied());
+        bytes.map_or(0, u32::from_le_bytes)
+    };
+    let (size, offset) = (field(12), field(16));
+    let mut end = (u64::from(size).checked_add(offset.into()), start + at as u64);
+    let locator =
+        at.checked_sub(20).filter(|&at| tail.get(at..).is_some_and(|rest| rest.starts_with(ZIP64_LOCATOR)));
+    if let Some(record) = locator.and_then(|locator| u64_at(tail, locator + 8)) {
+        end.1 = record;
+        if size == u32::MAX || offset == u32::MAX {
+            let bytes = source.read(record, 56)?;
+            end.0 = u64_at(&bytes, 40).zip(u64_at(&bytes, 48)).and_then(|(size, at)| size.checked_add(at));
+        }
+    }
+    match end {
+        (Some(directory), record) if directory == record => Ok(()),
+        _ => Err(Error::malformed("the directory of the zip archive is not where its end says")
+            .help("something was put before the archive, or behind its directory: fetch or save it again")),
+    }
+}
+
 fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
     bytes.get(offset..)?.first_chunk().copied().map(u64::from_le_bytes)
 }
@@ -192,7 +264,7 @@ fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
 /// Whether the name stays within the folder that an archive is unpacked to.
 fn is_safe(name: &str) -> bool {
     let absolute = name.starts_with(['/', '\\']) || name.get(1..2) == Some(":");
-    !absolute && !name.contains('\0') && name.split(['/', '\\']).all(|part| part != "..")
+    !absolute && !name.contains(['\0', '\\']) && name.split('/').all(|part| part != "..")
 }
 
 fn convert(error: ZipError) -> Error {
@@ -208,6 +280,10 @@ fn convert(error: ZipError) -> Error {
         }
         ZipError::Io(error) => error.into(),
         ZipError::UnsupportedArchive(reason) => Error::unsupported(format!("zip archive: {reason}")),
+        ZipError::InvalidArchive(reason) if reason.starts_with("Unexpected end of") => {
+            Error::malformed("damaged zip archive: its directory ends too early")
+        }
+        ZipError::InvalidArchive(reason) => Error::malformed(format!("damaged zip archive: {reason}")),
         error => Error::malformed(format!("damaged zip archive: {error}")),
     }
 }
@@ -363,7 +439,7 @@ mod tests {
         }
         let honest = archive(&[("a", stored(), &[7; 1000])]);
         let lying = replace(honest, &1000u32.to_le_bytes(), &100_000u32.to_le_bytes());
-        check_error(open(lying).unwrap().source("a", 5000), ErrorKind::Malformed, "members end at");
+        check_error(open(lying), ErrorKind::Malformed, "\"a\" is longer than the archive");
     }
 
     #[test]
@@ -388,10 +464,43 @@ mod tests {
     fn names_are_unique_and_stay_inside() {
         let twice = replace(archive(&[("one", stored(), b"1"), ("two", stored(), b"2")]), b"two", b"one");
         check_error(open(twice), ErrorKind::Malformed, "same name");
-        for name in ["../x", "/etc", "c:/x", "a/..", "a\\..\\b"] {
+        let capitals = archive(&[("one", stored(), b"1"), ("One", stored(), b"2")]);
+        check_error(open(capitals), ErrorKind::Malformed, "named \"One\", or so but for capital letters");
+        for name in ["../x", "/etc", "c:/x", "a/..", "a\\..\\b", "a\\b"] {
             check_error(open(archive(&[(name, stored(), b"")])), ErrorKind::Malformed, "outside itself");
         }
         assert!(is_safe("assets/a..b/c"));
+    }
+
+    #[test]
+    fn members_do_not_share_bytes() {
+        let honest = archive(&[("a", stored(), &[7; 100]), ("b", stored(), &[8; 100])]);
+        let second = (1..honest.len()).find(|&at| honest[at..].starts_with(b"PK\x03\x04")).unwrap();
+        let offset = |at: usize| [&(at as u32).to_le_bytes()[..], b"b"].concat();
+        for (at, expected) in
+            [(0, "\"a\" and \"b\" lie in the same bytes"), (9, "in the same bytes"), (300, "longer than")]
+        {
+            let lying = replace(honest.clone(), &offset(second), &offset(at));
+            check_error(open(lying), ErrorKind::Malformed, expected);
+        }
+    }
+
+    #[test]
+    fn nothing_follows_the_end() {
+        let honest = archive(&[("a", stored(), &[7; 100])]);
+        let end = honest[honest.len() - 22..].to_vec();
+        for after in [&b"x"[..], &[0; 100], &honest] {
+            let both = [&honest, after].concat();
+            // A whole archive behind another one has offsets that are not its own.
+            let expected = if after == honest { "not where its end says" } else { "bytes follow the end" };
+            check_error(open(both), ErrorKind::Malformed, expected);
+        }
+        let commented = replace(honest, &end, &[&end[..20], &[9, 0]].concat());
+        check_error(
+            open([commented, b"a comment".to_vec()].concat()),
+            ErrorKind::Malformed,
+            "9 bytes follow",
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::attributes::Attributes;
 use super::hdf5::Hdf5;
 use super::stored::{StoredWeight, element_count};
+use super::structure;
 use crate::archive::{Limits, shown};
 use crate::{Error, Result};
 use hdf5_reader::Dataset;
@@ -12,9 +13,6 @@ use std::sync::Arc;
 
 /// The group that Keras 2.12 and 2.13 have in place of `layers`.
 const OLD_LAYERS: &str = "_layer_checkpoint_dependencies";
-const MAX_DEPTH: usize = 64;
-/// How many groups and datasets one layer is allowed to have, on average.
-const OBJECTS_PER_LAYER: usize = 16;
 
 /// How the weights of a file are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,29 +95,32 @@ impl WeightStore {
 
     /// The weights in `file`; `None` if Keras did not write it.
     pub(crate) fn read(file: &Hdf5, limits: &Limits) -> Result<Option<WeightStore>> {
-        let mut reader = Reader { file, objects_left: limits.max_layers.saturating_mul(OBJECTS_PER_LAYER) };
         let root = file.root()?;
-        if let Some(group) = file.group(&root, "model_weights")? {
-            return reader
-                .named(&root, &group, limits)
-                .map_err(|error| error.within("model_weights"))
-                .map(Some);
+        let names = file.names(&root)?;
+        let is_whole = names.iter().any(|name| name == "model_weights");
+        let is_named = is_whole || Attributes::of_group(file, &root)?.strings("layer_names")?.is_some();
+        if !is_named && !is_tree(file, &root, &names)? {
+            return Ok(None);
         }
-        if Attributes::of_group(file, &root)?.strings("layer_names")?.is_some() {
+        structure::check(file, limits)?;
+        let reader = Reader { file };
+        if !is_named {
+            return reader.tree(&root).map(Some);
+        }
+        if !is_whole {
             return reader.named(&root, &root, limits).map(Some);
         }
-        if is_tree(file, &root)? { reader.tree(&root).map(Some) } else { Ok(None) }
+        let group = file.group(&root, "model_weights")?;
+        let group = group.ok_or_else(|| Error::malformed("this is no group").within("model_weights"))?;
+        reader.named(&root, &group, limits).map_err(|error| error.within("model_weights")).map(Some)
     }
 }
 
-fn is_tree(file: &Hdf5, root: &Group) -> Result<bool> {
-    for name in ["layers", OLD_LAYERS, "vars"] {
-        if file.group(root, name)?.is_some() {
-            return Ok(true);
-        }
+fn is_tree(file: &Hdf5, root: &Group, names: &[String]) -> Result<bool> {
+    if names.iter().any(|name| ["layers", OLD_LAYERS, "vars"].contains(&name.as_str())) {
+        return Ok(true);
     }
     // A model class of one's own: a group for each attribute that is a layer.
-    let names = file.names(root)?;
     for name in names.iter().take(100) {
         if file.group(root, &format!("{name}/vars"))?.is_some() {
             return Ok(true);
@@ -128,58 +129,39 @@ fn is_tree(file: &Hdf5, root: &Group) -> Result<bool> {
     Ok(false)
 }
 
+/// Reads a file whose structure was checked.
 struct Reader<'a> {
     file: &'a Hdf5,
-    objects_left: usize,
 }
 
 impl Reader<'_> {
-    fn count(&mut self, objects: usize) -> Result<()> {
-        let left = self.objects_left.checked_sub(objects);
-        self.objects_left =
-            left.ok_or_else(|| Error::limit("the file has more groups and datasets than are allowed"))?;
-        Ok(())
-    }
-
     /// Every dataset below `top` that `visit` is given, with the path of its group. Groups named in `skip` are
     /// left out at the top.
     fn walk(
-        &mut self,
+        &self,
         top: &Group,
         skip: &[&str],
         visit: &mut dyn FnMut(&str, Dataset) -> Result<()>,
     ) -> Result<()> {
-        let mut seen = HashSet::from([top.address()]);
-        let mut waiting = vec![(top.clone(), String::new(), 0)];
-        while let Some((group, path, depth)) = waiting.pop() {
+        let mut waiting = vec![(top.clone(), String::new())];
+        while let Some((group, path)) = waiting.pop() {
             let place = || if path.is_empty() { "the root group".to_owned() } else { shown(&path) };
             let (groups, datasets) = self.file.members(&group).map_err(|error| error.within(place()))?;
-            self.count(groups.len() + datasets.len())?;
             for dataset in datasets {
                 visit(&path, dataset)?;
             }
             for inner in groups {
-                if depth == 0 && skip.contains(&inner.name()) {
+                if path.is_empty() && skip.contains(&inner.name()) {
                     continue;
                 }
-                if depth == MAX_DEPTH {
-                    let message = format!("the groups are nested more than {MAX_DEPTH} levels deep");
-                    return Err(Error::limit(message).within(place()));
-                }
-                if !seen.insert(inner.address()) {
-                    let name = shown(inner.name());
-                    return Err(
-                        Error::unsupported(format!("the group {name} is linked to twice")).within(place())
-                    );
-                }
                 let inner_path = join(&path, inner.name());
-                waiting.push((inner, inner_path, depth + 1));
+                waiting.push((inner, inner_path));
             }
         }
         Ok(())
     }
 
-    fn tree(&mut self, root: &Group) -> Result<WeightStore> {
+    fn tree(&self, root: &Group) -> Result<WeightStore> {
         let file = self.file;
         let mut tree: BTreeMap<String, Vec<(usize, StoredWeight)>> = BTreeMap::new();
         let mut old: BTreeMap<String, Vec<(usize, StoredWeight)>> = BTreeMap::new();
@@ -232,7 +214,7 @@ impl Reader<'_> {
     }
 
     /// The number of elements in all datasets below `group`.
-    fn elements(&mut self, group: &Group) -> Result<u64> {
+    fn elements(&self, group: &Group) -> Result<u64> {
         let mut elements = 0u64;
         self.walk(group, &[], &mut |_, dataset| {
             elements = elements.saturating_add(element_count(&dataset)?);
@@ -241,7 +223,7 @@ impl Reader<'_> {
         Ok(elements)
     }
 
-    fn named(&mut self, root: &Group, group: &Group, limits: &Limits) -> Result<WeightStore> {
+    fn named(&self, root: &Group, group: &Group, limits: &Limits) -> Result<WeightStore> {
         let attributes = Attributes::of_group(self.file, group)?;
         let names = attributes.strings("layer_names")?;
         let names = names.ok_or_else(|| Error::malformed("the attribute layer_names is missing"))?;
@@ -287,11 +269,10 @@ impl Reader<'_> {
     }
 
     /// The weights that the attribute `weight_names` of a layer's group names.
-    fn weights(&mut self, layer: &Group, path: &str) -> Result<Vec<(String, StoredWeight)>> {
+    fn weights(&self, layer: &Group, path: &str) -> Result<Vec<(String, StoredWeight)>> {
         let names =
             Attributes::of_group(self.file, layer).and_then(|attributes| attributes.strings("weight_names"));
         let names = names.map_err(|error| error.within(shown(path)))?.unwrap_or_default();
-        self.count(names.len())?;
         let mut seen = HashSet::new();
         let mut weights = Vec::new();
         for name in names {
@@ -408,14 +389,14 @@ mod tests {
         check_error(
             read(&layers(empty().group("a", vars(&["0"])).alias("b"))),
             ErrorKind::Unsupported,
-            "is linked to twice",
+            "\"layers/b\": the same object as \"layers/a\"",
         );
         check_error(
             read(&layers(empty().external_link("a", "o.h5"))),
             ErrorKind::Unsupported,
-            "\"layers\": an external",
+            "\"layers/a\": an external link leads",
         );
-        let deep = (0..=MAX_DEPTH).fold(vars(&["0"]), |group, _| empty().group("x", group));
+        let deep = (0..=64).fold(vars(&["0"]), |group, _| empty().group("x", group));
         check_error(read(&layers(deep)), ErrorKind::Limit, "more than 64 levels");
         let limits = Limits { max_layers: 1, ..Limits::default() };
         let names: Vec<String> = (0..20).map(|index| index.to_string()).collect();

@@ -5,6 +5,7 @@
 //! `.h5` files of Keras 3 mix old and new.
 
 use super::{Symbols, layer_list, layer_objects};
+use crate::archive::shown;
 use crate::build::Build;
 use crate::fields::{brief, in_config};
 use crate::layer::{Kind, LayerObject};
@@ -97,10 +98,11 @@ impl Functional {
     pub fn inputs(&self, symbols: &mut Symbols) -> Result<Vec<(String, TensorType)>> {
         let mut inputs = Vec::new();
         for input in &self.inputs {
-            let r#type = symbols.input_type(&input.name, &input.config)?.ok_or_else(|| {
-                Error::malformed("its config says no shape")
-                    .within(format!("layer {:?} (InputLayer)", input.name))
-            })?;
+            let r#type = symbols.input_type(&input.name, &input.config);
+            let r#type =
+                r#type.and_then(|r#type| r#type.ok_or_else(|| Error::malformed("its config says no shape")));
+            let within = |error: Error| error.within(format!("the input {}", shown(&input.name)));
+            let r#type = r#type.map_err(within)?;
             inputs.push((input.name.clone(), r#type));
         }
         Ok(inputs)
@@ -140,17 +142,26 @@ impl Functional {
         if let Some(stuck) = schedule.stuck() {
             let name =
                 self.calls.get(stuck).and_then(|call| self.layers.get(call.layer)).map(LayerObject::place);
-            let message =
-                "its inputs are never computed: the layers form a cycle, or one that is called is missing";
+            let awaited = schedule.waiting.get(stuck).and_then(|waiting| waiting.first());
+            let (layer, node) = awaited.copied().unwrap_or_default();
+            let layer = self.layers.get(layer).map(LayerObject::place).unwrap_or_default();
+            let message = format!(
+                "its input is never computed, call {node} of {layer}: the layers form a cycle, or there is no such call"
+            );
             return Err(Error::malformed(message).within(name.unwrap_or_default()));
         }
         let mut outputs = Vec::new();
         for reference in &self.outputs {
             let name = self.layers.get(reference.layer).map_or("", |layer| &layer.name);
             let found = done.get(&(reference.layer, reference.node));
+            let shown = shown(name);
             let found =
-                found.ok_or_else(|| Error::malformed(format!("the output {name:?} is never computed")))?;
-            outputs.push((name.to_string(), found.get(reference.tensor)?));
+                found.ok_or_else(|| Error::malformed(format!("the output {shown} is never computed")))?;
+            let tensor = found.get(reference.tensor);
+            outputs.push((
+                name.to_string(),
+                tensor.map_err(|error| error.within(format!("the output {shown}")))?,
+            ));
         }
         Ok(outputs)
     }
@@ -208,7 +219,7 @@ impl<'a> Names<'a> {
             let own = [description.get("name"), in_config(description, "name")];
             let name = own.into_iter().flatten().find_map(Value::as_str).unwrap_or_default();
             if index.insert(name, at).is_some() {
-                return Err(Error::malformed(format!("two layers are called {name:?}")));
+                return Err(Error::malformed(format!("two layers are called {}", shown(name))));
             }
             names.push(name);
             let calls = description.get("inbound_nodes").and_then(Value::as_array);
@@ -228,7 +239,7 @@ impl<'a> Names<'a> {
         let name = items.first().and_then(Value::as_str).ok_or_else(bad)?;
         let (node, tensor) = (number(1).ok_or_else(bad)?, number(2).ok_or_else(bad)?);
         let layer = self.index.get(name).copied();
-        let layer = layer.ok_or_else(|| Error::malformed(format!("no layer is called {name:?}")))?;
+        let layer = layer.ok_or_else(|| Error::malformed(format!("no layer is called {}", shown(name))))?;
         if let Some(highest) = self.highest.get_mut(layer) {
             *highest = node.max(*highest);
         }

@@ -1,12 +1,14 @@
 //! `Sequential`: one layer after the other. <https://keras.io/api/models/sequential/>
 
 use super::{Symbols, is_model_class, layer_list, layer_objects};
+use crate::archive::shown;
 use crate::build::Build;
 use crate::layer::LayerObject;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::{Error, Result};
 use k2o_core::TensorType;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Layers in a row, and what is known of the input.
 #[derive(Debug)]
@@ -60,7 +62,15 @@ impl Sequential {
             Some(shape) => json!({"batch_shape": shape}),
             None => Value::Null,
         };
+        // An input layer is checked as others are, and computes nothing.
+        for description in descriptions.iter().filter(|layer| is_input_layer(layer)) {
+            build.object(description, String::new())?;
+        }
         let layers = layer_objects(descriptions, build, store, |layer| !is_input_layer(layer))?;
+        let mut names = BTreeSet::new();
+        if let Some(twice) = layers.iter().find(|layer| !names.insert(layer.name.as_str())) {
+            return Err(Error::malformed(format!("two layers are called {}", shown(&twice.name))));
+        }
         Ok(Sequential { layers, input_name, input })
     }
 
@@ -76,7 +86,9 @@ impl Sequential {
 
     /// Name and type of the input.
     pub fn input(&self, symbols: &mut Symbols) -> Result<(String, TensorType)> {
-        let r#type = symbols.input_type(&self.input_name, &self.input)?;
+        let r#type = symbols.input_type(&self.input_name, &self.input);
+        let r#type =
+            r#type.map_err(|error| error.within(format!("the input {}", shown(&self.input_name))))?;
         let r#type = r#type.ok_or_else(|| {
             Error::malformed("the model says nothing of its input's shape")
                 .help("save it after it was built: start it with an Input layer, or call it once")

@@ -31,8 +31,12 @@ impl BaseConv {
     pub fn from_config(fields: &mut Fields<'_, '_>, rank: usize) -> Result<BaseConv> {
         let modes =
             [("valid", PaddingMode::Valid), ("same", PaddingMode::Same), ("causal", PaddingMode::Causal)];
+        let kernel_size = fields.ints(&["kernel_size"], rank)?.ok_or_else(|| missing("kernel_size"))?;
+        if kernel_size.iter().any(|&taps| taps < 1) {
+            return Err(Error::malformed(format!("`kernel_size` is {kernel_size:?}; it must be above zero")));
+        }
         Ok(BaseConv {
-            kernel_size: fields.ints(&["kernel_size"], rank)?.ok_or_else(|| missing("kernel_size"))?,
+            kernel_size,
             strides: fields.ints(&["strides"], rank)?.unwrap_or_else(|| vec![1; rank]),
             dilation_rate: fields.ints(&["dilation_rate"], rank)?.unwrap_or_else(|| vec![1; rank]),
             padding: fields.choice(&["padding"], &modes, PaddingMode::Valid)?,

@@ -8,7 +8,7 @@ use super::base_conv::BaseConv;
 use crate::layers::size;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::WeightSpec;
-use crate::{Fields, KerasVersion, Layer, Result};
+use crate::{Error, Fields, KerasVersion, Layer, Result};
 use k2o_core::ops;
 
 #[derive(Debug)]
@@ -22,7 +22,10 @@ impl Layer for Conv {
     fn from_config(fields: &mut Fields<'_, '_>) -> Result<Self> {
         Ok(Conv {
             filters: size(fields.positive(&["filters"])?)?,
-            groups: size(fields.int(&["groups"])?.unwrap_or(1))?,
+            groups: match fields.int(&["groups"])?.unwrap_or(1) {
+                n if n > 0 => size(n)?,
+                n => return Err(Error::malformed(format!("`groups` is {n}; it must be above zero"))),
+            },
             base: BaseConv::from_config(fields, 1)?.without_strided_dilation()?,
         })
     }

@@ -2,7 +2,7 @@
 //! <https://keras.io/api/layers/reshaping_layers/reshape/>
 
 use crate::fields::{as_int, expected, missing};
-use crate::lowering::{Call, Lowering, Tensor};
+use crate::lowering::{Call, Lowering, MAX_RANK, Tensor, too_many_axes};
 use crate::{Fields, Layer, Result};
 use k2o_core::ops::{self, ReshapeDim};
 use serde_json::Value;
@@ -27,6 +27,9 @@ impl Layer for Reshape {
                     _ => return Err(bad()),
                 },
             });
+        }
+        if target.len() > MAX_RANK {
+            return Err(too_many_axes(target.len()));
         }
         Ok(Reshape { target })
     }

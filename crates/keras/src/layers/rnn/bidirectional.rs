@@ -74,10 +74,12 @@ impl Layer for Bidirectional {
             };
             fields.layer(&layer, &format!("{prefix}_layer"))
         });
-        let (Some(forward), Some(backward)) = (layers.next(), layers.next()) else {
-            return Err(missing("layer"));
-        };
-        let (forward, backward) = (forward?, backward?);
+        let forward = layers.next().ok_or_else(|| missing("layer"))??;
+        // What is made twice is no layer that would make others twice, and so on.
+        if !forward.is_broken() {
+            recurrent(&forward)?;
+        }
+        let backward = layers.next().ok_or_else(|| missing("layer"))??;
         if !forward.is_broken() && !backward.is_broken() {
             let (a, b) = (recurrent(&forward)?.options, recurrent(&backward)?.options);
             if a.go_backwards == b.go_backwards
