@@ -6,7 +6,7 @@ pub fn files() -> Vec<(&'static str, Vec<u8>, i32, &'static str)> {
     vec![
         ("deep.h5", deep_groups(100_000), 5, "nested more than 64 levels deep"),
         ("deep.json", nested(1_000_000).into_bytes(), 5, "nested more than 128 levels deep"),
-        ("attributes.h5", attributes(30_000), 4, "layer_names names \"a\", but there is no such group"),
+        ("attributes.h5", attributes(15_000), 4, "layer_names names \"a\", but there is no such group"),
         ("links.h5", links(60_000), 3, "\"layers/1\": the same object as \"layers/0\""),
         ("soft.h5", soft_links(60_000), 3, "\"layers/0\": a soft link, to \"/layers/1\""),
         (

@@ -53,16 +53,16 @@ trait Visitor {
 }
 
 functions! {
-    Exp, exp, [0.95, 0.95], f64::exp;
-    ExpDown, exp_down, [0.95, 0.95], |x| if x > 0.0 { 1.0 } else { x.exp() };
-    ExpM1, exp_m1, [1.6, 1.7], f64::exp_m1;
-    Tanh, tanh, [1.9, 1.9], f64::tanh;
+    Exp, exp, [1.05, 1.05], f64::exp;
+    ExpDown, exp_down, [1.05, 1.05], |x| if x > 0.0 { 1.0 } else { x.exp() };
+    ExpM1, exp_m1, [1.75, 1.75], f64::exp_m1;
+    Tanh, tanh, [2.0, 2.0], f64::tanh;
     Sigmoid, sigmoid, [1.6, 1.6], |x| 1.0 / (1.0 + (-x).exp());
-    Silu, silu, [1.7, 2.3], |x| if x == f64::NEG_INFINITY { 0.0 } else { x / (1.0 + (-x).exp()) };
-    Softplus, softplus, [1.8, 2.1], |x| x.max(0.0) + (-x.abs()).exp().ln_1p();
-    LogSigmoid, log_sigmoid, [1.8, 2.1], |x| x.min(0.0) - (-x.abs()).exp().ln_1p();
-    Mish, mish, [2.2, 2.9], exact_mish;
-    Gelu, gelu, [5.0, 5.2], exact_gelu;
+    Silu, silu, [1.8, 2.6], |x| if x == f64::NEG_INFINITY { 0.0 } else { x / (1.0 + (-x).exp()) };
+    Softplus, softplus, [1.95, 2.5], |x| x.max(0.0) + (-x.abs()).exp().ln_1p();
+    LogSigmoid, log_sigmoid, [1.95, 2.5], |x| x.min(0.0) - (-x.abs()).exp().ln_1p();
+    Mish, mish, [2.5, 3.2], exact_mish;
+    Gelu, gelu, [5.3, 5.6], exact_gelu;
     GeluTanh, gelu_tanh, [1.8, 2.4], exact_gelu_tanh;
     TanhShrink, tanh_shrink, [3.2, 3.2], exact_tanh_shrink;
 }
