@@ -21,11 +21,17 @@ struct Inner {
     graph: Graph,
     rewritten: Graph,
     outline: Outline,
+    origin: Origin,
+    plan: OnceLock<Plan>,
+}
+
+/// What is known of a model beside what it computes.
+#[derive(Clone, Debug)]
+struct Origin {
     provenance: Provenance,
     optimizer_parameters: u64,
     sources: Sources,
-    max_memory: u64,
-    plan: OnceLock<Plan>,
+    limits: Limits,
 }
 
 /// What a model was read from, by the keys under which an exported file has the hashes.
@@ -222,23 +228,20 @@ impl Model {
             has_weights: archive.weights.is_some() && !options.without_weights,
         };
         let optimizer_parameters = archive.weights.as_ref().map_or(0, |store| store.optimizer_elements());
-        let max_memory = options.limits.max_memory;
-        Model::new(imported.graph, imported.outline, provenance, sources, optimizer_parameters, max_memory)
+        let origin = Origin { provenance, optimizer_parameters, sources, limits: options.limits.clone() };
+        Model::new(imported.graph, imported.outline, origin)
     }
 
-    fn new(
-        graph: Graph,
-        outline: Outline,
-        provenance: Provenance,
-        sources: Sources,
-        optimizer_parameters: u64,
-        max_memory: u64,
-    ) -> Result<Model> {
+    fn new(graph: Graph, outline: Outline, origin: Origin) -> Result<Model> {
         let rewritten = k2o_core::rewrite(&graph).map_err(|error| Error::core(&error, &outline))?;
-        let plan = OnceLock::new();
-        let inner =
-            Inner { graph, rewritten, outline, provenance, optimizer_parameters, sources, max_memory, plan };
-        Ok(Model(Arc::new(inner)))
+        Ok(Model(Arc::new(Inner { graph, rewritten, outline, origin, plan: OnceLock::new() })))
+    }
+
+    /// The same model with another graph, whose nodes come from the same calls: for tests that make a mistake in it and see
+    /// whether it is found.
+    #[doc(hidden)]
+    pub fn with_graph(&self, graph: Graph) -> Result<Model> {
+        Model::new(graph, self.0.outline.clone(), self.0.origin.clone())
     }
 
     /// The model that ends at a layer: its outputs, which bear its name, are the only ones, and inputs that they do
@@ -262,8 +265,7 @@ impl Model {
         let (graph, outline) =
             k2o_core::until(&self.0.graph, &self.0.outline, call).map_err(|error| self.core_error(&error))?;
         // The optimizer is of no part of the model.
-        let Inner { provenance, sources, max_memory, .. } = &*self.0;
-        Model::new(graph, outline, provenance.clone(), sources.clone(), 0, *max_memory)
+        Model::new(graph, outline, Origin { optimizer_parameters: 0, ..self.0.origin.clone() })
     }
 
     /// The layers with their output shapes and numbers of parameters, as Keras's `model.summary()` has them.
@@ -276,13 +278,13 @@ impl Model {
     /// # Ok::<(), k2o::Error>(())
     /// ```
     pub fn summary(&self) -> Summary {
-        Summary::new(&self.0.outline, self.0.optimizer_parameters, false)
+        Summary::new(&self.0.outline, self.0.origin.optimizer_parameters, false)
     }
 
     /// As [`summary`](Model::summary), with the layers of nested models behind these, as Keras's
     /// `expand_nested` has them.
     pub fn summary_expanded(&self) -> Summary {
-        Summary::new(&self.0.outline, self.0.optimizer_parameters, true)
+        Summary::new(&self.0.outline, self.0.origin.optimizer_parameters, true)
     }
 
     /// The model planned for this machine: weights packed, steps fused. Made at the first call, which reads the weights.
@@ -328,7 +330,7 @@ impl Model {
         };
         let elements = self.0.rewritten.constants().iter().map(elements).fold(0, u64::saturating_add);
         self.fits_memory("the weights take", elements.saturating_mul(size_of::<f32>() as u64))?;
-        let most = usize::try_from(self.0.max_memory).unwrap_or(usize::MAX);
+        let most = usize::try_from(self.0.origin.limits.max_memory).unwrap_or(usize::MAX);
         Ok(PlanOptions { memory_limit: options.memory_limit.min(most), ..options.clone() })
     }
 
@@ -337,7 +339,7 @@ impl Model {
     /// # Errors
     /// [`Limit`](ErrorKind::Limit) where they are not.
     pub fn fits_memory(&self, what: &str, bytes: u64) -> Result<()> {
-        let most = self.0.max_memory;
+        let most = self.0.origin.limits.max_memory;
         match bytes > most {
             true => Err(Error::new(
                 ErrorKind::Limit,
@@ -397,7 +399,7 @@ impl Model {
     /// ```
     pub fn to_onnx(&self, options: &ExportOptions) -> Result<Export> {
         let wants_weights = self.0.outline.calls.iter().any(|call| !call.weights.is_empty());
-        if wants_weights && !self.0.provenance.has_weights {
+        if wants_weights && !self.0.origin.provenance.has_weights {
             let message = "the model was opened without weights, which the exported file needs";
             return Err(Error::new(ErrorKind::Input, message));
         }
@@ -411,14 +413,14 @@ impl Model {
         let late = options.late_metadata.iter().map(|(key, _)| key);
         let given: BTreeSet<String> =
             options.metadata.iter().map(|(key, _)| key).chain(late).cloned().collect();
-        let Provenance { format, keras_version, .. } = &self.0.provenance;
+        let Provenance { format, keras_version, .. } = &self.0.origin.provenance;
         let known = [("source_format", Some(format)), ("keras_version", keras_version.as_ref())];
         for (key, value) in known.into_iter().filter(|(key, _)| !given.contains(*key)) {
             if let Some(value) = value {
                 options = options.with_metadata(key, value);
             }
         }
-        for (key, source) in self.0.sources.iter().filter(|(key, _)| !given.contains(*key)) {
+        for (key, source) in self.0.origin.sources.iter().filter(|(key, _)| !given.contains(*key)) {
             options = options.with_late_metadata(*key, begin_sha256(source.clone()));
         }
         options
@@ -444,7 +446,12 @@ impl Model {
 
     /// Where the model came from.
     pub fn provenance(&self) -> &Provenance {
-        &self.0.provenance
+        &self.0.origin.provenance
+    }
+
+    /// What its file may make this process do, as the options said that it was opened with.
+    pub fn limits(&self) -> &Limits {
+        &self.0.origin.limits
     }
 
     /// What the model computes, layer by layer.
