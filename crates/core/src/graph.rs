@@ -2,7 +2,8 @@
 
 use crate::ops::{Infer, Operator};
 use crate::{
-    Bindings, CallId, Constant, Constraint, Cost, DType, Dim, Error, ErrorKind, Op, Result, Shape, TensorType,
+    Bindings, CallId, Constant, Constraint, Cost, DType, Dim, Error, ErrorKind, Op, PerValue, Result, Shape,
+    TensorType,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -151,6 +152,11 @@ impl Graph {
         &self.nodes
     }
 
+    /// The nodes in execution order, each with its id.
+    pub fn nodes_with_ids(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().enumerate().map(|(at, node)| (NodeId(index(at)), node))
+    }
+
     /// The values; [`ValueId`]s index them.
     pub fn values(&self) -> &[Value] {
         &self.values
@@ -175,6 +181,7 @@ impl Graph {
     ///
     /// # Panics
     /// If the id is another graph's.
+    #[expect(clippy::indexing_slicing, reason = "only the builder makes ids, of what it has added")]
     pub fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0 as usize]
     }
@@ -183,6 +190,7 @@ impl Graph {
     ///
     /// # Panics
     /// If the id is another graph's.
+    #[expect(clippy::indexing_slicing, reason = "only the builder makes ids, of what it has added")]
     pub fn constant(&self, id: ConstantId) -> &Constant {
         &self.constants[id.0 as usize]
     }
@@ -191,6 +199,7 @@ impl Graph {
     ///
     /// # Panics
     /// If the id is another graph's.
+    #[expect(clippy::indexing_slicing, reason = "only the builder makes ids, of what it has added")]
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0 as usize]
     }
@@ -221,11 +230,11 @@ impl Graph {
     }
 
     /// How many nodes and outputs read each value.
-    pub fn uses(&self) -> Vec<usize> {
-        let mut uses = vec![0; self.values.len()];
+    pub fn uses(&self) -> PerValue<usize> {
+        let mut uses = PerValue::new(self, 0);
         let read = self.nodes.iter().flat_map(|node| &node.inputs).filter_map(|operand| operand.value());
         for id in read.chain(self.outputs.iter().map(|port| port.value)) {
-            uses[id.0 as usize] += 1;
+            uses[id] += 1;
         }
         uses
     }

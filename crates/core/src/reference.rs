@@ -23,7 +23,7 @@ pub fn run_reference(graph: &Graph, inputs: &[Tensor], keep: &[ValueId]) -> Resu
     graph.bind(&sizes)?;
     let mut remaining = graph.uses();
     for id in keep {
-        remaining[id.0 as usize] += 1;
+        remaining[*id] += 1;
     }
     let mut live: BTreeMap<ValueId, Tensor> = BTreeMap::new();
     for (port, tensor) in graph.inputs().iter().zip(inputs) {
@@ -48,13 +48,13 @@ pub fn run_reference(graph: &Graph, inputs: &[Tensor], keep: &[ValueId]) -> Resu
             node.op.reference(&operands).map_err(|error| error.at(node.origin))?
         };
         for (&id, tensor) in node.outputs.iter().zip(outputs) {
-            if remaining[id.0 as usize] > 0 {
+            if remaining[id] > 0 {
                 live.insert(id, tensor);
             }
         }
         for id in node.inputs.iter().filter_map(|operand| operand.value()) {
-            remaining[id.0 as usize] -= 1;
-            if remaining[id.0 as usize] == 0 {
+            remaining[id] -= 1;
+            if remaining[id] == 0 {
                 live.remove(&id);
             }
         }

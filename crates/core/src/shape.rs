@@ -24,6 +24,14 @@ impl Shape {
         self.0.len()
     }
 
+    /// The dimension along `axis`.
+    ///
+    /// # Errors
+    /// [`Shape`](crate::ErrorKind::Shape) where there is no such axis.
+    pub fn dim(&self, axis: usize) -> Result<&Dim> {
+        self.0.get(axis).ok_or_else(|| Error::shape(format!("axis {axis} of the shape {self}")))
+    }
+
     /// The number of elements.
     pub fn elements(&self) -> Result<Dim> {
         self.0.iter().try_fold(Dim::ONE, |product, dim| product.mul(dim))

@@ -81,7 +81,7 @@ impl<'a, 'b> Fields<'a, 'b> {
 
     /// A whole number.
     pub fn int(&mut self, keys: &[&'static str]) -> Result<Option<i64>> {
-        let key = keys[0];
+        let key = spelling(keys);
         self.take(keys)
             .map(|value| as_int(value).ok_or_else(|| expected(key, "a whole number", value)))
             .transpose()
@@ -91,14 +91,14 @@ impl<'a, 'b> Fields<'a, 'b> {
     pub fn positive(&mut self, keys: &[&'static str]) -> Result<i64> {
         match self.int(keys)? {
             Some(n) if n > 0 => Ok(n),
-            Some(n) => Err(Error::malformed(format!("`{}` is {n}; it must be above zero", keys[0]))),
-            None => Err(missing(keys[0])),
+            Some(n) => Err(Error::malformed(format!("`{}` is {n}; it must be above zero", spelling(keys)))),
+            None => Err(missing(spelling(keys))),
         }
     }
 
     /// One or more whole numbers, given as a number for all or as a list of `rank`.
     pub fn ints(&mut self, keys: &[&'static str], rank: usize) -> Result<Option<Vec<i64>>> {
-        let key = keys[0];
+        let key = spelling(keys);
         let Some(value) = self.take(keys) else { return Ok(None) };
         let list = match value {
             Value::Array(items) => items.iter().map(as_int).collect(),
@@ -110,7 +110,7 @@ impl<'a, 'b> Fields<'a, 'b> {
 
     /// A number.
     pub fn float(&mut self, keys: &[&'static str]) -> Result<Option<f64>> {
-        let key = keys[0];
+        let key = spelling(keys);
         self.take(keys)
             .map(|value| as_float(value).ok_or_else(|| expected(key, "a number", value)))
             .transpose()
@@ -124,13 +124,13 @@ impl<'a, 'b> Fields<'a, 'b> {
             Some(value) => as_int(value)
                 .filter(|n| (0..=1).contains(n))
                 .map(|n| n == 1)
-                .ok_or_else(|| expected(keys[0], "true or false", value)),
+                .ok_or_else(|| expected(spelling(keys), "true or false", value)),
         }
     }
 
     /// A text.
     pub fn text(&mut self, keys: &[&'static str]) -> Result<Option<&'a str>> {
-        let key = keys[0];
+        let key = spelling(keys);
         self.take(keys).map(|value| value.as_str().ok_or_else(|| expected(key, "a text", value))).transpose()
     }
 
@@ -140,7 +140,12 @@ impl<'a, 'b> Fields<'a, 'b> {
         let found = choices.iter().find(|(word, _)| text.eq_ignore_ascii_case(word));
         found.map(|(_, choice)| *choice).ok_or_else(|| {
             let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
-            Error::unsupported(format!("`{}` is {}; expected {}", keys[0], shown(text), words.join(" or ")))
+            Error::unsupported(format!(
+                "`{}` is {}; expected {}",
+                spelling(keys),
+                shown(text),
+                words.join(" or ")
+            ))
         })
     }
 
@@ -176,6 +181,11 @@ impl<'a, 'b> Fields<'a, 'b> {
         let more = if unknown.next().is_some() { ", .." } else { "" };
         Err(Error::unsupported(format!("the config has {}, which is not known", named.join(", ") + more)))
     }
+}
+
+/// What errors call a key that has these spellings, of which there is one at least: the first.
+fn spelling(keys: &[&'static str]) -> &'static str {
+    keys.first().copied().unwrap_or_default()
 }
 
 /// The error for a key that must be there.

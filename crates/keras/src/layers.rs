@@ -182,7 +182,7 @@ impl Axes {
 fn axes_from_front(axes: &Axes, rank: usize) -> Result<Vec<usize>> {
     let mut found = axes.0.iter().map(|&axis| axis_from_front(axis, rank)).collect::<Result<Vec<_>>>()?;
     found.sort_unstable();
-    if found.is_empty() || found.windows(2).any(|pair| pair[0] == pair[1]) {
+    if found.is_empty() || found.iter().zip(found.iter().skip(1)).any(|(axis, next)| axis == next) {
         return Err(crate::Error::malformed(format!("the axes {:?} of a tensor of rank {rank}", axes.0)));
     }
     Ok(found)

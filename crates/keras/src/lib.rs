@@ -17,6 +17,7 @@
 //! This crate knows nothing of ONNX, of kernels, or of the file system: it reads through [`ReadAt`].
 
 #![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing)]
 
 mod activation;
 mod archive;

@@ -154,7 +154,7 @@ impl Request {
     /// The commonest cause of a kernel with too many rows.
     fn missing_flatten(&self, given: &[usize]) -> Option<String> {
         let shape = self.input.as_ref().filter(|shape| shape.rank() > 2)?;
-        let flat = shape[1..].iter().try_fold(1usize, |n, dim| n.checked_mul(dim.as_usize()?))?;
+        let flat = shape.iter().skip(1).try_fold(1usize, |n, dim| n.checked_mul(dim.as_usize()?))?;
         let batch: &Dim = shape.first()?;
         let is_dense = self.specs.first().is_some_and(|spec| spec.name == "kernel" && spec.shape.len() == 2);
         (is_dense && given.first() == Some(&flat) && given.len() == 2).then(|| {

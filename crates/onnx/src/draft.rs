@@ -234,8 +234,9 @@ impl Draft {
         body: Option<Body>,
     ) -> Vec<Option<TensorId>> {
         let outputs: Vec<_> = used.iter().map(|used| used.then(|| self.tensor())).collect();
-        let named = outputs.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        self.push(spec, outputs[..named].to_vec(), origin, body);
+        let mut named = outputs.clone();
+        named.truncate(outputs.iter().rposition(Option::is_some).map_or(0, |last| last + 1));
+        self.push(spec, named, origin, body);
         outputs
     }
 
@@ -275,18 +276,18 @@ impl Draft {
     /// Stores weights that are rounded to a narrower type in that, each with a `Cast` before all other nodes, which is
     /// what the nodes read then.
     pub fn cast_narrow_weights(&mut self, graph: &Graph) {
-        let mut origins = vec![None; self.initializers.len()];
-        for node in self.all_nodes().into_iter().rev() {
+        let mut origins = BTreeMap::new();
+        for node in self.all_nodes() {
             for input in &node.spec.inputs {
                 if let Arg::Initializer(at) = *input {
-                    origins[at] = node.origin;
+                    origins.entry(at).or_insert(node.origin);
                 }
             }
         }
         let mut casts = Vec::new();
-        let mut cast = vec![None; self.initializers.len()];
-        for at in 0..self.initializers.len() {
-            let expr = match &self.initializers[at].content {
+        let mut cast = BTreeMap::new();
+        for (at, initializer) in self.initializers.iter_mut().enumerate() {
+            let expr = match &initializer.content {
                 Content::Constant(id, _) => Some(&graph.constant(*id).expr),
                 Content::Derived(sources, role) => {
                     self.derived.get(&(sources.clone(), *role)).map(|made| &made.expr)
@@ -294,12 +295,14 @@ impl Draft {
                 Content::Literal(..) => None,
             };
             let Some(ExprKind::Rounded(_, narrow)) = expr.map(ConstantExpr::kind) else { continue };
-            self.initializers[at].storage = *narrow;
-            let to = i64::from(data_type(self.initializers[at].dtype));
-            let output = self.tensor();
+            initializer.storage = *narrow;
+            let to = i64::from(data_type(initializer.dtype));
+            let output = TensorId(self.tensors);
+            self.tensors += 1;
             let spec = NodeSpec::new("Cast", [Arg::Initializer(at)]).int("to", to);
-            casts.push(DraftNode { spec, outputs: vec![Some(output)], origin: origins[at], body: None });
-            cast[at] = Some(output);
+            let origin = origins.get(&at).copied().flatten();
+            casts.push(DraftNode { spec, outputs: vec![Some(output)], origin, body: None });
+            cast.insert(at, output);
         }
         redirect(&mut self.nodes, &cast);
         self.nodes.splice(0..0, casts);
@@ -314,11 +317,11 @@ impl Draft {
 }
 
 /// Lets nodes, and those in their bodies, read what `cast` has for an initializer in place of it.
-fn redirect(nodes: &mut [DraftNode], cast: &[Option<TensorId>]) {
+fn redirect(nodes: &mut [DraftNode], cast: &BTreeMap<usize, TensorId>) {
     for node in nodes {
         for input in &mut node.spec.inputs {
             if let Arg::Initializer(at) = *input
-                && let Some(tensor) = cast[at]
+                && let Some(&tensor) = cast.get(&at)
             {
                 *input = Arg::Tensor(tensor);
             }

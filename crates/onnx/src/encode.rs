@@ -17,7 +17,7 @@ use crate::sizes::bindings;
 use crate::{Error, ExportOptions, LayerName, Place, Result};
 use k2o_core::{DType, Dim, Graph, Outline, ValueId, rewrite, round_weights, substitute};
 use prost::Message;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 /// The graph as ONNX: what it needs of `outline` are the layers' names and classes.
@@ -67,7 +67,7 @@ pub fn export(graph: &Graph, outline: &Outline, options: &ExportOptions) -> Resu
         late_metadata: options.late_metadata.clone(),
     };
     let port_names = |tensors: &[TensorId]| {
-        tensors.iter().map(|tensor| names.tensors[tensor.0].clone()).collect::<Vec<String>>()
+        tensors.iter().map(|&tensor| names.tensor(tensor).to_string()).collect::<Vec<String>>()
     };
     let contents = Contents {
         input_names: port_names(&assigned.inputs),
@@ -101,14 +101,14 @@ fn layers(outline: &Outline, names: &[LayerName]) -> String {
             0 => call.path.clone(),
             output => format!("{}:{output}", call.path),
         };
-        let mut layer = json!({ "name": path, "class": call.class });
+        let mut layer = Map::from_iter([("name".into(), json!(path)), ("class".into(), json!(call.class))]);
         if let Place::Named { name, permutation } = &name.place {
-            layer["tensor"] = json!(name);
+            layer.insert("tensor".into(), json!(name));
             if let Some(permutation) = permutation {
-                layer["permutation"] = json!(permutation);
+                layer.insert("permutation".into(), json!(permutation));
             }
         }
-        Some(layer)
+        Some(Value::Object(layer))
     };
     Value::Array(names.iter().filter_map(layer).collect()).to_string()
 }
@@ -128,7 +128,7 @@ impl Nodes<'_> {
     fn node(&mut self, node: &DraftNode) -> NodeProto {
         let name = self.next.next().cloned().unwrap_or_default();
         let output =
-            |id: &Option<TensorId>| id.map_or_else(String::new, |id| self.names.tensors[id.0].clone());
+            |id: &Option<TensorId>| id.map_or_else(String::new, |id| self.names.tensor(id).to_string());
         let class = node.origin.and_then(|call| self.outline.get(call)).map(|call| call.class.clone());
         let mut proto = NodeProto {
             input: node.spec.inputs.iter().map(|&arg| self.names.arg(arg)).collect(),
@@ -157,7 +157,7 @@ impl Nodes<'_> {
         let port = |port: &BodyPort| {
             let tensor_type = TensorTypeProto { elem_type: data_type(port.dtype), shape: None };
             ValueInfoProto {
-                name: names.tensors[port.tensor.0].clone(),
+                name: names.tensor(port.tensor).to_string(),
                 r#type: Some(TypeProto { tensor_type: Some(tensor_type) }),
             }
         };
@@ -174,15 +174,15 @@ impl Nodes<'_> {
 fn ports(graph: &Graph, assigned: &Assigned, names: &Names, options: &ExportOptions) -> Result<GraphProto> {
     let layout = |id: ValueId| Layout::of_port(options.io_layout, graph.value(id).r#type.shape.rank());
     let mut proto = GraphProto::default();
-    for (port, tensor) in graph.inputs().iter().zip(&assigned.inputs) {
-        proto.input.push(value_info(graph, &names.tensors[tensor.0], port.value, &layout(port.value))?);
+    for (port, &tensor) in graph.inputs().iter().zip(&assigned.inputs) {
+        proto.input.push(value_info(graph, names.tensor(tensor), port.value, &layout(port.value))?);
     }
-    for (port, tensor) in graph.outputs().iter().zip(&assigned.outputs) {
-        proto.output.push(value_info(graph, &names.tensors[tensor.0], port.value, &layout(port.value))?);
+    for (port, &tensor) in graph.outputs().iter().zip(&assigned.outputs) {
+        proto.output.push(value_info(graph, names.tensor(tensor), port.value, &layout(port.value))?);
     }
     if options.keep_taps {
         for (tensor, id, layout) in &names.taps {
-            proto.output.push(value_info(graph, &names.tensors[tensor.0], *id, layout)?);
+            proto.output.push(value_info(graph, names.tensor(*tensor), *id, layout)?);
         }
     }
     Ok(proto)
@@ -200,7 +200,8 @@ fn value_info(graph: &Graph, name: &str, id: ValueId, layout: &Layout) -> Result
         }),
     };
     let order = layout.axes().unwrap_or_default();
-    let shape = TensorShapeProto { dim: order.iter().map(|&axis| dim(&r#type.shape[axis])).collect() };
+    let dims = order.iter().map(|&axis| Ok(dim(r#type.shape.dim(axis)?))).collect::<Result<_>>()?;
+    let shape = TensorShapeProto { dim: dims };
     let tensor_type = Some(TensorTypeProto { elem_type: data_type(r#type.dtype), shape: Some(shape) });
     Ok(ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type }) })
 }

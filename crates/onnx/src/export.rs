@@ -251,7 +251,9 @@ struct Hashing<W> {
 impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.writer.write(bytes)?;
-        self.hash.update(&bytes[..written]);
+        let passed_on =
+            bytes.get(..written).ok_or_else(|| io::Error::other("more was written than there is"))?;
+        self.hash.update(passed_on);
         Ok(written)
     }
 

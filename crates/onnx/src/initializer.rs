@@ -240,7 +240,7 @@ fn write_floats<const N: usize>(
     };
     let mut numbers = vec![0.0; CHUNK / N];
     let read = |start, _, out: &mut [[u8; N]]| {
-        let numbers = &mut numbers[..out.len()];
+        let numbers = numbers.get_mut(..out.len()).ok_or_else(too_few)?;
         ranges.read(start, numbers)?;
         out.iter_mut().zip(numbers).for_each(|(out, x)| *out = to_bytes(*x));
         Ok(())
@@ -260,11 +260,12 @@ fn write_view<T: Copy, const N: usize>(
         return Err(Error::shape(format!("{given} elements of a weight where its shape says {expected}")));
     }
     let read = |start: usize, step, out: &mut [[u8; N]]| {
+        let elements = elements.get(start..).ok_or_else(too_few)?;
         // The same either way, but known to be next to each other.
         if step == 1 {
-            out.iter_mut().zip(&elements[start..]).for_each(|(out, &x)| *out = to_bytes(x));
+            out.iter_mut().zip(elements).for_each(|(out, &x)| *out = to_bytes(x));
         } else {
-            let elements = elements[start..].iter().step_by(step);
+            let elements = elements.iter().step_by(step);
             out.iter_mut().zip(elements).for_each(|(out, &x)| *out = to_bytes(x));
         }
         Ok(())
@@ -289,10 +290,15 @@ fn write_runs<const N: usize>(
                 used = 0;
             }
             let now = left.min(buffer.len() - used);
-            read(at, step, &mut buffer[used..used + now])?;
+            read(at, step, buffer.get_mut(used..used + now).ok_or_else(too_few)?)?;
             (used, at, left) = (used + now, at + now * step, left - now);
         }
         Ok::<(), Error>(())
     })?;
-    Ok(writer.write_all(buffer[..used].as_flattened())?)
+    buffer.truncate(used);
+    Ok(writer.write_all(buffer.as_flattened())?)
+}
+
+fn too_few() -> Error {
+    Error::shape("a weight has fewer elements than its view")
 }

@@ -102,12 +102,19 @@ impl Layout {
     }
 }
 
+/// What there is for each axis, in another order of the axes.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "an order has axes of its tensor, and each tensor's rank was checked"
+)]
+pub(crate) fn permuted<T: Clone>(each: &[T], order: &[usize]) -> Vec<T> {
+    order.iter().map(|&axis| each[axis].clone()).collect()
+}
+
 /// The permutation that undoes `order`.
 pub(crate) fn inverse(order: &[usize]) -> Vec<usize> {
-    let mut inverse = vec![0; order.len()];
-    for (i, &axis) in order.iter().enumerate() {
-        inverse[axis] = i;
-    }
+    let mut inverse: Vec<usize> = (0..order.len()).collect();
+    inverse.sort_by_key(|&i| order.get(i));
     inverse
 }
 

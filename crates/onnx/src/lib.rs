@@ -13,6 +13,7 @@
 //! This crate knows ONNX and nothing of Keras, files, threads, time or the environment.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing)]
 
 mod choice;
 mod draft;

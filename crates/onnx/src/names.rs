@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything's name.
 pub(crate) struct Names {
-    pub tensors: Vec<String>,
+    tensors: Vec<String>,
     /// One per node of the draft, in the order of [`Draft::all_nodes`].
     pub nodes: Vec<String>,
     /// One per initializer of the draft.
@@ -91,11 +91,11 @@ pub(crate) fn names(graph: &Graph, outline: &Outline, assigned: &Assigned) -> Re
         None => Ok(name.to_string()),
     };
     let mut taken = Taken::default();
-    let mut tensors: Vec<Option<String>> = vec![None; draft.tensors];
+    let mut tensors: BTreeMap<TensorId, String> = BTreeMap::new();
     let ports =
         graph.inputs().iter().zip(&assigned.inputs).chain(graph.outputs().iter().zip(&assigned.outputs));
-    for (port, tensor) in ports {
-        tensors[tensor.0] = Some(taken.unique(port.name.clone()));
+    for (port, &tensor) in ports {
+        tensors.insert(tensor, taken.unique(port.name.clone()));
     }
 
     let mut taps = Vec::new();
@@ -104,14 +104,18 @@ pub(crate) fn names(graph: &Graph, outline: &Outline, assigned: &Assigned) -> Re
         let place = match seat(assigned, tap) {
             None => Place::Folded,
             Some((tensor, value, layout)) => {
-                if tensors[tensor.0].is_none() {
-                    let path = label(tap.call)?;
-                    let name =
-                        if tap.output == 0 { path.to_string() } else { format!("{path}:{}", tap.output) };
-                    tensors[tensor.0] = Some(taken.unique(name));
-                    taps.push((tensor, value, layout.clone()));
-                }
-                let name = tensors[tensor.0].clone().unwrap_or_default();
+                let name = match tensors.get(&tensor) {
+                    Some(name) => name.clone(),
+                    None => {
+                        let path = label(tap.call)?;
+                        let name =
+                            if tap.output == 0 { path.to_string() } else { format!("{path}:{}", tap.output) };
+                        let name = taken.unique(name);
+                        tensors.insert(tensor, name.clone());
+                        taps.push((tensor, value, layout.clone()));
+                        name
+                    }
+                };
                 let permutation = layout.axes().filter(|_| !layout.is_keras()).map(<[usize]>::to_vec);
                 Place::Named { name, permutation }
             }
@@ -127,25 +131,22 @@ pub(crate) fn names(graph: &Graph, outline: &Outline, assigned: &Assigned) -> Re
     let mut inputs: Vec<TensorId> = assigned.inputs.clone();
     for node in &all_nodes {
         for port in node.body.iter().flat_map(|body| &body.inputs) {
-            tensors[port.tensor.0] = Some(taken.unique(within(node.origin, &port.name)?));
+            tensors.insert(port.tensor, taken.unique(within(node.origin, &port.name)?));
             inputs.push(port.tensor);
         }
     }
-    let inputs = inputs.iter().filter_map(|tensor| tensors[tensor.0].clone());
+    let inputs = inputs.iter().filter_map(|tensor| tensors.get(tensor).cloned());
     let names = initializers.iter().cloned().chain(inputs).collect();
     let mut taken_nodes = Taken { names, ..Taken::default() };
     let mut nodes = Vec::with_capacity(all_nodes.len());
     for node in all_nodes {
         let name = within(node.origin, &snake_case(node.spec.op_type))?;
-        for output in node.outputs.iter().flatten() {
-            let tensor = &mut tensors[output.0];
-            if tensor.is_none() {
-                *tensor = Some(taken.unique(name.clone()));
-            }
+        for &output in node.outputs.iter().flatten() {
+            tensors.entry(output).or_insert_with(|| taken.unique(name.clone()));
         }
         nodes.push(taken_nodes.unique(name));
     }
-    let tensors = tensors.into_iter().map(Option::unwrap_or_default).collect();
+    let tensors = (0..draft.tensors).map(|at| tensors.remove(&TensorId(at)).unwrap_or_default()).collect();
     Ok(Names { tensors, nodes, initializers, layers, taps })
 }
 
@@ -179,11 +180,25 @@ fn seat(assigned: &Assigned, tap: &Tap) -> Option<(TensorId, ValueId, Layout)> {
 }
 
 impl Names {
+    /// The name of one of the draft's tensors.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the draft counts the tensors that it makes, and each has a name"
+    )]
+    pub fn tensor(&self, id: TensorId) -> &str {
+        &self.tensors[id.0]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "each of the draft's initializers has a name")]
+    fn initializer(&self, at: usize) -> &str {
+        &self.initializers[at]
+    }
+
     /// What a node calls an operand.
     pub fn arg(&self, arg: Arg) -> String {
         match arg {
-            Arg::Tensor(id) => self.tensors[id.0].clone(),
-            Arg::Initializer(at) => self.initializers[at].clone(),
+            Arg::Tensor(id) => self.tensor(id).to_string(),
+            Arg::Initializer(at) => self.initializer(at).to_string(),
             Arg::Absent => String::new(),
         }
     }

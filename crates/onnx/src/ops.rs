@@ -187,9 +187,9 @@ fn any_axes(site: &Site<'_>) -> Result<Layout> {
 
 /// What `make` makes of weights, called like the first. Where these are rounded, what they are made into is rounded last,
 /// so that it can be stored like that.
-fn derived(
-    sources: &[&Constant],
-    make: impl FnOnce(&[&ConstantExpr]) -> k2o_core::Result<ConstantExpr>,
+fn derived<const N: usize>(
+    sources: [&Constant; N],
+    make: impl FnOnce([&ConstantExpr; N]) -> k2o_core::Result<ConstantExpr>,
 ) -> Result<Constant> {
     let first = sources.first().ok_or_else(|| Error::shape("a weight made of nothing"))?;
     let rounded = |source: &&Constant| match source.expr.kind() {
@@ -198,11 +198,11 @@ fn derived(
     };
     let narrow =
         rounded(first).filter(|narrow| sources.iter().all(|source| rounded(source) == Some(*narrow)));
-    let exprs = sources.iter().map(|source| match source.expr.kind() {
+    let exprs = sources.map(|source| match source.expr.kind() {
         ExprKind::Rounded(precise, _) if narrow.is_some() => precise,
         _ => &source.expr,
     });
-    let made = make(&exprs.collect::<Vec<_>>())?;
+    let made = make(exprs)?;
     let expr = match narrow {
         Some(narrow) => made.rounded(narrow)?,
         None => made,
@@ -210,10 +210,14 @@ fn derived(
     Ok(Constant { expr, ..(*first).clone() })
 }
 
+/// A number as ONNX writes it.
+fn int(number: impl TryInto<i64>) -> Result<i64> {
+    number.try_into().map_err(|_| Error::unsupported("a number above the largest int64"))
+}
+
 /// Numbers as ONNX writes them.
 fn ints<T: TryInto<i64> + Copy>(numbers: &[T]) -> Result<Vec<i64>> {
-    let convert = |&n: &T| n.try_into().map_err(|_| Error::unsupported("a number above the largest int64"));
-    numbers.iter().map(convert).collect()
+    numbers.iter().copied().map(int).collect()
 }
 
 /// What an operator has to emit its nodes.
@@ -282,12 +286,11 @@ impl<'a> Emit<'a> {
 
     /// The weight that an operand is.
     pub fn constant(&self, operand: usize) -> Result<&'a Constant> {
-        match self.node.inputs.get(operand) {
-            Some(&Operand::Constant(id)) => Ok(self.graph.constant(id)),
-            Some(Operand::Value(_)) => {
+        match self.operand(operand)? {
+            Operand::Constant(id) => Ok(self.graph.constant(id)),
+            Operand::Value(_) => {
                 Err(Error::unsupported(format!("{} with computed weights", name(&self.node.op))))
             }
-            None => Err(Error::shape(format!("{} without an operand {operand}", name(&self.node.op)))),
         }
     }
 
@@ -312,7 +315,7 @@ impl<'a> Emit<'a> {
         let Some(id) = self.node.inputs.get(operand).and_then(|id| id.constant()) else {
             return Ok(Arg::Absent);
         };
-        let constant = derived(&[source], |exprs| make(exprs[0]))?;
+        let constant = derived([source], |[expr]| make(expr))?;
         Ok(self.derived_of(vec![id], role, constant))
     }
 
@@ -339,10 +342,21 @@ impl<'a> Emit<'a> {
         Ok(self.draft.initializer(dtype, Vec::new(), Content::Literal(self.origin, role, bytes)))
     }
 
+    /// What the node reads as an operand.
+    pub fn operand(&self, operand: usize) -> Result<Operand> {
+        let missing = || Error::shape(format!("{} without an operand {operand}", name(&self.node.op)));
+        self.node.inputs.get(operand).copied().ok_or_else(missing)
+    }
+
     /// The type of an operand.
     pub fn type_of(&self, operand: usize) -> Result<TensorType> {
+        Ok(self.graph.type_of(self.operand(operand)?))
+    }
+
+    /// The layout in which an operand was asked for.
+    pub fn layout(&self, operand: usize) -> Result<&'a Layout> {
         let missing = || Error::shape(format!("{} without an operand {operand}", name(&self.node.op)));
-        self.node.inputs.get(operand).map(|&id| self.graph.type_of(id)).ok_or_else(missing)
+        self.layouts.inputs.get(operand).ok_or_else(missing)
     }
 
     /// The same number everywhere.

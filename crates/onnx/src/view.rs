@@ -19,6 +19,10 @@ impl View {
     }
 
     /// Axis `i` of the view is axis `order[i]` of the tensor.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`order` is a permutation of the axes of `shape`, `sorted` of `runs`"
+    )]
     pub fn permuted(shape: &[usize], order: &[usize]) -> View {
         let dims = order.iter().map(|&axis| shape[axis]).collect();
         let kept: Vec<usize> = order.iter().copied().filter(|&axis| shape[axis] != 1).collect();
@@ -61,13 +65,14 @@ impl View {
     /// How many elements each run has, if those of a run lie next to each other.
     pub fn run_len(&self) -> Option<usize> {
         match self.order.last() {
-            Some(&last) if last + 1 == self.sizes.len() => Some(self.sizes[last]),
+            Some(&last) if last + 1 == self.sizes.len() => self.sizes.last().copied(),
             Some(_) => None,
             None => Some(1),
         }
     }
 
     /// Calls `visit` with where each run of elements starts, how far its elements are apart, and how many they are.
+    #[expect(clippy::indexing_slicing, reason = "`order` is a permutation of the axes that `sizes` has")]
     pub fn for_each_run<E>(
         &self,
         mut visit: impl FnMut(usize, usize, usize) -> Result<(), E>,

@@ -52,7 +52,7 @@ fn find_steps(graph: &Graph) -> Result<Vec<Step>> {
         reached[second] = lets_maps_pass(&node.op) && producers.any(|id| reached[id.0 as usize]);
         let Some(input) = node.inputs.first().and_then(|operand| operand.value()) else { continue };
         let Some(producer) = graph.value(input).producer else { continue };
-        if uses[input.0 as usize] != 1 {
+        if uses[input] != 1 {
             continue;
         }
         let first = producer.0 as usize;
@@ -146,7 +146,7 @@ fn feeds_dense(graph: &Graph, node: &Node) -> bool {
     let reads = |other: &&Node| other.inputs.contains(&output.into());
     let readers: Vec<&Node> = graph.nodes().iter().filter(reads).collect();
     // A graph's output has no reader and is used all the same.
-    graph.uses()[output.0 as usize] == 1
+    graph.uses()[output] == 1
         && matches!(readers.as_slice(), [node] if matches!(node.op, Op::Dense(_)) && weights_are_constant(graph, node))
 }
 

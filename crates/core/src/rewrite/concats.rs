@@ -17,7 +17,7 @@ pub fn reduce_before_concat(graph: &Graph) -> Result<Option<Graph>> {
         };
         let at = graph.value(input).producer?.0 as usize;
         let Op::Concat(concat) = graph.nodes()[at].op else { return None };
-        (uses[input.0 as usize] == 1 && !reduce.axes.contains(&concat.axis)).then_some((at, concat))
+        (uses[input] == 1 && !reduce.axes.contains(&concat.axis)).then_some((at, concat))
     };
     let found: Vec<Option<(usize, Concat)>> = graph.nodes().iter().map(concat_of).collect();
     let mut is_moved = vec![false; graph.nodes().len()];

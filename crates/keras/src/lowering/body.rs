@@ -63,22 +63,22 @@ impl Lowering {
     /// What an operand of the graph that lies in `level` others is where operators are being added.
     pub(super) fn bring_in(&mut self, mut operand: Operand, level: usize) -> Result<Operand> {
         for level in level..self.bodies.len() {
-            let known = self.bodies[level].captures.iter().find(|(captured, _)| *captured == operand);
+            let Some([body, deeper @ ..]) = self.bodies.get_mut(level..) else { break };
+            let known = body.captures.iter().find(|(captured, _)| *captured == operand);
             operand = match known {
                 Some((_, inner)) => (*inner).into(),
                 None => {
-                    let body = &self.bodies[level];
                     let mut r#type = body.outer.type_of(operand);
                     if operand.value().is_some() {
                         r#type.shape = Symbols::default().shape(r#type.shape.iter().cloned());
                     }
                     let name = format!("given_{}", body.captures.len());
-                    let builder = match self.bodies.get_mut(level + 1) {
+                    let builder = match deeper.first_mut() {
                         Some(inner) => &mut inner.outer,
                         None => &mut self.builder,
                     };
                     let inner = builder.input(name, r#type)?;
-                    self.bodies[level].captures.push((operand, inner));
+                    body.captures.push((operand, inner));
                     inner.into()
                 }
             };

@@ -1,14 +1,14 @@
 //! The pass that assigns layouts: walks the graph once, moves axes where they must be moved, and lets every operator
 //! emit its nodes.
 
-use super::Layout;
 use super::hints::Hints;
+use super::{Layout, permuted};
 use crate::draft::{Arg, Body, BodyPort, Draft, NodeSpec, TensorId};
 use crate::ops::bidirectional::{self, Merge, Pair, Pairs, Role};
 use crate::ops::group_norm::{self, GroupNorm, GroupNorms};
 use crate::ops::{self, Emit, Layouts};
 use crate::{Error, IoLayout, Result};
-use k2o_core::{CallId, Graph, Node, Operand, Port, TensorType, ValueId};
+use k2o_core::{CallId, Graph, Node, Operand, PerValue, Port, TensorType, ValueId};
 use std::collections::BTreeMap;
 
 /// Where a value is to be found.
@@ -21,9 +21,9 @@ pub(crate) struct Seat {
 }
 
 /// The tensors of the values, and the copies made of them in other orders of axes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Seats {
-    seats: Vec<Option<Seat>>,
+    seats: PerValue<Option<Seat>>,
     /// What was permuted, and how, to make a tensor.
     sources: BTreeMap<TensorId, (TensorId, Vec<usize>)>,
     copies: BTreeMap<(TensorId, Vec<usize>), TensorId>,
@@ -31,18 +31,18 @@ pub(crate) struct Seats {
 
 impl Seats {
     fn set(&mut self, id: ValueId, seat: Seat) {
-        self.seats[id.0 as usize] = Some(seat);
+        self.seats[id] = Some(seat);
     }
 
     /// The tensor that was made for the value.
     pub fn get(&self, id: ValueId) -> Option<&Seat> {
-        self.seats[id.0 as usize].as_ref()
+        self.seats[id].as_ref()
     }
 
     /// The tensor that was never permuted, and the permutation that makes of it what `order` makes of `tensor`.
     fn source(&self, tensor: TensorId, order: &[usize]) -> (TensorId, Vec<usize>) {
         match self.sources.get(&tensor) {
-            Some((source, first)) => (*source, order.iter().map(|&axis| first[axis]).collect()),
+            Some((source, first)) => (*source, permuted(first, order)),
             None => (tensor, order.to_vec()),
         }
     }
@@ -226,7 +226,8 @@ impl<'a> Walk<'a> {
         origin: Option<CallId>,
         draft: &'a mut Draft,
     ) -> Walk<'a> {
-        let mut seats = Seats { seats: vec![None; graph.values().len()], ..Seats::default() };
+        let seats = PerValue::new(graph, None);
+        let mut seats = Seats { seats, sources: BTreeMap::new(), copies: BTreeMap::new() };
         for (port, &tensor) in graph.inputs().iter().zip(inputs) {
             let layout = Layout::of_port(io_layout, graph.value(port.value).r#type.shape.rank());
             seats.set(port.value, Seat { tensor, layout });
@@ -238,20 +239,22 @@ impl<'a> Walk<'a> {
         let hints = Hints::new(self.graph);
         let pairs = Pairs::new(self.graph, self.draft);
         let groups = GroupNorms::new(self.graph, &hints);
-        let mut results = vec![Vec::new(); pairs.pairs.len()];
-        for (at, node) in self.graph.nodes().iter().enumerate() {
+        let mut results: BTreeMap<usize, Vec<Option<TensorId>>> = BTreeMap::new();
+        for (at, node) in self.graph.nodes_with_ids() {
             let origin = self.draft.layer(node.origin).or(self.origin);
             match (pairs.role(at), groups.role(at)) {
                 (None, None) => self.node(node, origin, &hints),
                 (None, Some(group_norm::Role::Last(group))) => self.group(group, node, origin, &hints),
                 (Some(Role::Second), _) | (None, Some(group_norm::Role::Part)) => Ok(()),
                 (Some(Role::First(pair)), _) => {
-                    self.pair(&pairs, pair, node, &hints).map(|of| results[pair] = of)
+                    self.pair(&pairs, pair, node, &hints).map(|of| _ = results.insert(pair, of))
                 }
-                (Some(Role::Merge { pair, output, how }), _) => match results[pair].get(output) {
-                    Some(&Some(result)) => self.merge(node, origin, &hints, how, output, result),
-                    _ => Err(Error::shape("a direction is read before it is computed")),
-                },
+                (Some(Role::Merge { pair, output, how }), _) => {
+                    match results.get(&pair).and_then(|of| of.get(output)) {
+                        Some(&Some(result)) => self.merge(node, origin, &hints, how, output, result),
+                        _ => Err(Error::shape("a direction is read before it is computed")),
+                    }
+                }
             }
             .map_err(|error| error.at(origin))?;
         }
@@ -277,7 +280,7 @@ impl<'a> Walk<'a> {
         node: &Node,
         hints: &Hints,
     ) -> Result<Vec<Option<TensorId>>> {
-        let pair = &pairs.pairs[pair];
+        let pair = pairs.pairs.get(pair).ok_or_else(|| Error::shape("a pair that was not found"))?;
         let origin = self.draft.layer(pair.origin(self.graph, self.draft)).or(self.origin);
         let x = match node.inputs.first() {
             Some(&Operand::Value(id)) => self.read(id, &Pair::layout(), origin)?,

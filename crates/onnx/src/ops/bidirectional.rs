@@ -7,16 +7,16 @@ use super::recurrence::{Form, cell, form};
 use super::reduce::reduce;
 use super::{Emit, derived};
 use crate::draft::{Arg, Draft, NodeSpec, TensorId};
-use crate::layout::Layout;
+use crate::layout::{Layout, permuted};
 use crate::{Error, Result};
 use k2o_core::ops::{BinaryKind, Recurrence, ReduceKind};
-use k2o_core::{CallId, Constant, ConstantExpr, DType, Graph, Node, Op, Operand, ValueId};
+use k2o_core::{CallId, Constant, ConstantExpr, DType, Graph, Node, NodeId, Op, Operand, PerValue, ValueId};
 use std::collections::BTreeMap;
 
 /// A forward and a backward node.
 #[derive(Clone, Debug)]
 pub(crate) struct Pair {
-    nodes: [usize; 2],
+    nodes: [NodeId; 2],
 }
 
 /// What a node is to a pair.
@@ -39,21 +39,22 @@ pub(crate) enum Merge {
 }
 
 /// The pairs of a graph.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pairs {
     pub pairs: Vec<Pair>,
-    roles: BTreeMap<usize, Role>,
+    roles: BTreeMap<NodeId, Role>,
     /// How often the outputs of pairs are read by nodes that merge them.
     merged: BTreeMap<ValueId, usize>,
-    uses: Vec<usize>,
+    uses: PerValue<usize>,
 }
 
 impl Pairs {
     pub fn new(graph: &Graph, draft: &Draft) -> Pairs {
-        let mut pairs = Pairs::default();
-        let mut forward: BTreeMap<Operand, Vec<usize>> = BTreeMap::new();
+        let (pairs, uses) = (Vec::new(), graph.uses());
+        let mut pairs = Pairs { pairs, roles: BTreeMap::new(), merged: BTreeMap::new(), uses };
+        let mut forward: BTreeMap<Operand, Vec<NodeId>> = BTreeMap::new();
         let mut backward = Vec::new();
-        for (at, node) in graph.nodes().iter().enumerate() {
+        for (at, node) in graph.nodes_with_ids() {
             let Some(cell) = cell(&node.op) else { continue };
             let Recurrence { reverse, has_states, has_mask, .. } = cell.recurrence;
             let native = form(graph, node, draft.target, draft.right_padded) == Some(Form::Native);
@@ -68,12 +69,11 @@ impl Pairs {
         if backward.is_empty() {
             return pairs;
         }
-        pairs.uses = graph.uses();
         let merges = merges(graph);
         for (back, x) in backward {
             let candidates = forward.entry(x).or_default();
-            let fits = |&ahead: &usize| {
-                let [a, b] = [ahead, back].map(|at| &graph.nodes()[at]);
+            let fits = |&ahead: &NodeId| {
+                let [a, b] = [ahead, back].map(|at| graph.node(at));
                 let merged = a.outputs.iter().zip(&b.outputs).any(|(&a, &b)| merges.contains_key(&(a, b)));
                 are_alike(graph, a, b) && (merged || draft.common_call(a.origin, b.origin).is_some())
             };
@@ -83,11 +83,12 @@ impl Pairs {
         pairs
     }
 
-    fn add(&mut self, nodes: [usize; 2], graph: &Graph, merges: &Merges) {
+    fn add(&mut self, nodes: [NodeId; 2], graph: &Graph, merges: &Merges) {
         let pair = self.pairs.len();
-        self.roles.insert(nodes[0].min(nodes[1]), Role::First(pair));
-        self.roles.insert(nodes[0].max(nodes[1]), Role::Second);
-        let [ahead, back] = nodes.map(|at| &graph.nodes()[at].outputs);
+        let [ahead, back] = nodes;
+        self.roles.insert(ahead.min(back), Role::First(pair));
+        self.roles.insert(ahead.max(back), Role::Second);
+        let [ahead, back] = nodes.map(|at| &graph.node(at).outputs);
         for (output, (&ahead, &back)) in ahead.iter().zip(back).enumerate() {
             for &(at, how) in merges.get(&(ahead, back)).into_iter().flatten() {
                 self.roles.insert(at, Role::Merge { pair, output, how });
@@ -99,22 +100,22 @@ impl Pairs {
         self.pairs.push(Pair { nodes });
     }
 
-    pub fn role(&self, node: usize) -> Option<Role> {
+    pub fn role(&self, node: NodeId) -> Option<Role> {
         self.roles.get(&node).copied()
     }
 
     /// Whether anything but a merge reads an output of a pair.
     fn is_read_alone(&self, id: ValueId) -> bool {
-        self.uses[id.0 as usize] > self.merged.get(&id).copied().unwrap_or(0)
+        self.uses[id] > self.merged.get(&id).copied().unwrap_or(0)
     }
 }
 
 /// Nodes that read two values as one, by these.
-type Merges = BTreeMap<(ValueId, ValueId), Vec<(usize, Merge)>>;
+type Merges = BTreeMap<(ValueId, ValueId), Vec<(NodeId, Merge)>>;
 
 fn merges(graph: &Graph) -> Merges {
     let mut merges = Merges::new();
-    for (at, node) in graph.nodes().iter().enumerate() {
+    for (at, node) in graph.nodes_with_ids() {
         let &[Operand::Value(a), Operand::Value(b)] = node.inputs.as_slice() else { continue };
         let how = match &node.op {
             Op::Concat(concat) if concat.axis + 1 == graph.value(a).r#type.shape.rank() => Merge::Concat,
@@ -147,7 +148,7 @@ fn are_alike(graph: &Graph, a: &Node, b: &Node) -> bool {
 impl Pair {
     /// The layer call that both nodes are parts of, or the forward node's.
     pub fn origin(&self, graph: &Graph, draft: &Draft) -> Option<CallId> {
-        let [ahead, back] = self.nodes.map(|at| graph.nodes()[at].origin);
+        let [ahead, back] = self.nodes.map(|at| graph.node(at).origin);
         draft.common_call(ahead, back).or(ahead)
     }
 
@@ -158,20 +159,21 @@ impl Pair {
 
     /// Emits the node that reads `x`, and returns its results.
     pub fn emit(&self, emit: &mut Emit<'_>, x: TensorId) -> Result<Vec<Option<TensorId>>> {
-        let nodes = self.nodes.map(|at| &emit.graph.nodes()[at]);
-        let cell = cell(&nodes[0].op).ok_or_else(|| Error::shape("a pair of what is not recurrent"))?;
+        let nodes = self.nodes.map(|at| emit.graph.node(at));
+        let [ahead, _] = nodes;
+        let cell = cell(&ahead.op).ok_or_else(|| Error::shape("a pair of what is not recurrent"))?;
         let kernel = joined(emit, nodes, 1, cell.op_type, &|kernel| cell.kernel(kernel))?;
         let recurrent_kernel = joined(emit, nodes, 2, cell.op_type, &|kernel| cell.kernel(kernel))?;
         let bias = match cell.recurrence.has_bias {
             true => joined(emit, nodes, 3, cell.op_type, &|bias| cell.both_biases(bias))?,
             false => Arg::Absent,
         };
-        let units = emit.graph.type_of(nodes[0].inputs[2]).shape[0].as_fixed().unwrap_or_default();
+        let units = super::recurrence::units(emit.graph, ahead)?;
         let node = NodeSpec::new(cell.op_type, [Arg::Tensor(x), kernel, recurrent_kernel, bias]);
-        let node = node.int("hidden_size", units).string("direction", "bidirectional");
+        let node = node.int("hidden_size", super::int(units)?).string("direction", "bidirectional");
         let node = cell.with_options(node, 2)?;
-        let is_used = |output: usize| nodes.iter().any(|node| emit.hints.used(node.outputs[output]));
-        let used: Vec<bool> = (0..nodes[0].outputs.len()).map(is_used).collect();
+        let [ahead, back] = nodes.map(|node| node.outputs.iter().map(|&id| emit.hints.used(id)));
+        let used: Vec<bool> = ahead.zip(back).map(|(ahead, back)| ahead || back).collect();
         Ok(emit.node_of_used(node, &used))
     }
 
@@ -185,7 +187,7 @@ impl Pair {
     ) -> Result<Vec<(ValueId, TensorId, Layout)>> {
         let mut separate = Vec::new();
         for (direction, at) in self.nodes.into_iter().enumerate() {
-            let outputs = &emit.graph.nodes()[at].outputs;
+            let outputs = &emit.graph.node(at).outputs;
             for (output, (&id, result)) in outputs.iter().zip(results).enumerate() {
                 let Some(result) = result.filter(|_| pairs.is_read_alone(id)) else { continue };
                 let index = emit.scalar("direction", DType::I64, direction as f64)?;
@@ -208,11 +210,11 @@ fn joined(
     make: &dyn Fn(&ConstantExpr) -> k2o_core::Result<ConstantExpr>,
 ) -> Result<Arg> {
     let computed = || Error::unsupported("a bidirectional node with computed weights");
-    let ids = nodes.map(|node| node.inputs[operand].constant());
+    let ids = nodes.map(|node| node.inputs.get(operand).and_then(|id| id.constant()));
     let [Some(ahead), Some(back)] = ids else { return Err(computed()) };
     let [a, b] = [ahead, back].map(|id| emit.graph.constant(id));
-    let both = derived(&[a, b], |exprs| {
-        let made = exprs.iter().map(|expr| make(expr)).collect::<k2o_core::Result<Vec<_>>>()?;
+    let both = derived([a, b], |exprs| {
+        let made = exprs.into_iter().map(make).collect::<k2o_core::Result<Vec<_>>>()?;
         ConstantExpr::concat(&made, 0)
     })?;
     let constant = Constant { name: common_name(&a.name, &b.name), ..both };
@@ -246,9 +248,9 @@ pub(crate) fn merge(
             let order = wanted.axes().ok_or_else(|| Error::shape("flattened steps"))?;
             // Of [steps, directions, batch, units], those that are the batch, the steps and the features.
             let parts: [&[i64]; 3] = [&[2], &[0], &[1, 3]];
-            let perm: Vec<i64> = order.iter().flat_map(|&axis| parts[axis]).copied().collect();
+            let perm = permuted(&parts, order).concat();
             let moved = emit.call_with(NodeSpec::new("Transpose", [y]).ints("perm", &perm));
-            let features = emit.output_type()?.shape[2].as_fixed().unwrap_or(-1);
+            let features = emit.output_type()?.shape.dim(2)?.as_fixed().unwrap_or(-1);
             let features_at = wanted.position(2);
             let size = |at: usize| match at {
                 _ if at == features_at => features,

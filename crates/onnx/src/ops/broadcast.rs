@@ -44,7 +44,7 @@ pub(super) fn value_rank(emit: &Emit<'_>) -> usize {
 
 /// An operand as it broadcasts in the output's layout; `rank` is the [`value_rank`].
 pub(super) fn operand(emit: &mut Emit<'_>, i: usize, rank: usize) -> Result<Arg> {
-    if emit.node.inputs[i].value().is_some() {
+    if emit.operand(i)?.value().is_some() {
         return emit.input(i);
     }
     let shape = emit.constant(i)?.shape().to_vec();
@@ -55,7 +55,7 @@ pub(super) fn operand(emit: &mut Emit<'_>, i: usize, rank: usize) -> Result<Arg>
             let padded = [vec![1; order.len() - shape.len()], shape.clone()].concat();
             let view = View::permuted(&padded, order);
             let ones = view.dims().iter().take_while(|&&n| n == 1).count();
-            let dims = view.dims()[if rank < order.len() { 0 } else { ones }..].to_vec();
+            let dims = view.dims().iter().skip(if rank < order.len() { 0 } else { ones }).copied().collect();
             view.called(dims)
         }
         Layout::Flat(flat) => View::permuted(&flat.sizes, &flat.order).called(shape.clone()),

@@ -2,7 +2,7 @@
 //!
 //! ONNX: `x` `[batch, channels, steps..]`, kernel `[filters, channels / groups, taps..]`.
 
-use super::window::with_windows;
+use super::window::{steps, with_windows};
 use super::{Emit, Layouts, Lower, Tie};
 use crate::Result;
 use crate::draft::{Arg, NodeSpec, TensorId};
@@ -28,10 +28,10 @@ impl Lower for Conv {
     fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {
         let (x, kernel) = (emit.input(0)?, emit.input(1)?);
         let bias = if emit.has(2) { emit.input(2)? } else { Arg::Absent };
-        let shape = emit.graph.type_of(emit.node.inputs[0]).shape;
-        let mut node = with_windows(NodeSpec::new("Conv", [x, kernel, bias]), &self.windows, &shape[1..])?;
+        let shape = emit.type_of(0)?.shape;
+        let mut node = with_windows(NodeSpec::new("Conv", [x, kernel, bias]), &self.windows, steps(&shape)?)?;
         if self.groups != 1 {
-            node = node.int("group", super::ints(&[self.groups])?[0]);
+            node = node.int("group", super::int(self.groups)?);
         }
         Ok(emit.node(node))
     }

@@ -67,7 +67,7 @@ impl Lower for Dense {
 
     fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {
         let x = emit.input(0)?;
-        let form = form(&emit.layouts.inputs[0]);
+        let form = form(emit.layout(0)?);
         let kernel = match &form {
             Form::Gemm(None) | Form::MatMul => emit.input(1)?,
             Form::Gemm(Some(flat)) => {

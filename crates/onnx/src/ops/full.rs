@@ -34,7 +34,7 @@ impl Lower for Full {
                 Some(n) => Size::Number(n),
                 None => {
                     let of = emit.input(0)?;
-                    Size::Axis { of, axis: emit.layouts.inputs[0].position(axis), rank: like.rank() }
+                    Size::Axis { of, axis: emit.layout(0)?.position(axis), rank: like.rank() }
                 }
             });
         }

@@ -10,7 +10,7 @@ use crate::layout::Layout;
 use crate::layout::hints::Hints;
 use crate::{Error, Result};
 use k2o_core::ops::{Normalize, NormalizeKind};
-use k2o_core::{Graph, Node, Op, Operand, ValueId};
+use k2o_core::{Graph, Node, NodeId, Op, Operand, ValueId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A group normalization, without scale and shift.
@@ -19,6 +19,7 @@ pub(crate) struct GroupNorm {
     /// What is normalized, `[batch, .., channels]`.
     pub x: ValueId,
     rank: usize,
+    channels: i64,
     groups: i64,
     epsilon: f64,
     /// The sizes of the result, channels-first, with 0 for the batch and -1 for what is left.
@@ -37,24 +38,24 @@ pub(crate) enum Role<'a> {
 /// The group normalizations of a graph that are between channels-first tensors.
 #[derive(Debug, Default)]
 pub(crate) struct GroupNorms {
-    parts: BTreeSet<usize>,
-    last: BTreeMap<usize, GroupNorm>,
+    parts: BTreeSet<NodeId>,
+    last: BTreeMap<NodeId, GroupNorm>,
 }
 
 impl GroupNorms {
     pub fn new(graph: &Graph, hints: &Hints) -> GroupNorms {
         let mut found = GroupNorms::default();
-        for (at, node) in graph.nodes().iter().enumerate() {
+        for (at, node) in graph.nodes_with_ids() {
             let Op::Normalize(normalize) = &node.op else { continue };
-            if let Some((parts, group)) = parts_of(graph, hints, at, node, normalize) {
-                found.parts.extend([parts[0], at]);
-                found.last.insert(parts[1], group);
+            if let Some(([before, behind], group)) = parts_of(graph, hints, at, node, normalize) {
+                found.parts.extend([before, at]);
+                found.last.insert(behind, group);
             }
         }
         found
     }
 
-    pub fn role(&self, node: usize) -> Option<Role<'_>> {
+    pub fn role(&self, node: NodeId) -> Option<Role<'_>> {
         match self.last.get(&node) {
             Some(group) => Some(Role::Last(group)),
             None => self.parts.contains(&node).then_some(Role::Part),
@@ -66,15 +67,15 @@ impl GroupNorms {
 fn parts_of(
     graph: &Graph,
     hints: &Hints,
-    at: usize,
+    at: NodeId,
     node: &Node,
     normalize: &Normalize,
-) -> Option<([usize; 2], GroupNorm)> {
+) -> Option<([NodeId; 2], GroupNorm)> {
     let &[Operand::Value(grouped)] = node.inputs.as_slice() else { return None };
     let split = graph.value(grouped).producer?;
     let normal = *node.outputs.first()?;
     let join = hints.sole_reader(normal)?;
-    if normalize.kind != NormalizeKind::Standard || hints.sole_reader(grouped)?.0 as usize != at {
+    if normalize.kind != NormalizeKind::Standard || hints.sole_reader(grouped)? != at {
         return None;
     }
     let [before, behind] = [split, join].map(|id| graph.node(id));
@@ -85,21 +86,21 @@ fn parts_of(
     let shape = |id: ValueId| &graph.value(id).r#type.shape;
     let (from, inner) = (shape(x), shape(grouped));
     let rank = from.rank();
-    let axes: Vec<usize> = (1..=rank).filter(|&axis| axis != rank - 1).collect();
-    let is_split =
-        inner.rank() == rank + 1 && inner[..rank - 1] == from[..rank - 1] && normalize.axes == axes;
+    let ([batch, steps @ .., channels], [outer @ .., groups, _]) = (&**from, &**inner) else { return None };
+    let axes: Vec<usize> = (1..=rank).filter(|&axis| axis + 1 != rank).collect();
+    let is_split = outer.split_first() == Some((batch, steps)) && normalize.axes == axes;
     let is_channels_first = hints.channels_first(x) || hints.channels_first(y);
-    if rank < 3 || !is_split || shape(y) != from || !is_channels_first {
+    if steps.is_empty() || !is_split || shape(y) != from || !is_channels_first {
         return None;
     }
-    let mut sizes = vec![0, from[rank - 1].as_fixed()?];
-    sizes.extend(from[1..rank - 1].iter().map(|dim| dim.as_fixed().unwrap_or(-1)));
-    if sizes.iter().filter(|&&size| size == -1).count() > 1 || sizes[1..].contains(&0) {
+    let (channels, groups, epsilon) = (channels.as_fixed()?, groups.as_fixed()?, normalize.epsilon);
+    let mut sizes = vec![channels];
+    sizes.extend(steps.iter().map(|dim| dim.as_fixed().unwrap_or(-1)));
+    if sizes.iter().filter(|&&size| size == -1).count() > 1 || sizes.contains(&0) {
         return None;
     }
-    let (groups, epsilon) = (inner[rank - 1].as_fixed()?, normalize.epsilon);
-    let parts = [split, join].map(|id| id.0 as usize);
-    Some((parts, GroupNorm { x, rank, groups, epsilon, sizes }))
+    sizes.insert(0, 0);
+    Some(([split, join], GroupNorm { x, rank, channels, groups, epsilon, sizes }))
 }
 
 impl GroupNorm {
@@ -111,7 +112,7 @@ impl GroupNorm {
     /// Emits the nodes for `x` in that layout.
     pub fn emit(&self, emit: &mut Emit<'_>, x: TensorId) -> Result<TensorId> {
         let groups = usize::try_from(self.groups).map_err(|_| Error::shape("groups of no channels"))?;
-        let is_each_channel = self.sizes[1] == self.groups;
+        let is_each_channel = self.channels == self.groups;
         let mut x = Arg::Tensor(x);
         if !is_each_channel {
             let split = emit.ints("groups", &[0, self.groups, -1]);

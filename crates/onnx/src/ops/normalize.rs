@@ -30,7 +30,7 @@ fn single_node(normalize: &Normalize, opset: i64, node: &Node, x: &Shape) -> Opt
 
 /// The sizes of a scale of ones for these axes, if they are known and not too large.
 fn ones(axes: &[usize], x: &Shape) -> Option<Vec<usize>> {
-    let sizes: Vec<usize> = axes.iter().map(|&axis| x[axis].as_usize()).collect::<Option<_>>()?;
+    let sizes: Vec<usize> = axes.iter().map(|&axis| x.get(axis)?.as_usize()).collect::<Option<_>>()?;
     let n = sizes.iter().try_fold(1usize, |n, &size| n.checked_mul(size))?;
     (n <= MAX_ONES).then_some(sizes)
 }
@@ -100,13 +100,18 @@ impl Lower for Normalize {
 fn weight(normalize: &Normalize, emit: &mut Emit<'_>, operand: usize) -> Result<Arg> {
     let layout = &emit.layouts.output;
     let order = layout.axes().ok_or_else(|| Error::shape("a normalization of a flattened tensor"))?;
-    if emit.node.inputs[operand].value().is_some() {
+    if emit.operand(operand)?.value().is_some() {
         return emit.input(operand);
     }
     let shape = emit.constant(operand)?.shape();
     let place = |axis: &usize| normalize.axes.iter().position(|normalized| normalized == axis);
     let places: Vec<Option<usize>> = order.iter().map(place).skip_while(Option::is_none).collect();
-    let dims = places.iter().map(|place| place.map_or(1, |place| shape[place])).collect();
+    let misfit = || Error::shape(format!("a weight of shape {shape:?} for the axes {:?}", normalize.axes));
+    let size = |place: &Option<usize>| match *place {
+        Some(place) => shape.get(place).copied().ok_or_else(misfit),
+        None => Ok(1),
+    };
+    let dims = places.iter().map(size).collect::<Result<_>>()?;
     let view = View::permuted(shape, &places.into_iter().flatten().collect::<Vec<_>>()).called(dims);
     emit.weight(operand, view)
 }

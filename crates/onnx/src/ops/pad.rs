@@ -3,6 +3,7 @@
 use super::{Emit, Layouts, Lower, Tie, same_axes};
 use crate::draft::{Arg, NodeSpec, TensorId};
 use crate::layout::assign::Site;
+use crate::layout::permuted;
 use crate::{Error, Result};
 use k2o_core::ops::Pad;
 
@@ -19,13 +20,12 @@ impl Lower for Pad {
         let x = emit.input(0)?;
         let order =
             emit.layouts.output.axes().ok_or_else(|| Error::shape("padding of a flattened tensor"))?;
-        let amounts = |end: fn(&(i64, i64)) -> i64| order.iter().map(move |&axis| end(&self.amounts[axis]));
-        let amounts: Vec<i64> = amounts(|ends| ends.0).chain(amounts(|ends| ends.1)).collect();
-        let pads = emit.ints("pads", &amounts);
+        let (before, after): (Vec<i64>, Vec<i64>) = permuted(&self.amounts, order).into_iter().unzip();
+        let pads = emit.ints("pads", &[before, after].concat());
         let value = match self.value {
             0.0 => Arg::Absent,
             value => {
-                let dtype = emit.graph.type_of(emit.node.inputs[0]).dtype;
+                let dtype = emit.type_of(0)?.dtype;
                 emit.scalar("constant_value", dtype, value)?
             }
         };

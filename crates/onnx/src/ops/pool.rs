@@ -1,6 +1,6 @@
 //! `Pool`: `MaxPool` or `AveragePool` over as many axes as there are windows. Padding is not counted.
 
-use super::window::with_windows;
+use super::window::{steps, with_windows};
 use super::{Emit, Layouts, Lower, Tie};
 use crate::draft::{NodeSpec, TensorId};
 use crate::layout::Layout;
@@ -32,8 +32,8 @@ impl Lower for Pool {
             let text = format!("an average over a dilated window needs opset 19; {opset} was asked for");
             return Err(Error::unsupported(text));
         }
-        let shape = emit.graph.type_of(emit.node.inputs[0]).shape;
-        let node = with_windows(NodeSpec::new(op_type, [x]), &self.windows, &shape[1..])?;
+        let shape = emit.type_of(0)?.shape;
+        let node = with_windows(NodeSpec::new(op_type, [x]), &self.windows, steps(&shape)?)?;
         Ok(emit.node(node))
     }
 }

@@ -93,7 +93,7 @@ pub(crate) fn form(graph: &Graph, node: &Node, target: Target, right_padded: boo
 /// Whether something reads the steps of a recurrent operator, and something its last states.
 fn reads_steps_and_states(graph: &Graph, node: &Node) -> bool {
     let uses = graph.uses();
-    let is_read = |id: &ValueId| uses[id.0 as usize] > 0;
+    let is_read = |id: &ValueId| uses[*id] > 0;
     node.outputs.split_first().is_some_and(|(steps, states)| is_read(steps) && states.iter().any(is_read))
 }
 
@@ -145,16 +145,14 @@ impl Cell {
 
     pub fn layouts(&self, site: &Site<'_>) -> Result<Layouts> {
         let time_major = Layout::Axes(vec![1, 0, 2]);
-        let rank = |operand| Ok(Layout::keras(site.input(operand)?.shape.rank()));
-        let mut inputs = (0..site.node.inputs.len()).map(rank).collect::<Result<Vec<_>>>()?;
-        if let Some(x) = inputs.first_mut() {
-            *x = time_major.clone();
-        }
-        if let [_, _, Some(mask)] = self.places()
-            && self.fills(site.uses(0))
-        {
-            inputs[mask] = Layout::Axes(vec![1, 0]);
-        }
+        let [_, _, mask] = self.places();
+        let filled = mask.filter(|_| self.fills(site.uses(0)));
+        let layout = |operand| match operand {
+            0 => Ok(time_major.clone()),
+            _ if filled == Some(operand) => Ok(Layout::Axes(vec![1, 0])),
+            _ => Ok(Layout::keras(site.input(operand)?.shape.rank())),
+        };
+        let inputs = (0..site.node.inputs.len()).map(layout).collect::<Result<Vec<_>>>()?;
         Ok(Layouts { inputs, output: time_major })
     }
 
@@ -167,7 +165,7 @@ impl Cell {
         if let Some(Form::Scan(reason)) = form(emit.graph, emit.node, emit.target(), emit.right_padded()) {
             return Err(Error::unsupported(format!("{} inside of a scan: {reason}", self.name)));
         }
-        let (x, units) = (emit.input(0)?, units(emit)?);
+        let (x, units) = (emit.input(0)?, units(emit.graph, emit.node)?);
         let [bias, states, mask] = self.places();
         let kernel = self.weights(emit, 1)?;
         let recurrent_kernel = self.weights(emit, 2)?;
@@ -186,13 +184,13 @@ impl Cell {
             node = node.string("direction", "reverse");
         }
         let node = self.with_options(node, 1)?;
-        let fills = mask.filter(|_| self.fills(used[0]));
-        let mut wanted = used.clone();
-        wanted[1] |= fills.is_some();
-        let outputs = emit.node_of_used(node, &wanted);
+        let fills = mask.filter(|_| self.fills(emit.uses(0)));
+        // The last state is what the steps are filled with.
+        let wanted = used.iter().enumerate().map(|(at, &used)| used || at == 1 && fills.is_some());
+        let outputs = emit.node_of_used(node, &wanted.collect::<Vec<_>>());
         let mut results = Vec::with_capacity(outputs.len());
-        for (at, output) in outputs.iter().enumerate() {
-            let Some(output) = output.filter(|_| used[at]) else {
+        for (at, (output, used)) in outputs.iter().zip(used).enumerate() {
+            let Some(output) = output.filter(|_| used) else {
                 results.push(None);
                 continue;
             };
@@ -272,7 +270,7 @@ impl Cell {
         units: usize,
     ) -> Result<Vec<Arg>> {
         let Some(first) = first else {
-            let batch = emit.type_of(0)?.shape[0].clone();
+            let batch = emit.type_of(0)?.shape.dim(0)?.clone();
             if emit.target() != Target::Tract || batch.as_fixed().is_some() {
                 return Ok(Vec::new());
             }
@@ -284,7 +282,7 @@ impl Cell {
         };
         let mut states = Vec::with_capacity(self.states);
         for operand in first..first + self.states {
-            if emit.node.inputs[operand].constant().is_some() {
+            if emit.operand(operand)?.constant().is_some() {
                 let shape = emit.constant(operand)?.shape();
                 let dims = [&[1], shape].concat();
                 states.push(emit.weight(operand, View::of(shape).called(dims))?);
@@ -328,14 +326,15 @@ impl Cell {
 }
 
 /// The number of units.
-fn units(emit: &Emit<'_>) -> Result<usize> {
-    let shape = emit.constant(2)?.shape();
-    shape.first().copied().ok_or_else(|| Error::shape("a recurrent kernel without axes"))
+pub(super) fn units(graph: &Graph, node: &Node) -> Result<usize> {
+    let kernel = node.inputs.get(2).and_then(|id| id.constant()).map(|id| graph.constant(id));
+    let units = kernel.and_then(|kernel| kernel.shape().first());
+    units.copied().ok_or_else(|| Error::unsupported("a recurrent kernel that is computed or has no axes"))
 }
 
 /// How many steps of each row hold in the mask.
 fn lengths(emit: &mut Emit<'_>, mask: usize) -> Result<Arg> {
-    let steps = emit.layouts.inputs[mask].position(1);
+    let steps = emit.layout(mask)?.position(1);
     let mask = emit.input(mask)?;
     let to = i64::from(data_type(DType::I32));
     let ones = Arg::Tensor(emit.node(NodeSpec::new("Cast", [mask]).int("to", to)));

@@ -24,7 +24,7 @@ impl Lower for Reduce {
         if self.axes.is_empty() {
             return Ok(emit.pass(x));
         }
-        let axes = emit.layouts.inputs[0].positions(&self.axes);
+        let axes = emit.layout(0)?.positions(&self.axes);
         reduce(emit, self.kind, x, &axes, self.keep_dims)
     }
 }

@@ -21,7 +21,7 @@ fn resized<'a>(graph: &'a Graph, node: &'a Node) -> Option<&'a Repeat> {
         return None;
     };
     let (x, y) = (graph.type_of(*x), &graph.value(*y).r#type);
-    let exact = y.shape[repeat.axis].as_fixed().is_none_or(|n| n <= EXACT);
+    let exact = y.shape.get(repeat.axis)?.as_fixed().is_none_or(|n| n <= EXACT);
     let scale = i64::try_from(repeat.times).is_ok_and(|times| times <= EXACT);
     (x.dtype == DType::F32 && exact && scale).then_some(repeat)
 }
@@ -55,16 +55,16 @@ impl Lower for Repeat {
                 .string("nearest_mode", "floor");
             return Ok(emit.node(node));
         }
-        let times = super::ints(&[self.times])?[0];
-        if x_type.shape[self.axis] == Dim::ONE {
+        let times = super::int(self.times)?;
+        if *x_type.shape.dim(self.axis)? == Dim::ONE {
             return Ok(expand(emit, times, x, axis, rank));
         }
         let axes = emit.ints("axes", &[axis as i64 + 1]);
         let column = emit.call("Unsqueeze", [x, axes]);
         let copies = Arg::Tensor(expand(emit, times, column, axis + 1, rank + 1));
-        let y_shape = emit.graph.type_of(emit.node.outputs[0].into()).shape;
+        let y_shape = emit.output_type()?.shape;
         let order = emit.layouts.output.axes().unwrap_or_default();
-        let sizes = order.iter().enumerate().map(|(at, &from)| match y_shape[from].as_fixed() {
+        let sizes = order.iter().enumerate().map(|(at, &from)| match y_shape.dim(from)?.as_fixed() {
             Some(n) if n > 0 => Ok(Size::Number(n)),
             _ if at < axis => Ok(Size::Same),
             Some(n) => Err(Error::unsupported(format!("a repetition of a dimension of {n}"))),
@@ -79,23 +79,24 @@ impl Lower for Repeat {
 
 /// How often the elements come along each axis, by this node and by those that are left to it.
 fn scales(emit: &Emit<'_>, rank: usize) -> Vec<f32> {
-    let mut scales = vec![1.0; rank];
+    let mut repeats = Vec::new();
     let mut node = emit.node;
     while let Some(repeat) = resized(emit.graph, node) {
-        scales[emit.layouts.output.position(repeat.axis)] *= repeat.times as f32;
-        let producer = node.inputs[0].value().and_then(|id| emit.graph.value(id).producer);
+        repeats.push((emit.layouts.output.position(repeat.axis), repeat.times as f32));
+        let producer =
+            node.inputs.first().and_then(|id| id.value()).and_then(|id| emit.graph.value(id).producer);
         match producer.map(|id| emit.graph.node(id)).filter(|before| is_left_to_the_next(emit, before)) {
             Some(before) => node = before,
             None => break,
         }
     }
-    scales
+    let along = |axis| repeats.iter().filter(|(at, _)| *at == axis).map(|(_, times)| times).product();
+    (0..rank).map(along).collect()
 }
 
 /// The axis, which has size 1, as often as it is wanted.
 fn expand(emit: &mut Emit<'_>, times: i64, x: Arg, axis: usize, rank: usize) -> TensorId {
-    let mut sizes = vec![1; rank];
-    sizes[axis] = times;
+    let sizes: Vec<i64> = (0..rank).map(|at| if at == axis { times } else { 1 }).collect();
     let sizes = emit.ints("sizes", &sizes);
     emit.node(NodeSpec::new("Expand", [x, sizes]))
 }

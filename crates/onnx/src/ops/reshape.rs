@@ -72,14 +72,14 @@ impl Lower for Reshape {
                 (input, output)
             }
             Form::Unsqueeze(axes) => {
-                let mut outputs = vec![Layout::keras(to.rank())];
-                if site.among_channels_first() {
-                    outputs.insert(0, Layout::channels_first(to.rank()));
-                }
+                let (first, last) = (Layout::channels_first(to.rank()), Layout::keras(to.rank()));
                 // A new axis can be put anywhere; what matters is the order of the old ones.
-                let cost = |output: &&Layout| !site.has(0, &output.without(&axes));
-                let output = outputs.iter().min_by_key(cost).unwrap_or(&outputs[0]);
-                (output.without(&axes), output.clone())
+                let is_there = |output: &Layout| site.has(0, &output.without(&axes));
+                let output = match site.among_channels_first() && (is_there(&first) || !is_there(&last)) {
+                    true => first,
+                    false => last,
+                };
+                (output.without(&axes), output)
             }
             Form::Reshape => (Layout::keras(from.rank()), Layout::keras(to.rank())),
         };
@@ -92,18 +92,17 @@ impl Lower for Reshape {
 
     fn emit(&self, emit: &mut Emit<'_>) -> Result<TensorId> {
         let x = emit.input(0)?;
-        let from = emit.graph.type_of(emit.node.inputs[0]).shape;
-        let to = emit.graph.type_of(emit.node.outputs[0].into()).shape;
-        let Layouts { inputs, output } = emit.layouts;
+        let from = emit.type_of(0)?.shape;
+        let to = emit.output_type()?.shape;
         match form(self, &from, &to) {
             Form::Nothing => Ok(emit.pass(x)),
             Form::Flatten => Ok(emit.node(NodeSpec::new("Flatten", [x]))),
             Form::Unsqueeze(axes) => {
-                let axes = emit.ints("axes", &ints(&output.positions(&axes))?);
+                let axes = emit.ints("axes", &ints(&emit.layouts.output.positions(&axes))?);
                 Ok(emit.node(NodeSpec::new("Unsqueeze", [x, axes])))
             }
             Form::Squeeze(axes) => {
-                let axes = emit.ints("axes", &ints(&inputs[0].positions(&axes))?);
+                let axes = emit.ints("axes", &ints(&emit.layout(0)?.positions(&axes))?);
                 Ok(emit.node(NodeSpec::new("Squeeze", [x, axes])))
             }
             Form::Reshape => {
@@ -125,7 +124,7 @@ fn sizes(reshape: &Reshape, emit: &mut Emit<'_>, x: Arg, from: &Shape, to: &Shap
             (Some(n), _) => return Err(Error::unsupported(format!("a reshape to a dimension of {n}"))),
             (None, ReshapeDim::Of(axis)) => Size::Axis { of: x, axis: *axis, rank: from.rank() },
             (None, ReshapeDim::Like(axis)) => {
-                let (of, layout) = (emit.input(1)?, &emit.layouts.inputs[1]);
+                let (of, layout) = (emit.input(1)?, emit.layout(1)?);
                 let rank = emit.type_of(1)?.shape.rank();
                 Size::Axis { of, axis: layout.position(*axis), rank }
             }
@@ -144,7 +143,7 @@ fn flatten(site: &Site<'_>, from: &Shape, input: Layout) -> (Layout, Layout) {
         return keras;
     };
     // Axes of size 1 may stand anywhere.
-    if inner.iter().filter(|&&axis| from[axis] != Dim::ONE).is_sorted() {
+    if inner.iter().filter(|&&axis| from.get(axis) != Some(&Dim::ONE)).is_sorted() {
         return (input, Layout::keras(2));
     }
     let sizes: Option<Vec<usize>> = from.iter().skip(1).map(Dim::as_usize).collect();

@@ -27,14 +27,14 @@ impl Lower for Scan {
         let inputs = (0..recurrent).map(|operand| emit.input(operand)).collect::<Result<Vec<Arg>>>()?;
         let mut captured = Vec::new();
         for operand in recurrent..emit.node.inputs.len() {
-            if emit.node.inputs[operand].value().is_some() {
+            if emit.operand(operand)?.value().is_some() {
                 match emit.input(operand)? {
                     Arg::Tensor(tensor) => captured.push(tensor),
                     _ => return Err(Error::shape("a computed operand that is a weight")),
                 }
             }
         }
-        let body = emit.body(&graph, &captured, &|output| has[output])?;
+        let body = emit.body(&graph, &captured, &|output| has.get(output) == Some(&true))?;
         let written = has.iter().filter(|&&has| has).count();
         let sequences = written - self.states;
         let mut node = NodeSpec::new("Scan", inputs).int("num_scan_inputs", self.sequences as i64);

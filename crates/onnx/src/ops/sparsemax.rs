@@ -28,7 +28,7 @@ impl Lower for Sparsemax {
         let (x, shape) = (emit.input(0)?, emit.type_of(0)?.shape);
         let (rank, axis) = (shape.rank(), emit.layouts.output.position(self.axis));
 
-        let k = match shape[self.axis].as_fixed() {
+        let k = match shape.dim(self.axis)?.as_fixed() {
             Some(n) => emit.ints("k", &[n]),
             None => target::axes(emit, x, axis, axis + 1, rank),
         };
@@ -40,7 +40,7 @@ impl Lower for Sparsemax {
 
         // In the support are those with more than (sum - 1) / count.
         let one = emit.scalar("one", DType::F32, 1.0)?;
-        let counts = match shape[self.axis].as_usize().filter(|&n| n <= MAX_COUNTS) {
+        let counts = match shape.dim(self.axis)?.as_usize().filter(|&n| n <= MAX_COUNTS) {
             Some(n) => {
                 let counts: Vec<f32> = (1..=n).map(|count| count as f32).collect();
                 emit.floats("counts", [vec![n], vec![1; rank - 1 - axis]].concat(), &counts)

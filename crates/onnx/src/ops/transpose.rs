@@ -5,7 +5,7 @@ use super::{Emit, Layouts, Lower, Tie, any_axes};
 use crate::Result;
 use crate::draft::TensorId;
 use crate::layout::assign::Site;
-use crate::layout::{Layout, inverse};
+use crate::layout::{Layout, inverse, permuted};
 use k2o_core::ops::Transpose;
 
 impl Lower for Transpose {
@@ -16,7 +16,7 @@ impl Lower for Transpose {
     fn layouts(&self, site: &Site<'_>) -> Result<Layouts> {
         let input = any_axes(site)?;
         let to = inverse(&self.permutation);
-        let output = Layout::Axes(input.axes().unwrap_or_default().iter().map(|&axis| to[axis]).collect());
+        let output = Layout::Axes(permuted(&to, input.axes().unwrap_or_default()));
         Ok(Layouts { inputs: vec![input], output })
     }
 

@@ -3,7 +3,7 @@
 use super::ints;
 use crate::draft::NodeSpec;
 use crate::{Error, Result};
-use k2o_core::{Dim, Padding, Window};
+use k2o_core::{Dim, Padding, Shape, Window};
 
 /// Adds the windows' attributes for steps along the middle axes of these sizes; what ONNX assumes anyway is left out, but
 /// for the strides of pooling, which rten 0.27 needs.
@@ -43,6 +43,14 @@ pub(super) fn with_windows(node: NodeSpec, windows: &[Window], steps: &[Dim]) ->
                 ))),
             }
         }
+    }
+}
+
+/// The dimensions of a channels-last tensor between the first, the batch, and the last, the channels.
+pub(super) fn steps(shape: &Shape) -> Result<&[Dim]> {
+    match &**shape {
+        [_, steps @ .., _] => Ok(steps),
+        _ => Err(Error::shape(format!("windows over a tensor of shape {shape}"))),
     }
 }
 

@@ -52,7 +52,7 @@ pub fn make(recipe: &Recipe) -> (Graph, Outline) {
     }
     recipe.steps.iter().for_each(|step| maker.step(step));
     let uses = maker.builder.graph().uses();
-    let unread = uses.iter().enumerate().filter(|(_, uses)| **uses == 0).map(|(at, _)| ValueId(at as u32));
+    let unread = uses.iter().filter(|(_, uses)| **uses == 0).map(|(id, _)| id);
     let chosen = recipe.outputs.iter().map(|at| *at.get(&maker.values));
     for (value, name) in chosen.chain(unread).zip(recipe.names.iter().cycle()) {
         maker.builder.output(name, value);

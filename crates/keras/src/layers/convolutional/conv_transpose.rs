@@ -22,8 +22,11 @@ pub(in crate::layers) struct ConvTranspose {
 }
 
 /// How a kernel of `span` steps spreads, so that the output is as long as Keras says.
-fn spread(base: &BaseConv, axis: usize, output_padding: Option<i64>) -> Result<Spread> {
-    let (taps, stride, dilation) = (base.kernel_size[axis], base.strides[axis], base.dilation_rate[axis]);
+fn spread(
+    [taps, stride, dilation]: [i64; 3],
+    padding: PaddingMode,
+    output_padding: Option<i64>,
+) -> Result<Spread> {
     let span = Spread::new(taps, stride, dilation, (0, 0), 0)?.span();
     if let Some(padding) = output_padding
         && !(0..stride).contains(&padding)
@@ -33,7 +36,7 @@ fn spread(base: &BaseConv, axis: usize, output_padding: Option<i64>) -> Result<S
         )));
     }
     // Steps past `(n - 1) * stride`.
-    let wanted = match (base.padding, output_padding) {
+    let wanted = match (padding, output_padding) {
         (PaddingMode::Causal, _) => {
             return Err(Error::unsupported("`padding` = \"causal\" is not supported"));
         }
@@ -56,7 +59,11 @@ impl Layer for ConvTranspose {
         let rank = base.kernel_size.len();
         let output_padding = fields.ints(&["output_padding"], rank)?;
         let padding = |axis: usize| output_padding.as_ref().and_then(|padding| padding.get(axis).copied());
-        let windows = (0..rank).map(|axis| spread(&base, axis, padding(axis))).collect::<Result<_>>()?;
+        let axes = base.kernel_size.iter().zip(&base.strides).zip(&base.dilation_rate).enumerate();
+        let windows = axes.map(|(axis, ((&taps, &stride), &dilation))| {
+            spread([taps, stride, dilation], base.padding, padding(axis))
+        });
+        let windows = windows.collect::<Result<_>>()?;
         Ok(ConvTranspose { filters: size(fields.positive(&["filters"])?)?, base, windows })
     }
 

@@ -16,12 +16,18 @@ pub(in crate::layers) struct Concatenate {
 }
 
 impl Concatenate {
-    fn mask(&self, cx: &mut Lowering, inputs: &[Tensor], axis: usize) -> Result<Option<Tensor>> {
+    fn mask(
+        &self,
+        cx: &mut Lowering,
+        inputs: &[Tensor],
+        first: Tensor,
+        axis: usize,
+    ) -> Result<Option<Tensor>> {
         let masks: Vec<Tensor> = inputs.iter().filter_map(Tensor::mask).collect();
         if masks.is_empty() || cx.meeting == Meeting::Nothing {
             return Ok(None);
         }
-        let rank = cx.shape(inputs[0])?.rank();
+        let rank = cx.shape(first)?.rank();
         for &mask in &masks {
             let own = cx.shape(mask)?.rank();
             if own + 1 != rank {
@@ -43,7 +49,7 @@ impl Concatenate {
             return Ok(Some(cx.add(Concat { axis }, &all)?));
         }
         match cx.meeting {
-            Meeting::Union if masks.len() < inputs.len() => Ok(Some(cx.mask_of_all(inputs[0])?)),
+            Meeting::Union if masks.len() < inputs.len() => Ok(Some(cx.mask_of_all(first)?)),
             Meeting::Union => join(cx, BinaryKind::Or, &masks),
             _ => join(cx, BinaryKind::And, &masks),
         }
@@ -57,11 +63,11 @@ impl Layer for Concatenate {
 
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         let inputs = call.inputs()?;
-        let first = inputs.first().ok_or_else(|| Error::malformed("no inputs were given"))?;
-        let axis = axis_from_front(self.axis, cx.shape(*first)?.rank())?;
+        let &first = inputs.first().ok_or_else(|| Error::malformed("no inputs were given"))?;
+        let axis = axis_from_front(self.axis, cx.shape(first)?.rank())?;
         let operands = inputs.iter().map(|&tensor| cx.operand(tensor)).collect::<Result<Vec<_>>>()?;
         let y = cx.add(Concat { axis }, &operands)?;
-        let mask = self.mask(cx, &inputs, axis)?;
+        let mask = self.mask(cx, &inputs, first, axis)?;
         Ok(vec![y.with_mask(mask)])
     }
 

@@ -100,6 +100,8 @@ fn summed_at_the_end(
         };
         y = cx.reshape(target, y, None)?;
     }
-    let dim = |&other: &usize| shape[other].as_fixed().map_or(ReshapeDim::Infer, ReshapeDim::Fixed);
-    Ok((y, others.iter().map(dim).collect()))
+    let dim = |&other: &usize| -> Result<ReshapeDim> {
+        Ok(shape.dim(other)?.as_fixed().map_or(ReshapeDim::Infer, ReshapeDim::Fixed))
+    };
+    Ok((y, others.iter().map(dim).collect::<Result<_>>()?))
 }

@@ -97,12 +97,12 @@ impl Layer for AdaptivePooling {
 
 /// The averages over windows of the last axis.
 fn average(cx: &mut Lowering, x: Tensor, steps: usize, windows: &[(usize, usize)]) -> Result<Tensor> {
-    let mut matrix = Array::zeros([steps, windows.len()], k2o_core::DType::F32)?.as_f64()?.to_vec();
-    for (column, &(start, length)) in windows.iter().enumerate() {
-        for row in start..start + length {
-            matrix[row * windows.len() + column] = 1.0 / length as f64;
-        }
-    }
+    let weight =
+        |step: usize, &(start, length): &(usize, usize)| match (start..start + length).contains(&step) {
+            true => 1.0 / length as f64,
+            false => 0.0,
+        };
+    let matrix = (0..steps).flat_map(|step| windows.iter().map(move |window| weight(step, window))).collect();
     let matrix = cx.literal("windows", Array::f64([steps, windows.len()], matrix)?)?;
     cx.add(Dense, &[cx.operand(x)?, matrix])
 }

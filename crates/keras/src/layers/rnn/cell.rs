@@ -144,8 +144,8 @@ impl CellConfig {
             operands.push(cx.any_operand(tensor)?);
         }
         match cx.add_all(op(recurrence), &operands)?.as_slice() {
-            [outputs, states @ ..] if !states.is_empty() => {
-                Ok(OverSteps { outputs: *outputs, last: states[0], states: states.to_vec() })
+            &[outputs, last, ref more @ ..] => {
+                Ok(OverSteps { outputs, last, states: [&[last], more].concat() })
             }
             _ => Err(Error::malformed("a recurrent operator without states")),
         }
@@ -158,6 +158,14 @@ pub(super) fn cell_object(fields: &mut Fields<'_, '_>, value: &Value, segment: &
     match object.is_broken() || object.as_cell().is_some() {
         true => Ok(object),
         false => Err(Error::unsupported(format!("{} is not a cell of one step", object.place()))),
+    }
+}
+
+/// The kernel, the recurrent kernel and, if there is one, the bias.
+pub(super) fn parts<T>(weights: &[T]) -> Result<(&T, &T, Option<&T>)> {
+    match weights {
+        [kernel, recurrent_kernel, bias @ ..] => Ok((kernel, recurrent_kernel, bias.first())),
+        _ => Err(Error::malformed("a cell without kernels")),
     }
 }
 

@@ -3,13 +3,13 @@
 //!
 //! Keras before 2.1.3 knows only the reset before it, and does not write `reset_after`.
 
-use super::cell::{Cell, CellConfig, OverSteps, Steps, arguments, binary, gates};
+use super::cell::{Cell, CellConfig, OverSteps, Steps, arguments, binary, gates, parts};
 use super::cudnn;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::weights::Weight;
 use crate::{Error, Fields, KerasVersion, Layer, Result};
-use k2o_core::Tensor as Array;
 use k2o_core::ops::{self, BinaryKind, Dense};
+use k2o_core::{Operand, Tensor as Array};
 
 #[derive(Debug)]
 pub(in crate::layers) struct GruCell {
@@ -31,21 +31,21 @@ impl GruCell {
     /// What the reset gate comes after: each gate's product of the state, and its bias.
     fn reset_after(&self, cx: &mut Lowering, x: Tensor, h: Tensor) -> Result<Tensor> {
         let (units, weights) = (self.config.units, self.weights(cx, x)?);
-        let mut operands = [(x, 0), (h, 1)].map(|(tensor, kernel)| (tensor, kernel, None));
-        if let Some(bias) = weights.get(2) {
-            for (at, operand) in operands.iter_mut().enumerate() {
-                let row = bias.expr.slice(0, at..at + 1)?.reshape(&[3 * units])?;
-                let name = ["input_bias", "recurrent_bias"][at];
-                operand.2 = Some(cx.constant(&bias.derived(name, row))?);
-            }
-        }
-        let mut products = [x; 2];
-        for (product, (tensor, kernel, bias)) in products.iter_mut().zip(operands) {
-            let mut given = vec![cx.operand(tensor)?, cx.constant(&weights[kernel])?];
+        let (kernel, recurrent_kernel, bias) = parts(&weights)?;
+        let bias_row = |cx: &mut Lowering, at: usize, name: &str| -> Result<Option<Operand>> {
+            let Some(bias) = bias else { return Ok(None) };
+            let row = bias.expr.slice(0, at..at + 1)?.reshape(&[3 * units])?;
+            Ok(Some(cx.constant(&bias.derived(name, row))?))
+        };
+        let input_bias = bias_row(cx, 0, "input_bias")?;
+        let recurrent_bias = bias_row(cx, 1, "recurrent_bias")?;
+        let product = |cx: &mut Lowering, tensor: Tensor, kernel: &Weight, bias: Option<Operand>| {
+            let mut given = vec![cx.operand(tensor)?, cx.constant(kernel)?];
             given.extend(bias);
-            *product = cx.add(Dense, &given)?;
-        }
-        let [outer, inner] = products;
+            cx.add(Dense, &given)
+        };
+        let outer = product(cx, x, kernel, input_bias)?;
+        let inner = product(cx, h, recurrent_kernel, recurrent_bias)?;
         let [xz, xr, xg] = gates(cx, outer, units)?;
         let [hz, hr, hg] = gates(cx, inner, units)?;
         let (z, r) = (binary(cx, BinaryKind::Add, xz, hz)?, binary(cx, BinaryKind::Add, xr, hr)?);
@@ -58,14 +58,15 @@ impl GruCell {
     /// The reset gate decides what of the state is multiplied.
     fn reset_before(&self, cx: &mut Lowering, x: Tensor, h: Tensor) -> Result<Tensor> {
         let (units, weights) = (self.config.units, self.weights(cx, x)?);
-        let mut given = vec![cx.operand(x)?, cx.constant(&weights[0])?];
-        if let Some(bias) = weights.get(2) {
+        let (kernel, recurrent_kernel, bias) = parts(&weights)?;
+        let mut given = vec![cx.operand(x)?, cx.constant(kernel)?];
+        if let Some(bias) = bias {
             given.push(cx.constant(bias)?);
         }
         let outer = cx.add(Dense, &given)?;
         let [xz, xr, xg] = gates(cx, outer, units)?;
         let part = |from: usize, to: usize, name: &str| -> Result<Weight> {
-            Ok(weights[1].derived(name, weights[1].expr.slice(1, from * units..to * units)?))
+            Ok(recurrent_kernel.derived(name, recurrent_kernel.expr.slice(1, from * units..to * units)?))
         };
         let kernel = cx.constant(&part(0, 2, "recurrent_kernel_gates")?)?;
         let inner = cx.add(Dense, &[cx.operand(h)?, kernel])?;

@@ -1,7 +1,7 @@
 //! `LSTM`, `LSTMCell`: gates `i, f, c, o` in the columns of the weights.
 //! <https://keras.io/api/layers/recurrent_layers/lstm/>
 
-use super::cell::{Cell, CellConfig, OverSteps, Steps, arguments, binary, gates};
+use super::cell::{Cell, CellConfig, OverSteps, Steps, arguments, binary, gates, parts};
 use super::cudnn;
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::{Fields, Layer, Result};
@@ -26,10 +26,11 @@ impl Layer for LstmCell {
         let CellConfig { units, activation, recurrent_activation, .. } = &self.0;
         let (x, [h, c]) = arguments(call)?;
         let weights = self.0.weights(cx, x, 4, &[])?;
-        let mut operands = vec![cx.operand(x)?, weights[0]];
-        operands.extend(&weights[2..]);
+        let (&kernel, &recurrent_kernel, bias) = parts(&weights)?;
+        let mut operands = vec![cx.operand(x)?, kernel];
+        operands.extend(bias);
         let outer = cx.add(Dense, &operands)?;
-        let inner = cx.add(Dense, &[cx.operand(h)?, weights[1]])?;
+        let inner = cx.add(Dense, &[cx.operand(h)?, recurrent_kernel])?;
         let sum = binary(cx, BinaryKind::Add, outer, inner)?;
         let [i, f, g, o] = gates(cx, sum, *units)?;
         let i = recurrent_activation.lower(cx, i)?;

@@ -195,7 +195,8 @@ impl Recurrent {
         let sequences: Vec<Tensor> = [Some(given.x), given.mask].into_iter().flatten().collect();
         let scanned = cx.scan(&states, &sequences, go_backwards, |cx, before, steps| {
             let (output_before, before) = before.split_at(carried.len());
-            let mut next = cx.call_child(&self.cell, &call_of(steps[0], before))?;
+            let &x = steps.first().ok_or_else(|| Error::malformed("a scan over no sequence"))?;
+            let mut next = cx.call_child(&self.cell, &call_of(x, before))?;
             if next.len() != before.len() + 1 {
                 return Err(Error::malformed("the cell could not be added"));
             }

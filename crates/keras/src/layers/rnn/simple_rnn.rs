@@ -1,7 +1,7 @@
 //! `SimpleRNN`, `SimpleRNNCell`: `h' = activation(x kernel + bias + h recurrent_kernel)`.
 //! <https://keras.io/api/layers/recurrent_layers/simple_rnn/>
 
-use super::cell::{Cell, CellConfig, OverSteps, Steps, arguments, binary};
+use super::cell::{Cell, CellConfig, OverSteps, Steps, arguments, binary, parts};
 use crate::lowering::{Call, Lowering, Tensor};
 use crate::{Fields, Layer, Result};
 use k2o_core::ops::{BinaryKind, Dense, Rnn};
@@ -17,10 +17,11 @@ impl Layer for SimpleRnnCell {
     fn lower(&self, cx: &mut Lowering, call: &Call) -> Result<Vec<Tensor>> {
         let (x, [h]) = arguments(call)?;
         let weights = self.0.weights(cx, x, 1, &[])?;
-        let mut operands = vec![cx.operand(x)?, weights[0]];
-        operands.extend(&weights[2..]);
+        let (&kernel, &recurrent_kernel, bias) = parts(&weights)?;
+        let mut operands = vec![cx.operand(x)?, kernel];
+        operands.extend(bias);
         let outer = cx.add(Dense, &operands)?;
-        let inner = cx.add(Dense, &[cx.operand(h)?, weights[1]])?;
+        let inner = cx.add(Dense, &[cx.operand(h)?, recurrent_kernel])?;
         let sum = binary(cx, BinaryKind::Add, outer, inner)?;
         let h = self.0.activation.lower(cx, sum)?;
         Ok(vec![h, h])
