@@ -58,22 +58,9 @@ impl Build {
         let class = description.get("class_name").and_then(Value::as_str);
         let class = class.ok_or_else(|| Error::malformed("a layer without `class_name`"))?;
         check_name("class", class)?;
-        for key in ["module", "name", "registered_name"] {
-            if let Some(value) = description.get(key).filter(|value| !value.is_null() && !value.is_string()) {
-                return Err(expected(key, "a text", value).within(format!("layer {}", shown(class))));
-            }
-        }
-        let config = description.get("config").unwrap_or(&Value::Null);
-        if !(config.is_object() || config.is_null() || config.is_array() && is_model_class(class)) {
-            return Err(
-                expected("config", "keys and values", config).within(format!("layer {}", shown(class)))
-            );
-        }
-        if let Some(value) = config.get("name").filter(|value| !value.is_null() && !value.is_string()) {
-            return Err(expected("name", "a text", value).within(format!("layer {}", shown(class))));
-        }
+        check_kinds(description, class).map_err(|error| error.within(format!("layer {}", shown(class))))?;
         let empty = Map::new();
-        let map = config.as_object().unwrap_or(&empty);
+        let map = description.get("config").and_then(Value::as_object).unwrap_or(&empty);
         let name = [description.get("name"), map.get("name")].into_iter().flatten().find_map(Value::as_str);
         let name = name.unwrap_or(class);
         check_name("name", name)?;
@@ -90,13 +77,7 @@ impl Build {
                 object.kind = kind;
                 object.class = class;
             }
-            Err(error) if error.kind() == crate::ErrorKind::Limit => {
-                return Err(if error.problems().iter().any(|problem| !problem.place.is_empty()) {
-                    error
-                } else {
-                    error.within(object.place())
-                });
-            }
+            Err(error) if error.kind() == crate::ErrorKind::Limit => return Err(error.at(object.place())),
             Err(error) => self.errors.push(error.within(object.place())),
         }
         Ok(object)
@@ -203,6 +184,23 @@ fn foreign_name(description: &Value) -> Option<&str> {
     let name = description.get("registered_name").and_then(Value::as_str)?;
     let package = name.split_once('>').map(|(package, _)| package)?;
     (package != "Keras" && package != "keras").then_some(name)
+}
+
+/// Refuses a description whose parts are not texts and objects, of which nothing else would be taken.
+fn check_kinds(description: &Value, class: &str) -> Result<()> {
+    let config = description.get("config");
+    let name = config.and_then(|config| config.get("name"));
+    let texts = ["module", "name", "registered_name"].map(|key| (key, description.get(key)));
+    for (key, value) in texts.into_iter().chain([("name", name)]) {
+        if let Some(value) = value.filter(|value| !value.is_null() && !value.is_string()) {
+            return Err(expected(key, "a text", value));
+        }
+    }
+    let is_config = |config: &Value| config.is_object() || config.is_array() && is_model_class(class);
+    match config.filter(|config| !is_config(config)) {
+        Some(config) => Err(expected("config", "keys and values", config)),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a name that is no name: names come again in every message, table and exported file.

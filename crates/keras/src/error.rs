@@ -91,6 +91,14 @@ impl Error {
         self
     }
 
+    /// The same error with `place` as that of each problem that has none.
+    pub(crate) fn at(mut self, place: impl fmt::Display) -> Error {
+        for problem in self.problems.iter_mut().filter(|problem| problem.place.is_empty()) {
+            problem.place = place.to_string();
+        }
+        self
+    }
+
     /// The same error with a hint for each problem that has none.
     pub fn help(mut self, help: impl Into<String>) -> Error {
         let help = help.into();

@@ -147,10 +147,7 @@ impl Importer {
     /// not fit, weights that are missing, left over or of another shape.
     pub fn import(&self, archive: &Archive, options: &ImportOptions) -> Result<Imported> {
         let version = KerasVersion::detect(archive.keras_version.as_deref(), &archive.config);
-        let within = |error: Error| match error.problems() {
-            [problem] if problem.place.is_empty() => error.within(&archive.config_part),
-            _ => error,
-        };
+        let within = |error: Error| error.at(&archive.config_part);
         let known = |description: &Value, class: &str| self.registry.find_layer(description, class).is_some();
         let config = keras1::to_keras2(&archive.config, version, &known)?;
         let mut build = Build::new(version, options.limits.clone(), self.registry.clone());

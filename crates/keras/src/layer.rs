@@ -99,6 +99,17 @@ impl LayerObject {
         matches!(self.kind, Kind::Broken)
     }
 
+    /// Another layer of the same name that cannot be read.
+    pub(crate) fn broken(&self) -> LayerObject {
+        LayerObject {
+            name: self.name.clone(),
+            class: self.class.clone(),
+            store: self.store.clone(),
+            kind: Kind::Broken,
+            ..*self
+        }
+    }
+
     /// `layer "dense_1" (Dense)`.
     pub(crate) fn place(&self) -> String {
         format!("layer {} ({})", shown(&self.name), self.class)

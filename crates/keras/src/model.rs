@@ -5,6 +5,7 @@
 mod functional;
 mod sequential;
 
+use crate::archive::shown;
 use crate::build::Build;
 use crate::fields::{brief, expected};
 use crate::import::InputShape;
@@ -94,19 +95,26 @@ impl Model {
             Model::Sequential(model) => {
                 symbols.check(&[model.input_name()])?;
                 let (name, r#type) = model.input(&mut symbols)?;
-                let input = cx.builder.input(name, r#type)?;
-                Ok(vec![(model.output_name(), model.lower(cx, input.into()))])
+                let input = outermost_input(cx, name, r#type)?;
+                Ok(vec![(model.output_name(), model.lower(cx, input))])
             }
             Model::Functional(model) => {
                 symbols.check(&model.input_names())?;
                 let mut inputs = Vec::new();
                 for (name, r#type) in model.inputs(&mut symbols)? {
-                    inputs.push(cx.builder.input(name, r#type)?.into());
+                    inputs.push(outermost_input(cx, name, r#type)?);
                 }
                 model.lower(cx, &inputs)
             }
         }
     }
+}
+
+/// Adds an input of the graph.
+fn outermost_input(cx: &mut Lowering, name: String, r#type: TensorType) -> Result<Tensor> {
+    let place = format!("the input {}", shown(&name));
+    let input = cx.builder.input(name, r#type).map_err(|error| Error::from(error).within(place))?;
+    Ok(input.into())
 }
 
 /// Gives every unknown dimension of the inputs a symbol.
@@ -240,13 +248,9 @@ pub(crate) fn layer_objects(
             *count += 1;
         }
         let object = build.object(description, format!("{store}/layers/{group}"));
-        let within = |error: Error| match error.problems() {
-            [problem] if problem.place.is_empty() => {
-                error.within(format!("layer {} of its `layers`", objects.len()))
-            }
-            _ => error,
-        };
-        objects.push(object.map_err(within)?);
+        let place = || format!("layer {} of its `layers`", objects.len());
+        let object = object.map_err(|error| error.at(place()))?;
+        objects.push(object);
     }
     Ok(objects)
 }

@@ -1,6 +1,6 @@
 //! Hostile files that are too large to be kept.
 
-/// A name, the bytes, the exit status and words of the message.
+/// A name, the bytes, the exit status and words of what is said.
 pub fn files() -> Vec<(&'static str, Vec<u8>, i32, &'static str)> {
     let nested = |count: usize| ["{\"class_name\":".repeat(count), "1".into(), "}".repeat(count)].concat();
     vec![
@@ -9,13 +9,9 @@ pub fn files() -> Vec<(&'static str, Vec<u8>, i32, &'static str)> {
         ("attributes.h5", attributes(15_000), 4, "layer_names names \"a\", but there is no such group"),
         ("links.h5", links(60_000), 3, "\"layers/1\": the same object as \"layers/0\""),
         ("soft.h5", soft_links(60_000), 3, "\"layers/0\": a soft link, to \"/layers/1\""),
-        (
-            "calls.json",
-            calls(200_000),
-            5,
-            "layer \"b\" (Identity): the model has more layer calls than are allowed",
-        ),
-        ("layers.json", layers(300_000), 5, "more than 100000 layers"),
+        ("calls.json", calls(200_000), 5, "the JSON holds more than 476679 values"),
+        ("cells.json", cells(15_000), 0, "Non-trainable params: 0"),
+        ("layers.json", layers(300_000), 5, "more than 20000 layers"),
     ]
 }
 
@@ -44,6 +40,22 @@ fn calls(count: usize) -> Vec<u8> {
     format!(
         r#"{{"class_name":"Functional","config":{{"layers":[{}],"input_layers":[["x",0,0]],"output_layers":[["b",0,0]]}}}}"#,
         layers.join(",")
+    )
+    .into_bytes()
+}
+
+/// So many cells, one behind the other, of a kind that no operator computes for all steps at once.
+fn cells(count: usize) -> Vec<u8> {
+    let cell = |at: usize| {
+        format!(
+            r#"{{"class_name":"SimpleRNNCell","config":{{"name":"{at}","units":1,"activation":"softmax"}}}}"#
+        )
+    };
+    let cells: Vec<String> = (0..count).map(cell).collect();
+    let cells = format!(r#"{{"class_name":"StackedRNNCells","config":{{"cells":[{}]}}}}"#, cells.join(","));
+    let input = r#"{"class_name":"InputLayer","config":{"batch_shape":[null,5,4]}}"#;
+    format!(
+        r#"{{"class_name":"Sequential","config":{{"layers":[{input},{{"class_name":"RNN","config":{{"cell":{cells}}}}}]}}}}"#
     )
     .into_bytes()
 }

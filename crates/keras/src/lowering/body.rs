@@ -3,13 +3,15 @@
 use super::{Lowering, Tensor};
 use crate::{Error, Result};
 use k2o_core::{Constant, Dim, GraphBuilder, Operand, Shape, TensorType, ValueId, ops};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The graph around a body, and what of it the body reads besides its states and steps.
 pub(crate) struct Body {
     outer: GraphBuilder,
-    /// What is read, and the input of the body that it is.
-    captures: Vec<(Operand, ValueId)>,
+    /// What is read, in the order in which it was first, and the input of the body that each is.
+    captures: Vec<Operand>,
+    inputs: BTreeMap<Operand, ValueId>,
 }
 
 /// What a scan computed.
@@ -64,9 +66,9 @@ impl Lowering {
     pub(super) fn bring_in(&mut self, mut operand: Operand, level: usize) -> Result<Operand> {
         for level in level..self.bodies.len() {
             let Some([body, deeper @ ..]) = self.bodies.get_mut(level..) else { break };
-            let known = body.captures.iter().find(|(captured, _)| *captured == operand);
+            let known = body.inputs.get(&operand);
             operand = match known {
-                Some((_, inner)) => (*inner).into(),
+                Some(inner) => (*inner).into(),
                 None => {
                     let mut r#type = body.outer.type_of(operand);
                     if operand.value().is_some() {
@@ -78,7 +80,8 @@ impl Lowering {
                         None => &mut self.builder,
                     };
                     let inner = builder.input(name, r#type)?;
-                    body.captures.push((operand, inner));
+                    body.captures.push(operand);
+                    body.inputs.insert(operand, inner);
                     inner.into()
                 }
             };
@@ -112,7 +115,7 @@ impl Lowering {
             inputs.push(Tensor::from(inner.input(name, TensorType::new(shape, dtype))?));
         }
         let outer = std::mem::replace(&mut self.builder, inner);
-        self.bodies.push(Body { outer, captures: Vec::new() });
+        self.bodies.push(Body { outer, captures: Vec::new(), inputs: BTreeMap::new() });
         let (given_states, given_steps) = inputs.split_at(states.len());
         let outcome = step(self, given_states, given_steps).and_then(|(states, outputs)| {
             for (at, state) in states.iter().enumerate() {
@@ -125,12 +128,12 @@ impl Lowering {
             }
             Ok(())
         });
-        let Some(Body { outer, captures }) = self.bodies.pop() else {
+        let Some(Body { outer, captures, .. }) = self.bodies.pop() else {
             return Err(Error::malformed("a body that was not begun"));
         };
         let body = std::mem::replace(&mut self.builder, outer).finish();
         outcome?;
-        arguments.extend(captures.into_iter().map(|(operand, _)| operand));
+        arguments.extend(captures);
         let (count, sequences) = (states.len(), sequences.len());
         let scan = ops::Scan { body: Arc::new(body), states: count, sequences, reverse };
         let mut outputs = self.builder.add_all(scan.into(), arguments)?.into_iter().map(Tensor::from);

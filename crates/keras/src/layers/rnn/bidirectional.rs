@@ -75,9 +75,11 @@ impl Layer for Bidirectional {
             fields.layer(&layer, &format!("{prefix}_layer"))
         });
         let forward = layers.next().ok_or_else(|| missing("layer"))??;
-        // What is made twice is no layer that would make others twice, and so on.
+        // What cannot be made once is not made twice, nor are the layers in it.
         if !forward.is_broken() {
             recurrent(&forward)?;
+        } else if other.is_none() {
+            return Ok(Bidirectional { backward: forward.broken(), forward, merge });
         }
         let backward = layers.next().ok_or_else(|| missing("layer"))??;
         if !forward.is_broken() && !backward.is_broken() {
