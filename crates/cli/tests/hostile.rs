@@ -186,9 +186,9 @@ mod opened {
         let folder = folder.canonicalize().unwrap().display().to_string();
         let mut calls = BTreeSet::new();
         for line in trace.lines() {
-            // The ends of calls that were interrupted are no calls.
+            // The ends of calls that were interrupted are no calls, nor is what a thread does while it ends.
             let line = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
-            let Some((call, rest)) = line.split_once('(').filter(|_| !line.starts_with('<')) else {
+            let Some((call, rest)) = line.split_once('(').filter(|_| !line.starts_with(['<', '?'])) else {
                 continue;
             };
             let path = rest.split('"').nth(1).unwrap_or(rest);
