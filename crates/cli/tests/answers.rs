@@ -106,7 +106,7 @@ fn predict_and_verify_answer_with_objects() {
             let value = parse(&outcome.stdout);
             assert_eq!(
                 keys(&value),
-                ["model", "weights", "passed", "weights_type", "layers", "outputs", "rounding"]
+                ["model", "weights", "passed", "weights_type", "layers", "outputs", "rounding", "non_finite"]
             );
             assert_eq!(value["passed"], json!(true));
             assert_eq!(value["layers"][0]["k2o"]["within"], json!(true));

@@ -10,7 +10,9 @@
 #[allow(dead_code, reason = "these commands read and write no files of their own")]
 mod run;
 
-use k2o_fixtures::{case, cases};
+use k2o::core::ExprKind;
+use k2o::{Model, OpenOptions};
+use k2o_fixtures::{case, cases, replaced};
 use run::Run;
 use serde_json::{Value, json};
 
@@ -194,4 +196,53 @@ fn another_input_gives_other_shapes_and_says_what_no_longer_fits() {
     // The length may stay open.
     let open = answer(&["what-if", &model("conv_only"), "--input", "None,2"]);
     assert!(open.contains("The shortest input that works has "), "{open}");
+}
+
+/// Puts the model of a case into a folder, with NaN and infinity for the first two elements of its first weight.
+fn spoil(run: &Run, name: &str) {
+    let case = case(name);
+    let (json, weights) = (case.path("keras3.json"), case.path("keras3.weights.h5"));
+    let mut options = OpenOptions::default();
+    options.weights = Some(weights.clone());
+    let model = Model::open_with(&json, &options).unwrap();
+    let first = model.outline().calls.iter().find_map(|call| call.weights.first()).unwrap();
+    let ExprKind::Stored(stored) = first.expr.kind() else { unreachable!() };
+    let old = stored.read().unwrap();
+    let mut new = old.clone();
+    new[..8].copy_from_slice([f32::NAN, f32::INFINITY].map(f32::to_le_bytes).as_flattened());
+    std::fs::copy(json, run.path("net.json")).unwrap();
+    std::fs::write(run.path("net.weights.h5"), replaced(&weights, &old, &new).unwrap()).unwrap();
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_named() {
+    let run = Run::new();
+    spoil(&run, "flatten_dense");
+    let answer = |args: &[&str]| {
+        let outcome = run.k2o(args);
+        assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+        outcome.stdout
+    };
+    let json_answer = |args: &[&str]| -> Value { serde_json::from_str(&answer(args)).unwrap() };
+    let with_weights = ["net.json", "--weights", "net.weights.h5"];
+    let sentence = "dense: kernel holds 1 NaN and 1 infinite number\n";
+    let summary = [["summary"].as_slice(), &with_weights].concat();
+    let text = answer(&summary);
+    assert!(text.contains(&format!("\nNot finite:\n- {sentence}")), "{text}");
+    let mut summary = json_answer(&[summary.as_slice(), &["--json"]].concat());
+    let counts = |layer: &Value| (layer["name"].clone(), layer.get("non_finite").cloned());
+    let layers: Vec<_> = summary["layers"].as_array().unwrap().iter().map(counts).collect();
+    assert_eq!(layers, [(json!("flatten"), None), (json!("dense"), Some(json!(2)))]);
+    // All else is what Keras says.
+    summary["layers"][1].as_object_mut().unwrap().remove("non_finite");
+    assert_eq!(summary, case("flatten_dense").description["summary"]);
+
+    let verify = [["verify"].as_slice(), &with_weights].concat();
+    let text = answer(&verify);
+    assert!(text.contains(&format!("\n{sentence}all differences are within the bound\n")), "{text}");
+    let found = &json_answer(&[verify.as_slice(), &["--json"]].concat())["non_finite"];
+    assert_eq!(*found, json!([{ "layer": "dense", "weight": "kernel", "nan": 1, "infinite": 1 }]));
+
+    // Without weights there is nothing to say.
+    assert!(!answer(&["summary", "net.json"]).contains("finite"));
 }

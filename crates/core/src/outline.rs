@@ -1,6 +1,6 @@
 //! The tree of layer calls that a graph was made from.
 
-use crate::Shape;
+use crate::{ConstantExpr, Shape};
 
 /// An index into [`Outline::calls`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,7 +42,7 @@ pub struct LayerCall {
 }
 
 /// What is known of one weight.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct WeightInfo {
     /// The name that the layer gives it, such as `kernel`.
     pub name: String,
@@ -52,6 +52,8 @@ pub struct WeightInfo {
     pub trainable: bool,
     /// Whether elements were found for it.
     pub bound: bool,
+    /// Its elements, which can be had where they were found.
+    pub expr: ConstantExpr,
 }
 
 impl Outline {

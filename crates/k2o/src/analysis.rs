@@ -4,9 +4,11 @@ mod advice;
 mod cost;
 mod field;
 mod length;
+mod non_finite;
 
 pub use cost::{Bound, Costs, LayerCost};
 pub use field::ReceptiveField;
+pub use non_finite::NonFinite;
 
 use crate::{Error, ErrorKind, Model, Result, Summary};
 use k2o_core::Bindings;
@@ -110,6 +112,22 @@ impl Model {
     /// padding or drop steps, layers in an order that is seldom meant.
     pub fn advice(&self) -> Vec<String> {
         advice::advice(self.graph(), self.outline())
+    }
+
+    /// The weights in which there are elements that are no numbers, or infinite in single precision; of a healthy model,
+    /// none. Reads all weights, some thousands of elements at a time where storage allows it.
+    ///
+    /// # Errors
+    /// [`Malformed`](ErrorKind::Malformed) or [`Io`](ErrorKind::Io) where weights cannot be read, [`Limit`](ErrorKind::Limit)
+    /// where one takes more memory than is allowed.
+    ///
+    /// ```
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/basic/keras3.keras");
+    /// assert!(k2o::Model::open(path)?.non_finite_weights()?.is_empty());
+    /// # Ok::<(), k2o::Error>(())
+    /// ```
+    pub fn non_finite_weights(&self) -> Result<Vec<NonFinite>> {
+        non_finite::non_finite(self.outline()).map_err(|error| self.core_error(&error))
     }
 
     /// The weights of this model's layers that another one, of the same layers on other inputs, has in other sizes:

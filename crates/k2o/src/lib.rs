@@ -372,7 +372,7 @@ mod predict;
 mod sha256;
 mod summary;
 
-pub use analysis::{Bound, CostOptions, Costs, LayerCost, ReceptiveField};
+pub use analysis::{Bound, CostOptions, Costs, LayerCost, NonFinite, ReceptiveField};
 pub use array::Array;
 pub use error::{Error, ErrorKind, Result};
 pub use k2o_core as core;

@@ -530,32 +530,36 @@ impl Lowering {
         let place = self.place();
         let Some(frame) = self.stack.last() else { return Err(Error::malformed("weights outside a layer")) };
         let state = self.objects.entry(frame.object).or_default();
-        let infos = specs.iter().filter(|spec| !spec.repeated).map(|spec| WeightInfo {
-            name: spec.name.to_string(),
-            shape: spec.shape.clone(),
-            trainable: spec.trainable && frame.trainable,
-            bound: false,
-        });
-        if let Some(call) = self.outline.calls.get_mut(frame.call.0) {
-            call.weights = infos.collect();
-        }
-        if let Some(weights) = &state.weights {
-            let same = weights.len() == specs.len()
-                && weights.iter().zip(specs).all(|(weight, spec)| weight.expr.shape() == spec.shape);
-            return match same {
-                true => Ok(weights.clone()),
-                false => Err(Error::from(k2o_core::Error::shape(
-                    "the layer is shared, but its calls imply weights of different shapes",
-                ))),
-            };
-        }
         let slots: Vec<Arc<LateBound>> =
             specs.iter().map(|spec| Arc::new(LateBound::new(spec.shape.clone()))).collect();
         let weight = |(spec, slot): (&WeightSpec, &Arc<LateBound>)| Weight {
             name: format!("{}/{}", frame.path, spec.name),
             expr: ConstantExpr::stored(slot.clone()),
         };
-        let weights: Vec<Weight> = specs.iter().zip(&slots).map(weight).collect();
+        let is_known = state.weights.is_some();
+        let weights =
+            state.weights.get_or_insert_with(|| specs.iter().zip(&slots).map(weight).collect()).clone();
+        let own = specs.iter().zip(&weights).filter(|(spec, _)| !spec.repeated);
+        let infos = own.map(|(spec, weight)| WeightInfo {
+            name: spec.name.to_string(),
+            shape: spec.shape.clone(),
+            trainable: spec.trainable && frame.trainable,
+            bound: false,
+            expr: weight.expr.clone(),
+        });
+        if let Some(call) = self.outline.calls.get_mut(frame.call.0) {
+            call.weights = infos.collect();
+        }
+        if is_known {
+            let same = weights.len() == specs.len()
+                && weights.iter().zip(specs).all(|(weight, spec)| weight.expr.shape() == spec.shape);
+            return match same {
+                true => Ok(weights),
+                false => Err(Error::from(k2o_core::Error::shape(
+                    "the layer is shared, but its calls imply weights of different shapes",
+                ))),
+            };
+        }
         self.requests.push(Request {
             call: frame.call,
             place,
@@ -572,7 +576,6 @@ impl Lowering {
             specs: specs.to_vec(),
             slots,
         });
-        state.weights = Some(weights.clone());
         Ok(weights)
     }
 

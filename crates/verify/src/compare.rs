@@ -5,7 +5,8 @@ use k2o::core::{CallId, Data, Graph, Tap, Tensor, ValueId, round_weights, run_re
 use k2o::cpu::DataView;
 use k2o::onnx::WeightsType;
 use k2o::{
-    Array, Error, ErrorKind, ExportOptions, InstructionSet, Model, PlanOptions, Result, Session, Threads,
+    Array, Error, ErrorKind, ExportOptions, InstructionSet, Model, NonFinite, PlanOptions, Result, Session,
+    Threads,
 };
 use ndarray::ArrayD;
 use std::collections::BTreeMap;
@@ -58,6 +59,9 @@ pub struct Report {
     pub outputs: Vec<OutputRow>,
     /// What rounded weights change, per output of the model; empty where they are not rounded.
     pub rounding: Vec<Change>,
+    /// The weights that hold NaN or infinite numbers, which say nothing of whether the differences are within the bound:
+    /// what is computed with them is compared like all else.
+    pub non_finite: Vec<NonFinite>,
 }
 
 /// How far rounded weights move an output of the model, in double precision.
@@ -220,7 +224,8 @@ pub fn verify(model: &Model, options: &Options) -> Result<Report> {
             tract_keras: tract.and_then(to_keras),
         });
     }
-    Ok(Report { layers: layers.collect(), outputs, rounding })
+    let non_finite = model.non_finite_weights()?;
+    Ok(Report { layers: layers.collect(), outputs, rounding, non_finite })
 }
 
 fn widen(data: &[f32]) -> impl Iterator<Item = f64> {

@@ -10,6 +10,11 @@ const LENGTHS: [i64; 10] = [16, 24, 32, 48, 64, 128, 256, 512, 1024, 4096];
 /// Random arrays for every input: uniform between -1 and 1, the same for the same seed on every machine.
 ///
 /// Unknown dimensions other than the batch get the smallest of a few lengths with which the model's shapes work out.
+///
+/// # Errors
+/// [`Limit`](ErrorKind::Limit) where the arrays would take more than [`Model::limits`] allow, [`Input`](ErrorKind::Input)
+/// where no length fits, [`Unsupported`](ErrorKind::Unsupported) for inputs of other types than `float32`, `int32` and
+/// `int64`.
 pub fn random_inputs(model: &Model, batch: usize, seed: u64) -> Result<Vec<Array>> {
     let mut random = fastrand::Rng::with_seed(seed);
     let inputs = model.inputs();
@@ -20,10 +25,11 @@ pub fn random_inputs(model: &Model, batch: usize, seed: u64) -> Result<Vec<Array
         let sizes: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
         match model.graph().bind(&sizes) {
             Ok(_) => {
-                let types = inputs.iter().map(|port| port.r#type.dtype);
+                let types = || inputs.iter().map(|port| port.r#type.dtype);
+                check_memory(shapes.iter().zip(types()), model.limits().max_memory)?;
                 return shapes
                     .iter()
-                    .zip(types)
+                    .zip(types())
                     .map(|(shape, dtype)| array(shape, dtype, &mut random))
                     .collect();
             }
@@ -31,6 +37,23 @@ pub fn random_inputs(model: &Model, batch: usize, seed: u64) -> Result<Vec<Array
         }
     }
     Err(problem)
+}
+
+/// Refuses arrays that would take more than `limit` bytes together.
+fn check_memory<'a>(arrays: impl Iterator<Item = (&'a Vec<usize>, DType)>, limit: u64) -> Result<()> {
+    let mut total = 0u64;
+    for (shape, dtype) in arrays {
+        let bytes = shape.iter().fold(dtype.size() as u64, |bytes, &n| bytes.saturating_mul(n as u64));
+        total = total.saturating_add(bytes);
+        if total > limit {
+            let text = format!(
+                "random inputs up to one of shape {shape:?} take {total} bytes; {limit} bytes of memory are allowed\n  \
+                 help: give a smaller batch or inputs of your own"
+            );
+            return Err(Error::new(ErrorKind::Limit, text));
+        }
+    }
+    Ok(())
 }
 
 fn shape(r#type: &TensorType, batch: usize, length: i64) -> Result<Vec<usize>> {

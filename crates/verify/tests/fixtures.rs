@@ -131,3 +131,22 @@ fn random_inputs_are_the_same_for_the_same_seed() {
     assert_ne!(inputs(1), inputs(2));
     assert_eq!(inputs(1)[0].shape()[0], 3);
 }
+
+#[test]
+fn random_inputs_that_memory_does_not_hold_are_refused() {
+    let path = k2o_fixtures::case("basic").path("keras3.keras");
+    let error = k2o_verify::random_inputs(&Model::open(&path).unwrap(), 1 << 40, 0).unwrap_err();
+    assert_eq!(error.kind(), k2o::ErrorKind::Limit);
+    let text = "random inputs up to one of shape [1099511627776, 100, 1] take 439804651110400 bytes; 8589934592 bytes of \
+                memory are allowed";
+    assert!(error.to_string().contains(text), "{error}");
+    let mut open = OpenOptions::default();
+    open.limits.max_memory = 4 << 20;
+    let model = Model::open_with(&path, &open).unwrap();
+    // 100 numbers for each example.
+    assert!(k2o_verify::random_inputs(&model, (4 << 20) / 400, 0).is_ok());
+    assert_eq!(
+        k2o_verify::random_inputs(&model, (4 << 20) / 400 + 1, 0).unwrap_err().kind(),
+        k2o::ErrorKind::Limit
+    );
+}

@@ -3,12 +3,15 @@
 use super::table::{Style, table};
 use super::{ModelArgs, bytes, grouped};
 use crate::failure::Failure;
-use k2o::{Bound, CostOptions, Costs, LayerCost, Model, ReceptiveField, Summary, SummaryRow};
+use k2o::{Bound, CostOptions, Costs, LayerCost, Model, NonFinite, ReceptiveField, Summary, SummaryRow};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// Operations in the time in which a byte is read: of the order of 200 GFLOP/s and 25 GB/s, one core of a processor of today.
 const BALANCE: f64 = 8.0;
+
+/// Weights of so many bytes in all are read unasked: in a small part of a second, from a disk that is not slow.
+const READ_UNASKED: u64 = 256 << 20;
 
 #[derive(Debug, clap::Args)]
 #[allow(clippy::struct_excessive_bools, reason = "flags of the command line")]
@@ -38,6 +41,9 @@ pub(crate) struct Args {
     /// per byte wait for the arithmetic, others for memory
     #[arg(long, value_name = "N", default_value_t = BALANCE, requires = "cost")]
     balance: f64,
+    /// Looks for NaN and infinite numbers in weights of more than 256 MiB, too
+    #[arg(long)]
+    all_weights: bool,
     /// Writes the tables as Markdown
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
@@ -64,8 +70,27 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
     };
     let wants_fields = args.cost || args.rate.is_some();
     let fields = wants_fields.then(|| model.receptive_fields(&summary));
-    let parts = Parts { args, model: &model, summary: &summary, costs, fields };
+    let weights = looked_through(&model, &summary, if args.all_weights { u64::MAX } else { READ_UNASKED });
+    let parts = Parts { args, model: &model, summary: &summary, costs, fields, weights };
     if args.json { Ok(format!("{}\n", parts.json())) } else { Ok(parts.text()) }
+}
+
+/// What is known of NaN and infinite numbers in the weights.
+enum Weights {
+    /// Those that have some.
+    Read(Vec<NonFinite>),
+    /// They take this many bytes.
+    TooMany(u64),
+    Unreadable(k2o::Error),
+}
+
+/// The weights are read unless they take more than `most` bytes. A summary does without them where they cannot be.
+fn looked_through(model: &Model, summary: &Summary, most: u64) -> Weights {
+    let size = summary.total_parameters.saturating_mul(4);
+    if size > most && model.provenance().has_weights {
+        return Weights::TooMany(size);
+    }
+    model.non_finite_weights().map_or_else(Weights::Unreadable, Weights::Read)
 }
 
 struct Parts<'a> {
@@ -74,6 +99,7 @@ struct Parts<'a> {
     summary: &'a Summary,
     costs: Option<Costs>,
     fields: Option<Vec<Option<ReceptiveField>>>,
+    weights: Weights,
 }
 
 impl Parts<'_> {
@@ -98,6 +124,7 @@ impl Parts<'_> {
         if let Some(steps) = self.model.shortest_input() {
             total("Shortest input", steps);
         }
+        text += &self.weights_note();
         if let Some(costs) = &self.costs {
             text += &self.cost_table(style, costs);
         }
@@ -109,6 +136,30 @@ impl Parts<'_> {
             });
         }
         text
+    }
+
+    /// What is not as it should be with the weights; nothing where all is.
+    fn weights_note(&self) -> String {
+        match &self.weights {
+            Weights::Read(found) if found.is_empty() => String::new(),
+            Weights::Read(found) => {
+                let lines: String = found.iter().map(|found| format!("- {found}\n")).collect();
+                format!("\nNot finite:\n{lines}")
+            }
+            Weights::TooMany(size) => {
+                let size = bytes(*size);
+                format!(
+                    "Weights: {size}, not searched for NaN and infinite numbers (--all-weights does that)\n"
+                )
+            }
+            Weights::Unreadable(error) => format!("Weights: not readable: {error}\n"),
+        }
+    }
+
+    /// How many elements of a row's weights are not finite.
+    fn non_finite(&self, row: &SummaryRow) -> u64 {
+        let Weights::Read(found) = &self.weights else { return 0 };
+        found.iter().filter(|found| row.calls.contains(&found.call)).map(NonFinite::count).sum()
     }
 
     fn layers(&self, style: Style) -> String {
@@ -182,6 +233,10 @@ impl Parts<'_> {
                 "params": row.parameters,
             });
             let mut set = |key: &str, value: Value| layer[key] = value;
+            let non_finite = self.non_finite(row);
+            if non_finite > 0 {
+                set("non_finite", json!(non_finite));
+            }
             if self.args.expand_nested {
                 set("depth", json!(row.depth));
             }
@@ -287,5 +342,19 @@ pub(crate) fn shapes_json(shapes: &[Vec<Option<i64>>]) -> Value {
     match shapes {
         [only] => json!(only),
         several => json!(several),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_weights_are_not_read_unasked() {
+        let model = Model::open(k2o_fixtures::case("dense_plain").path("keras3.keras")).unwrap();
+        let looked = |most| looked_through(&model, &model.summary(), most);
+        // 4 x 3 and 3 numbers.
+        assert!(matches!(looked(59), Weights::TooMany(60)));
+        assert!(matches!(looked(60), Weights::Read(found) if found.is_empty()));
     }
 }

@@ -7,6 +7,7 @@ use crate::console;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use comfy_table::{CellAlignment, Table, presets};
+use k2o::NonFinite;
 use k2o::onnx::WeightsType;
 use k2o_verify::{Change, Difference, Finding, Options, OutputRow, Report, Row};
 use serde_json::{Value, json};
@@ -96,7 +97,8 @@ fn text(report: &Report, weights_type: WeightsType) -> String {
     } else {
         "a difference is past the bound"
     };
-    format!("{layers}\n{outputs}\n{}{verdict}\n", rounding(&report.rounding, weights_type))
+    let non_finite: String = report.non_finite.iter().map(|found| format!("{found}\n")).collect();
+    format!("{layers}\n{outputs}\n{}{non_finite}{verdict}\n", rounding(&report.rounding, weights_type))
 }
 
 fn json(report: &Report, args: &Args, weights: Option<&Path>) -> Value {
@@ -122,6 +124,7 @@ fn json(report: &Report, args: &Args, weights: Option<&Path>) -> Value {
             "from_keras": change.keras,
         })
     };
+    let non_finite = |found: &NonFinite| json!({ "layer": found.layer, "weight": found.weight, "nan": found.nan, "infinite": found.infinite });
     json!({
         "model": args.model.model.display().to_string(),
         "weights": weights.map(|path| path.display().to_string()),
@@ -130,6 +133,7 @@ fn json(report: &Report, args: &Args, weights: Option<&Path>) -> Value {
         "layers": report.layers.iter().map(layer).collect::<Vec<_>>(),
         "outputs": report.outputs.iter().map(output).collect::<Vec<_>>(),
         "rounding": report.rounding.iter().map(change).collect::<Vec<_>>(),
+        "non_finite": report.non_finite.iter().map(non_finite).collect::<Vec<_>>(),
     })
 }
 
