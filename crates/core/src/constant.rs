@@ -207,6 +207,7 @@ impl ConstantExpr {
     }
 
     /// The tensor whose axis `i` is this one's axis `permutation[i]`.
+    #[expect(clippy::indexing_slicing, reason = "the permutation was checked against the axes")]
     pub fn permute(&self, permutation: &[usize]) -> Result<ConstantExpr> {
         let mut sorted = permutation.to_vec();
         sorted.sort_unstable();
@@ -270,6 +271,7 @@ impl ConstantExpr {
     }
 
     /// The elements along `axis` from `range.start` up to `range.end`.
+    #[expect(clippy::indexing_slicing, reason = "`len` is there only where the axis is")]
     pub fn slice(&self, axis: usize, range: Range<usize>) -> Result<ConstantExpr> {
         let mut shape = self.shape().to_vec();
         let len =
@@ -280,6 +282,7 @@ impl ConstantExpr {
     }
 
     /// The tensors one after the other along `axis`; their other sizes must be the same.
+    #[expect(clippy::indexing_slicing, reason = "every part was found to have the axis")]
     pub fn concat(parts: &[ConstantExpr], axis: usize) -> Result<ConstantExpr> {
         let error = || Error::shape(format!("constants that do not fit each other along axis {axis}"));
         let mut shape = parts.first().ok_or_else(error)?.shape().to_vec();
@@ -354,6 +357,10 @@ impl ConstantExpr {
     /// # Errors
     /// [`Malformed`](ErrorKind::Malformed) or [`Io`](ErrorKind::Io) where storage cannot be read,
     /// what the storage says where it [is not bound](StoredTensor::is_bound).
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the expression's making checked its axes, and strides are of the shapes that are read"
+    )]
     pub fn evaluate(&self) -> Result<Tensor> {
         match self.kind() {
             ExprKind::Stored(stored) => {
@@ -439,6 +446,7 @@ fn read_checked(stored: &dyn StoredTensor) -> Result<Vec<u8>> {
 }
 
 /// NumPy's broadcast of two shapes of numbers.
+#[expect(clippy::indexing_slicing, reason = "`at` is below the rank of the shape")]
 pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
     let rank = a.len().max(b.len());
     let size =
@@ -453,6 +461,7 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
 }
 
 /// The strides with which a tensor of `shape` is read when broadcast to `target`: 0 where it repeats.
+#[expect(clippy::indexing_slicing, reason = "`at` is below the rank of the shape")]
 pub(crate) fn broadcast_strides(shape: &[usize], target: &[usize]) -> Vec<usize> {
     let own = strides(shape);
     (0..target.len())

@@ -82,6 +82,18 @@ pub struct Node {
 }
 
 impl Node {
+    /// What it reads as its operand `at`.
+    pub(crate) fn operand(&self, at: usize) -> Result<Operand> {
+        let missing = || Error::shape(format!("{} without an operand {at}", self.op.name()));
+        self.inputs.get(at).copied().ok_or_else(missing)
+    }
+
+    /// Its first output.
+    pub(crate) fn output(&self) -> Result<ValueId> {
+        let missing = || Error::shape(format!("{} without an output", self.op.name()));
+        self.outputs.first().copied().ok_or_else(missing)
+    }
+
     /// What is run for every step, if the node is a scan.
     pub(crate) fn body(&self) -> Option<&Graph> {
         match &self.op {

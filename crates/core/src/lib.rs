@@ -14,6 +14,7 @@
 //! This crate knows nothing of Keras, ONNX, files, threads, time or the environment.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing)]
 
 mod constant;
 mod constraint;

@@ -17,7 +17,8 @@ pub use outputs::until;
 pub use rounding::round_weights;
 pub use scans::to_scans;
 
-use crate::{ConstantId, Graph, GraphBuilder, Node, Operand, Result, ValueId};
+use crate::{ConstantId, Graph, GraphBuilder, Node, Operand, PerValue, Result, ValueId};
+use std::collections::BTreeMap;
 
 /// The graph without identities, without what no output needs or what is computed a second time, and with affine maps
 /// folded into convolutions and dense layers wherever that is exact but for rounding.
@@ -34,18 +35,18 @@ pub fn rewrite(graph: &Graph) -> Result<Graph> {
 struct Rebuild<'a> {
     old: &'a Graph,
     new: GraphBuilder,
-    values: Vec<Option<ValueId>>,
-    constants: Vec<Option<ConstantId>>,
+    values: PerValue<Option<ValueId>>,
+    constants: BTreeMap<ConstantId, ConstantId>,
 }
 
 impl<'a> Rebuild<'a> {
+    /// A copy of nothing yet.
+    fn of(old: &'a Graph, new: GraphBuilder) -> Rebuild<'a> {
+        Rebuild { old, new, values: PerValue::new(old, None), constants: BTreeMap::new() }
+    }
+
     fn new(old: &'a Graph) -> Result<Rebuild<'a>> {
-        let mut rebuild = Rebuild {
-            old,
-            new: GraphBuilder::with_room_for(old),
-            values: vec![None; old.values().len()],
-            constants: vec![None; old.constants().len()],
-        };
+        let mut rebuild = Rebuild::of(old, GraphBuilder::with_room_for(old));
         for constraint in old.constraints() {
             rebuild.new.constraint(constraint.clone());
         }
@@ -58,7 +59,7 @@ impl<'a> Rebuild<'a> {
 
     /// Lets the old value be the new one from here on.
     fn replace(&mut self, old: ValueId, new: ValueId) {
-        self.values[old.0 as usize] = Some(new);
+        self.values[old] = Some(new);
     }
 
     /// The new operand that stands for an old one.
@@ -66,14 +67,14 @@ impl<'a> Rebuild<'a> {
         match old {
             Operand::Value(id) => {
                 let missing = || crate::Error::shape("a value is used before it is computed");
-                self.values[id.0 as usize].map(Operand::Value).ok_or_else(missing)
+                self.values[id].map(Operand::Value).ok_or_else(missing)
             }
             Operand::Constant(id) => {
-                if let Some(new) = self.constants[id.0 as usize] {
+                if let Some(&new) = self.constants.get(&id) {
                     return Ok(new.into());
                 }
                 let new = self.new.constant(self.old.constant(id).clone())?;
-                self.constants[id.0 as usize] = Some(new);
+                self.constants.insert(id, new);
                 Ok(new.into())
             }
         }
@@ -108,7 +109,7 @@ impl<'a> Rebuild<'a> {
             }
         }
         for tap in self.old.taps() {
-            let value = tap.value.and_then(|value| self.values[value.0 as usize]);
+            let value = tap.value.and_then(|value| self.values[value]);
             self.new.tap(tap.call, tap.output, value);
         }
         Ok(self.new.finish())

@@ -3,7 +3,7 @@
 //! The samples are along axis 0. An operand either has samples there, or is the same for all of them: a weight.
 
 use crate::ops::{FullDim, Operator, Recurrence, ReshapeDim};
-use crate::{Dim, Op, TensorType};
+use crate::{Dim, Op, PerValue, TensorType};
 
 /// Whether each sample of every output of `op` is computed of the same sample of the operands, of which `batched` says
 /// that they have some, and does not depend on how many there are.
@@ -29,7 +29,7 @@ pub fn computes_samples_alone(op: &Op, operands: &[TensorType], batched: &[bool]
         Op::Concat(op) => op.axis != 0 && batched.iter().all(|&has| has),
         Op::Full(op) => {
             let leads = op.dims.first() == Some(&FullDim::Of(0));
-            leads && batched == [true] && !op.dims[1..].contains(&FullDim::Of(0))
+            leads && batched == [true] && !op.dims.iter().skip(1).any(|dim| *dim == FullDim::Of(0))
         }
         // Rows of a table, by number.
         Op::Gather(op) => op.axis == 0 && batched == [false, true],
@@ -38,7 +38,8 @@ pub fn computes_samples_alone(op: &Op, operands: &[TensorType], batched: &[bool]
         Op::Rnn(rnn) => recurrent(rnn.recurrence, op, 1, batched),
         Op::Scan(op) => {
             let recurrent = (op.states + op.sequences).min(batched.len());
-            batched[..recurrent].iter().all(|&has| has) && scan_body(op, &batched[recurrent..])
+            let (own, given) = batched.split_at(recurrent);
+            own.iter().all(|&has| has) && scan_body(op, given)
         }
         Op::Reshape(op) => {
             let leads =
@@ -61,15 +62,15 @@ fn recurrent(recurrence: Recurrence, op: &Op, states: usize, batched: &[bool]) -
 fn scan_body(op: &crate::ops::Scan, batched: &[bool]) -> bool {
     let body = &op.body;
     let recurrent = op.states + op.sequences;
-    let mut has = vec![false; body.values().len()];
+    let mut has = PerValue::new(body, false);
     for (at, port) in body.inputs().iter().enumerate() {
-        has[port.value.0 as usize] = match at.checked_sub(recurrent) {
+        has[port.value] = match at.checked_sub(recurrent) {
             None => true,
             Some(other) => batched.get(other) == Some(&true),
         };
     }
     for node in body.nodes() {
-        let of = |operand: &crate::Operand| operand.value().is_some_and(|id| has[id.0 as usize]);
+        let of = |operand: &crate::Operand| operand.value().is_some_and(|id| has[id]);
         let own: Vec<bool> = node.inputs.iter().map(of).collect();
         let types: Vec<TensorType> =
             node.inputs.iter().map(|&operand| body.type_of(operand).clone()).collect();
@@ -77,10 +78,10 @@ fn scan_body(op: &crate::ops::Scan, batched: &[bool]) -> bool {
             if !computes_samples_alone(&node.op, &types, &own) {
                 return false;
             }
-            node.outputs.iter().for_each(|id| has[id.0 as usize] = true);
+            node.outputs.iter().for_each(|&id| has[id] = true);
         }
     }
-    body.outputs().iter().all(|port| has[port.value.0 as usize])
+    body.outputs().iter().all(|port| has[port.value])
 }
 
 /// Tensors whose axes but the last `own` broadcast: those with samples have them at axis 0 of the output, and the others

@@ -164,6 +164,7 @@ impl Tensor {
     }
 
     /// The tensor whose axis `i` is this one's axis `permutation[i]`.
+    #[expect(clippy::indexing_slicing, reason = "the permutation was checked against the axes")]
     pub fn permute(&self, permutation: &[usize]) -> Result<Tensor> {
         let mut sorted = permutation.to_vec();
         sorted.sort_unstable();
@@ -180,6 +181,7 @@ impl Tensor {
     }
 
     /// The tensor of `shape` whose elements are these, by their positions in row-major order.
+    #[expect(clippy::indexing_slicing, reason = "callers give positions of elements that there are")]
     pub(crate) fn select(&self, shape: Vec<usize>, positions: &[usize]) -> Result<Tensor> {
         Tensor::new(
             shape,
@@ -193,6 +195,7 @@ impl Tensor {
 }
 
 /// Elements between neighbours along each axis of a row-major tensor.
+#[expect(clippy::indexing_slicing, reason = "every axis but the last has one behind it")]
 pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];
     for axis in (1..shape.len()).rev() {
@@ -206,6 +209,7 @@ pub(crate) fn dot(index: &[usize], strides: &[usize]) -> usize {
 }
 
 /// Calls `visit` with every index of a tensor of `shape`, in row-major order.
+#[expect(clippy::indexing_slicing, reason = "one index for each axis")]
 pub(crate) fn for_each_index(shape: &[usize], mut visit: impl FnMut(&[usize])) {
     if shape.contains(&0) {
         return;

@@ -40,11 +40,13 @@ macro_rules! compiled {
 }
 
 /// Replaces each `x` by `x op y`.
+#[expect(clippy::indexing_slicing, reason = "what is read again and again is one number at least")]
 pub(super) fn apply(op: Arithmetic, x: &mut [f64], y: Spaced<'_>) {
     compiled!(op, y, |f, y| x.iter_mut().zip(y).for_each(|(x, &y)| *x = f(*x, y)));
 }
 
 /// Gives each `x op y` to an element of `out` by way of `set`, `x` being single-precision numbers as they are stored.
+#[expect(clippy::indexing_slicing, reason = "what is read again and again is one number at least")]
 pub(super) fn combine<T>(op: Arithmetic, x: &[u8], y: Spaced<'_>, out: &mut [T], set: impl Fn(&mut T, f64)) {
     let x = x.as_chunks().0;
     compiled!(op, y, |f, y| {

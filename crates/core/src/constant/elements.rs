@@ -82,6 +82,7 @@ impl Stream {
     }
 
     /// Calls `visit` with the bytes of `count` elements from `start` on, and perhaps more.
+    #[expect(clippy::indexing_slicing, reason = "the window was read to hold these bytes")]
     pub fn with_bytes(&self, start: usize, count: usize, visit: impl FnOnce(&[u8])) -> Result<()> {
         let (from, len) = (start * self.dtype.size(), count * self.dtype.size());
         let window = &mut *self.window.borrow_mut();
@@ -114,6 +115,7 @@ fn float_type(stored: &dyn StoredTensor) -> Result<DType> {
 }
 
 #[inline]
+#[expect(clippy::indexing_slicing, reason = "runs are of the elements that there are")]
 fn copy<T>(elements: &[T], start: usize, step: usize, out: &mut [f64], to_f64: impl Fn(&T) -> f64) {
     match step {
         0 => out.fill(to_f64(&elements[start])),

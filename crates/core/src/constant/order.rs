@@ -48,6 +48,7 @@ impl Order {
     }
 
     /// Axis `i` is axis `permutation[i]` of a tensor of `shape`; nothing for a tensor without elements.
+    #[expect(clippy::indexing_slicing, reason = "the permutation was checked against the axes")]
     pub fn permuted(shape: &[usize], permutation: &[usize]) -> Option<Order> {
         let of = |from: &[usize]| permutation.iter().map(|&axis| from[axis]).collect::<Vec<usize>>();
         Order::new(&of(shape), &of(&strides(shape)))
@@ -69,6 +70,7 @@ impl Order {
     }
 
     /// Calls `visit` with the runs that make up the `len` elements from `start` on, one after the other.
+    #[expect(clippy::indexing_slicing, reason = "one index, step and size for each axis")]
     pub fn for_each_run(&self, start: usize, len: usize, mut visit: impl FnMut(Run)) {
         let (Some((&size, outer)), Some((&step, steps))) =
             (self.sizes.split_last(), self.strides.split_last())

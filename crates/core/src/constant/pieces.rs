@@ -63,6 +63,7 @@ impl<'a> Ranges<'a> {
 
     /// Adds the `len` elements from `start` on to `sums`, one to each, over and over, beginning where element 0 would be
     /// added to the first.
+    #[expect(clippy::indexing_slicing, reason = "`n` is at most what is left of the sums")]
     pub(super) fn add_to(&mut self, sums: &mut [f64], start: usize, len: usize) -> Result<()> {
         let (mut at, end) = (start, start + len);
         while at < end {
@@ -116,6 +117,7 @@ fn make_nans_one(numbers: &mut [f32]) {
 }
 
 /// All `count` numbers that `read` gives from a position on, a block at a time.
+#[expect(clippy::indexing_slicing, reason = "grown past `start`")]
 fn collect<T: Clone + Default>(
     count: usize,
     block: usize,
@@ -199,6 +201,7 @@ impl Builder {
         Ok(stream)
     }
 
+    #[expect(clippy::indexing_slicing, reason = "the expression's making checked its axes")]
     fn piece<'a>(&mut self, expr: &'a ConstantExpr) -> Result<Piece<'a>> {
         let shape = expr.shape();
         element_count(shape)?;
@@ -305,6 +308,7 @@ struct OfStorage<'a> {
 
 impl OfStorage<'_> {
     /// Gives each element from `start` on to one of `out` by way of `set`, all in one go.
+    #[expect(clippy::indexing_slicing, reason = "runs are within what was asked for")]
     fn read<T>(&self, start: usize, out: &mut [T], set: impl Fn(&mut T, f64), buffers: &mut Buffers) {
         let outcome = self.stream.with_bytes(start, out.len(), |bytes| {
             self.order.for_each_run(start, out.len(), |run| {
@@ -351,6 +355,7 @@ impl<'a> Piece<'a> {
     }
 
     /// Fills `out`, which is no longer than a block, with the elements from `start` on.
+    #[expect(clippy::indexing_slicing, reason = "runs are within what was asked for")]
     fn read(&self, start: usize, out: &mut [f64], buffers: &mut Buffers) {
         if out.is_empty() {
             return;
@@ -432,6 +437,7 @@ impl Gather<'_> {
         self
     }
 
+    #[expect(clippy::indexing_slicing, reason = "runs are within what was asked for")]
     fn read(&self, start: usize, out: &mut [f64]) {
         let Some((first, inner)) = self.orders.split_first() else {
             return self.elements.read(start, 1, out);
@@ -450,6 +456,7 @@ impl Gather<'_> {
 }
 
 /// Sums `extent` elements of `of` that are `inner` apart, each from the first to the last.
+#[expect(clippy::indexing_slicing, reason = "the sums are within what was asked for")]
 fn sum(of: &Piece<'_>, extent: usize, inner: usize, start: usize, out: &mut [f64], buffers: &mut Buffers) {
     out.fill(std::iter::empty::<f64>().sum());
     let mut at = 0;

@@ -17,6 +17,7 @@ impl Constant {
     ///
     /// # Errors
     /// As [`to_f32`](Self::to_f32), perhaps after some of the elements.
+    #[expect(clippy::indexing_slicing, reason = "blocks are at most as long as the buffer")]
     pub fn visit_rows(&self, row: usize, mut visit: impl FnMut(&[f32])) -> Result<()> {
         let (count, block) = self.blocks(row)?;
         if let ExprKind::Stored(stored) = self.expr.kind()
@@ -43,6 +44,7 @@ impl Constant {
     ///
     /// # Errors
     /// As [`to_f32`](Self::to_f32), of either, perhaps after some of the elements.
+    #[expect(clippy::indexing_slicing, reason = "blocks are at most as long as the buffer")]
     pub fn visit_rows_and_sum(
         &self,
         row: usize,
@@ -77,6 +79,7 @@ impl Constant {
 }
 
 /// Calls `visit` with all `count` elements, a block at a time.
+#[expect(clippy::indexing_slicing, reason = "blocks are at most as long as the buffers")]
 fn visit_stored(
     stored: &dyn StoredTensor,
     (count, block): (usize, usize),

@@ -67,7 +67,7 @@ pub(super) fn broadcast_dims(
 ) -> Result<Vec<Dim>> {
     let rank = a.len().max(b.len());
     let dim = |shape: &[Dim], axis: usize| {
-        (axis + shape.len()).checked_sub(rank).map_or(Dim::ONE, |at| shape[at].clone())
+        (axis + shape.len()).checked_sub(rank).and_then(|at| shape.get(at)).cloned().unwrap_or(Dim::ONE)
     };
     let mut dims = Vec::with_capacity(rank);
     for axis in 0..rank {
@@ -114,6 +114,7 @@ impl Operator for Binary {
         Ok(Cost::element_ops(y.shape.elements()?))
     }
 
+    #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [a, b] = exactly(self.name(), inputs)?;
         let shape = broadcast(a.shape(), b.shape())?;

@@ -80,6 +80,7 @@ impl Operator for Compare {
         Ok(Cost::element_ops(y.shape.elements()?))
     }
 
+    #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [a, b] = exactly(self.name(), inputs)?;
         let shape = broadcast(a.shape(), b.shape())?;

@@ -23,12 +23,12 @@ pub(super) fn slide(windows: &[Window], x: &TensorType, infer: &mut Infer) -> Re
         let (expected, shape) = (windows.len() + 2, &x.shape);
         return Err(Error::shape(format!("an input of rank {expected} was expected; {shape} was given")));
     }
-    windows.iter().zip(&x.shape[1..]).map(|(window, n)| window.positions(n, infer)).collect()
+    windows.iter().zip(x.shape.iter().skip(1)).map(|(window, n)| window.positions(n, infer)).collect()
 }
 
 /// The extents along each middle axis of a tensor of sizes `shape`.
 pub(super) fn extents(windows: &[Window], shape: &[usize]) -> Result<Vec<Extent>> {
-    windows.iter().zip(&shape[1..]).map(|(window, &n)| window.extent(n)).collect()
+    windows.iter().zip(shape.iter().skip(1)).map(|(window, &n)| window.extent(n)).collect()
 }
 
 impl Operator for Conv {
@@ -54,9 +54,9 @@ impl Operator for Conv {
         }
         let groups = i64::try_from(self.groups).ok().filter(|&g| g > 0);
         let groups = groups.ok_or_else(|| Error::shape(format!("{} groups", self.groups)))?;
-        let (channels, filters) = (&x.shape[rank + 1], &kernel.shape[rank + 1]);
-        infer.require_equal(channels, &kernel.shape[rank].mul_const(groups)?, || {
-            let per_group = &kernel.shape[rank];
+        let (channels, filters) = (x.shape.dim(rank + 1)?, kernel.shape.dim(rank + 1)?);
+        let per_group = kernel.shape.dim(rank)?;
+        infer.require_equal(channels, &per_group.mul_const(groups)?, || {
             format!("{channels} channels for a kernel of {per_group} channels in each of {groups} groups")
         })?;
         infer.require(filters, Relation::MultipleOf(Dim::fixed(groups)), || {
@@ -66,7 +66,7 @@ impl Operator for Conv {
             let [n] = exactly::<Dim, 1>("the shape of a bias", &bias.shape)?;
             infer.require_equal(filters, n, || format!("{n} biases for {filters} filters"))?;
         }
-        let mut dims = vec![x.shape[0].clone()];
+        let mut dims = vec![x.shape.dim(0)?.clone()];
         dims.extend(positions);
         dims.push(filters.clone());
         Ok(vec![TensorType::new(Shape::new(dims), x.dtype)])
@@ -75,7 +75,8 @@ impl Operator for Conv {
     fn cost(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Result<Cost> {
         let ([_, kernel, ..], [y]) = (inputs, outputs) else { return Ok(Cost::NONE) };
         let per_position = kernel.shape.elements()?;
-        let positions = Shape::new(&y.shape[..y.shape.rank().saturating_sub(1)]).elements()?;
+        let positions =
+            y.shape.iter().take(y.shape.rank().saturating_sub(1)).cloned().collect::<Shape>().elements()?;
         let multiply_adds = Cost::multiply_adds(positions.mul(&per_position)?);
         match inputs.len() {
             3 => multiply_adds.add(&Cost::element_ops(y.shape.elements()?)),
@@ -83,6 +84,7 @@ impl Operator for Conv {
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x, kernel, bias @ ..] = inputs else { return Err(Error::shape("conv takes 2 or 3 inputs")) };
         let bias = bias.first().map(|bias| bias.as_f64()).transpose()?;

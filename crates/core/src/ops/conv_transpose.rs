@@ -123,16 +123,15 @@ impl Operator for ConvTranspose {
                 format!("a kernel {} for {} taps", kernel.shape, window.size())
             })?;
         }
-        let (channels, filters) = (&x.shape[rank + 1], &kernel.shape[rank + 1]);
-        infer.require_equal(channels, &kernel.shape[rank], || {
-            format!("{channels} channels for a kernel of {}", kernel.shape[rank])
-        })?;
+        let (channels, filters) = (x.shape.dim(rank + 1)?, kernel.shape.dim(rank + 1)?);
+        let rows = kernel.shape.dim(rank)?;
+        infer.require_equal(channels, rows, || format!("{channels} channels for a kernel of {rows}"))?;
         if let Some(bias) = bias {
             let [n] = exactly::<Dim, 1>("the shape of a bias", &bias.shape)?;
             infer.require_equal(filters, n, || format!("{n} biases for {filters} filters"))?;
         }
-        let mut dims = vec![x.shape[0].clone()];
-        for (window, steps) in self.windows.iter().zip(&x.shape[1..]) {
+        let mut dims = vec![x.shape.dim(0)?.clone()];
+        for (window, steps) in self.windows.iter().zip(x.shape.iter().skip(1)) {
             dims.push(window.positions(steps, infer)?);
         }
         dims.push(filters.clone());
@@ -141,7 +140,8 @@ impl Operator for ConvTranspose {
 
     fn cost(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Result<Cost> {
         let ([x, kernel, ..], [y]) = (inputs, outputs) else { return Ok(Cost::NONE) };
-        let steps = Shape::new(&x.shape[..x.shape.rank().saturating_sub(1)]).elements()?;
+        let steps =
+            x.shape.iter().take(x.shape.rank().saturating_sub(1)).cloned().collect::<Shape>().elements()?;
         let multiply_adds = Cost::multiply_adds(steps.mul(&kernel.shape.elements()?)?);
         match inputs.len() {
             3 => multiply_adds.add(&Cost::element_ops(y.shape.elements()?)),
@@ -149,6 +149,7 @@ impl Operator for ConvTranspose {
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x, kernel, bias @ ..] = inputs else {
             return Err(Error::shape("conv_transpose takes 2 or 3 inputs"));

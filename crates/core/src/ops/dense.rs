@@ -27,8 +27,9 @@ impl Operator for Dense {
                 x.shape
             )));
         };
-        infer.require_equal(&x.shape[last], rows, || {
-            format!("an input {} for a kernel {}: {} and {rows} differ", x.shape, kernel.shape, x.shape[last])
+        let columns = x.shape.dim(last)?;
+        infer.require_equal(columns, rows, || {
+            format!("an input {} for a kernel {}: {columns} and {rows} differ", x.shape, kernel.shape)
         })?;
         if let Some(bias) = bias {
             let [n] = exactly::<Dim, 1>("the shape of a bias", &bias.shape)?;
@@ -48,6 +49,7 @@ impl Operator for Dense {
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x, kernel, bias @ ..] = inputs else { return Err(Error::shape("dense takes 2 or 3 inputs")) };
         let bias = bias.first().map(|bias| bias.as_f64()).transpose()?;

@@ -2,7 +2,7 @@
 
 use super::{Infer, Operator, check_axis, exactly};
 use crate::tensor::{element_count, for_each_index, strides};
-use crate::{Cost, Error, ErrorKind, Relation, Result, Shape, Tensor, TensorType};
+use crate::{Cost, Error, ErrorKind, Relation, Result, Tensor, TensorType};
 
 /// `y[i.., j.., k..] = x[i.., indices[j..], k..]`, where `i` runs over the axes before `axis` and `k` over those
 /// behind. Inputs: `x` and whole-number `indices`, each from 0 up to the axis's size; another one is an error.
@@ -30,18 +30,19 @@ impl Operator for Gather {
         if !indices.dtype.is_integer() {
             return Err(Error::shape(format!("gather by indices of {}", indices.dtype)));
         }
-        infer.require(&x.shape[self.axis], Relation::AtLeast(1), || {
+        infer.require(x.shape.dim(self.axis)?, Relation::AtLeast(1), || {
             format!("gather from axis {} of an input {}, which has no elements", self.axis, x.shape)
         })?;
         let (before, rest) = x.shape.split_at(self.axis);
-        let dims = [before, &indices.shape, &rest[1..]].concat();
-        Ok(vec![TensorType::new(Shape::new(dims), x.dtype)])
+        let dims = before.iter().chain(indices.shape.iter()).chain(rest.iter().skip(1));
+        Ok(vec![TensorType::new(dims.cloned().collect(), x.dtype)])
     }
 
     fn cost(&self, _: &[TensorType], _: &[TensorType]) -> Result<Cost> {
         Ok(Cost::NONE)
     }
 
+    #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x, indices] = exactly("gather", inputs)?;
         let (before, rest) = x.shape().split_at(self.axis);

@@ -38,6 +38,7 @@ impl Operator for MatMul {
         Ok(Cost::multiply_adds(y.shape.elements()?.mul(terms)?))
     }
 
+    #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [a, b] = exactly("mat_mul", inputs)?;
         let (Some((outer_a, &[m, k])), Some((outer_b, &[_, n]))) =

@@ -31,6 +31,7 @@ pub enum NormalizeKind {
 
 impl Normalize {
     /// The sizes of a scale or bias, as they stand in `x`.
+    #[expect(clippy::indexing_slicing, reason = "axes below the rank")]
     fn parameter_shape(&self, x: &[usize]) -> Vec<usize> {
         (0..x.len()).map(|axis| if self.axes.contains(&axis) { x[axis] } else { 1 }).collect()
     }
@@ -52,7 +53,7 @@ impl Operator for Normalize {
             let (axes, n) = (self.axes.len(), parameters.len());
             return Err(Error::shape(format!("{} over {axes} axes with {n} weights", self.name())));
         }
-        let sizes: Vec<&Dim> = self.axes.iter().map(|&axis| &x.shape[axis]).collect();
+        let sizes: Vec<&Dim> = self.axes.iter().map(|&axis| x.shape.dim(axis)).collect::<Result<_>>()?;
         for &size in &sizes {
             infer.require(size, Relation::AtLeast(1), || format!("{} of no elements", self.name()))?;
         }

@@ -44,7 +44,7 @@ impl Operator for Pool {
             }
         }
         let positions = slide(&self.windows, x, infer)?;
-        for (window, n) in self.windows.iter().zip(&x.shape[1..]) {
+        for (window, n) in self.windows.iter().zip(x.shape.iter().skip(1)) {
             // Taps further apart than the input is long could step over it and read only padding.
             let apart = if window.size() > 1 { window.dilation() } else { 1 };
             let demanded = match window.padding() {
@@ -68,6 +68,7 @@ impl Operator for Pool {
         Ok(Cost::element_ops(y.shape.elements()?.mul(&taps)?))
     }
 
+    #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x] = exactly(self.name(), inputs)?;
         let rank = self.windows.len();

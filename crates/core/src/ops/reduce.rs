@@ -62,6 +62,7 @@ impl Operator for Reduce {
         Ok(Cost::element_ops(x.shape.elements()?))
     }
 
+    #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x] = exactly(self.name(), inputs)?;
         let (data, sx) = (x.as_f64()?, strides(x.shape()));

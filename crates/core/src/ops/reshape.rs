@@ -80,7 +80,7 @@ impl Reshape {
         }
         // Dimensions that stand on both sides are left out, which keeps an empty batch meaningful.
         let kept: Vec<usize> = (0..self.target.len()).filter_map(|axis| self.source(axis)).collect();
-        if (1..kept.len()).any(|at| kept[..at].contains(&kept[at])) {
+        if kept.iter().enumerate().any(|(at, axis)| kept.iter().take(at).any(|before| before == axis)) {
             return Err(bad());
         }
         let rest_of_x = x.iter().enumerate().filter(|(axis, _)| !kept.contains(axis));
@@ -96,7 +96,7 @@ impl Reshape {
                 .map_err(help)?;
             return Ok(Shape::new(dims));
         };
-        dims[axis] = match total.exact_div(&rest) {
+        let found = match total.exact_div(&rest) {
             Some(quotient) => {
                 infer.require(&rest, Relation::AtLeast(1), || format!("{}: {rest} may be 0", bad()))?;
                 quotient
@@ -107,7 +107,7 @@ impl Reshape {
                 total.floor_div(rest.as_fixed().filter(|&n| n > 0).ok_or_else(bad)?)?
             }
         };
-        Ok(Shape::new(dims))
+        Ok(Shape::new(dims).with(axis, found))
     }
 
     /// The tensor, and the one whose shape is read, which is there if the target needs it.

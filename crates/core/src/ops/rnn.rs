@@ -28,6 +28,7 @@ impl Operator for Rnn {
         recurrent_cost(inputs, outputs, 3)
     }
 
+    #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let given = self.recurrence.operands("rnn", 1, inputs)?;
         let weights = given.recurrent_kernel.as_f64()?;

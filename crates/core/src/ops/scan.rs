@@ -3,8 +3,8 @@
 use super::{Infer, Operator};
 use crate::tensor::element_count;
 use crate::{
-    Cost, Data, Dim, Error, Graph, GraphBuilder, Node, Operand, Relation, Result, Shape, Tensor, TensorType,
-    ValueId, run_reference,
+    Cost, Data, Dim, Error, Graph, GraphBuilder, Node, Operand, PerValue, Relation, Result, Shape, Tensor,
+    TensorType, ValueId, run_reference,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,6 +74,7 @@ impl Scan {
     }
 
     /// Demands that the body is one.
+    #[expect(clippy::indexing_slicing, reason = "there are no fewer outputs than states")]
     fn check_body(&self) -> Result<()> {
         let (inputs, outputs) = (self.body.inputs(), self.body.outputs());
         if inputs.len() < self.recurrent() || outputs.len() < self.states || self.sequences == 0 {
@@ -158,9 +159,9 @@ impl Scan {
         for constant in graph.constants() {
             builder.constant(constant.clone())?;
         }
-        let mut values: Vec<Option<Operand>> = vec![None; self.body.values().len()];
+        let mut values: PerValue<Option<Operand>> = PerValue::new(&self.body, None);
         for (at, (port, &operand)) in self.body.inputs().iter().zip(&node.inputs).enumerate() {
-            values[port.value.0 as usize] = Some(match operand {
+            values[port.value] = Some(match operand {
                 Operand::Constant(id) if at >= self.recurrent() => id.into(),
                 _ => builder.input(port.name.clone(), self.body_type(port.value).clone())?.into(),
             });
@@ -168,18 +169,18 @@ impl Scan {
         let missing = || Error::shape("a value is used before it is computed");
         for node in self.body.nodes() {
             let operand = |operand: &Operand| match operand {
-                Operand::Value(id) => values[id.0 as usize].ok_or_else(missing),
+                Operand::Value(id) => values[*id].ok_or_else(missing),
                 Operand::Constant(_) => Err(missing()),
             };
             let inputs = node.inputs.iter().map(operand).collect::<Result<Vec<Operand>>>()?;
             builder.within(node.origin);
             let outputs = builder.add_all(node.op.clone(), inputs)?;
             for (old, new) in node.outputs.iter().zip(outputs) {
-                values[old.0 as usize] = Some(new.into());
+                values[*old] = Some(new.into());
             }
         }
         for port in self.body.outputs() {
-            let value = values[port.value.0 as usize].and_then(Operand::value).ok_or_else(missing)?;
+            let value = values[port.value].and_then(Operand::value).ok_or_else(missing)?;
             builder.output(port.name.clone(), value);
         }
         Ok(builder.finish())
@@ -223,6 +224,7 @@ impl Operator for Scan {
         Ok(Cost { multiply_adds: total(&cost.multiply_adds)?, element_ops: total(&cost.element_ops)? })
     }
 
+    #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [states, rest] = [&inputs[..self.states], &inputs[self.states..]];
         let (sequences, given) = rest.split_at(self.sequences);
@@ -289,6 +291,7 @@ fn step(x: &Tensor, t: usize) -> Result<Tensor> {
 }
 
 /// Tensors `[batch, ..]` as one `[batch, steps, ..]`.
+#[expect(clippy::indexing_slicing, reason = "each step was made with a batch, and all have one shape")]
 fn stack(steps: &[&Tensor]) -> Result<Tensor> {
     let Some((&first, rest)) = steps.split_first() else { return Err(Error::shape("no steps")) };
     let mut shape = first.shape().to_vec();

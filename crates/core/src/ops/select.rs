@@ -31,6 +31,7 @@ impl Operator for Select {
         Ok(Cost::element_ops(y.shape.elements()?))
     }
 
+    #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [condition, a, b] = exactly("select", inputs)?;
         let shape = broadcast(condition.shape(), &broadcast(a.shape(), b.shape())?)?;

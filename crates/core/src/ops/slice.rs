@@ -27,7 +27,7 @@ impl Operator for Slice {
         let total = before.checked_add(after).filter(|_| before.min(after) >= 0);
         let total =
             total.ok_or_else(|| Error::shape(format!("a slice without {before} and {after} elements")))?;
-        let dim = &x.shape[axis];
+        let dim = x.shape.dim(axis)?;
         infer
             .require(dim, Relation::AtLeast(total), || {
                 format!(
@@ -43,6 +43,7 @@ impl Operator for Slice {
         Ok(Cost::NONE)
     }
 
+    #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x] = exactly("slice", inputs)?;
         let mut shape = x.shape().to_vec();

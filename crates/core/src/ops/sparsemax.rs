@@ -24,7 +24,7 @@ impl Operator for Sparsemax {
     fn infer(&self, inputs: &[TensorType], infer: &mut Infer) -> Result<Vec<TensorType>> {
         let [x] = exactly("sparsemax", inputs)?;
         check_axis("sparsemax", self.axis, x.shape.rank())?;
-        infer.require(&x.shape[self.axis], Relation::AtLeast(1), || "sparsemax of no elements".into())?;
+        infer.require(x.shape.dim(self.axis)?, Relation::AtLeast(1), || "sparsemax of no elements".into())?;
         Ok(vec![x.clone()])
     }
 
@@ -34,6 +34,7 @@ impl Operator for Sparsemax {
         Ok(Cost::element_ops(y.shape.elements()?.mul_const(5)?))
     }
 
+    #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x] = exactly("sparsemax", inputs)?;
         let (data, step) = (x.as_f64()?, strides(x.shape()));

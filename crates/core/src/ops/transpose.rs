@@ -1,7 +1,7 @@
 //! The same elements with axes in another order.
 
 use super::{Infer, Operator, exactly};
-use crate::{Cost, Error, Result, Tensor, TensorType};
+use crate::{Cost, Error, Result, Shape, Tensor, TensorType};
 
 /// Axis `i` of the output is axis `permutation[i]` of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,8 @@ impl Operator for Transpose {
             let (permutation, shape) = (&self.permutation, &x.shape);
             return Err(Error::shape(format!("{permutation:?} is no permutation of the axes of {shape}")));
         }
-        let shape = self.permutation.iter().map(|&axis| x.shape[axis].clone()).collect();
+        let shape = self.permutation.iter().map(|&axis| x.shape.dim(axis).cloned());
+        let shape = shape.collect::<Result<Shape>>()?;
         Ok(vec![TensorType::new(shape, x.dtype)])
     }
 

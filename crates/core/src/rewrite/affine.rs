@@ -11,7 +11,8 @@
 
 use super::Rebuild;
 use crate::ops::{Affine, PoolKind, ReduceKind};
-use crate::{Constant, ConstantExpr, ConstantId, Error, Graph, Node, Op, Operand, Result};
+use crate::{Constant, ConstantExpr, ConstantId, Error, Graph, Node, NodeId, Op, Operand, Result};
+use std::collections::BTreeSet;
 
 /// Moves and folds until nothing changes.
 pub(super) fn fold_affines(mut graph: Graph) -> Result<Graph> {
@@ -27,8 +28,8 @@ pub(super) fn fold_affines(mut graph: Graph) -> Result<Graph> {
 
 /// Two neighbouring nodes to replace.
 struct Step {
-    first: usize,
-    second: usize,
+    first: NodeId,
+    second: NodeId,
     kind: StepKind,
 }
 
@@ -46,17 +47,18 @@ fn find_steps(graph: &Graph) -> Result<Vec<Step>> {
     let mut steps: Vec<Step> = Vec::new();
     let uses = graph.uses();
     // The nodes that the maps of these steps are at, and those that they may get to.
-    let mut reached = vec![false; graph.nodes().len()];
-    for (second, node) in graph.nodes().iter().enumerate() {
+    let mut reached = BTreeSet::new();
+    for (second, node) in graph.nodes_with_ids() {
         let mut producers = node.inputs.iter().filter_map(|operand| graph.value(operand.value()?).producer);
-        reached[second] = lets_maps_pass(&node.op) && producers.any(|id| reached[id.0 as usize]);
+        if lets_maps_pass(&node.op) && producers.any(|id| reached.contains(&id)) {
+            reached.insert(second);
+        }
         let Some(input) = node.inputs.first().and_then(|operand| operand.value()) else { continue };
-        let Some(producer) = graph.value(input).producer else { continue };
+        let Some(first) = graph.value(input).producer else { continue };
         if uses[input] != 1 {
             continue;
         }
-        let first = producer.0 as usize;
-        let before = &graph.nodes()[first];
+        let before = graph.node(first);
         let kind = match (&before.op, &node.op) {
             (Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_), Op::Affine(affine)) => {
                 let rank = graph.value(input).r#type.shape.rank();
@@ -69,10 +71,10 @@ fn find_steps(graph: &Graph) -> Result<Vec<Step>> {
             _ => None,
         };
         let Some(kind) = kind else { continue };
-        if reached[first] || reached[second] {
+        if reached.contains(&first) || reached.contains(&second) {
             break;
         }
-        reached[second] = true;
+        reached.insert(second);
         steps.push(Step { first, second, kind });
     }
     Ok(steps)
@@ -94,7 +96,7 @@ fn lets_maps_pass(op: &Op) -> bool {
 
 /// What may be done with an affine map and the only reader of its output.
 fn after_affine(graph: &Graph, affine: &Affine, before: &Node, node: &Node) -> Result<Option<StepKind>> {
-    let shape = &graph.value(before.outputs[0]).r#type.shape;
+    let shape = &graph.value(before.output()?).r#type.shape;
     let last = affine.axis + 1 == shape.rank();
     Ok(match &node.op {
         Op::Dense(_) => (last && weights_are_constant(graph, node)).then_some(StepKind::Forward),
@@ -122,8 +124,11 @@ fn after_affine(graph: &Graph, affine: &Affine, before: &Node, node: &Node) -> R
         Op::Reshape(reshape)
             if last && affine.axis > 0 && reshape.is_flatten() && feeds_dense(graph, node) =>
         {
-            let inner =
-                shape[1..affine.axis].iter().try_fold(1usize, |n, dim| n.checked_mul(dim.as_usize()?));
+            let inner = shape
+                .iter()
+                .take(affine.axis)
+                .skip(1)
+                .try_fold(1usize, |n, dim| n.checked_mul(dim.as_usize()?));
             inner.map(|repeat| StepKind::Sink { axis: 1, repeat })
         }
         _ => None,
@@ -135,14 +140,15 @@ const MAX_DEPTH: usize = 64;
 
 /// Whether the node's weights can be folded into: constants, and not yet folded too often.
 fn weights_are_constant(graph: &Graph, node: &Node) -> bool {
-    node.inputs[1..]
+    node.inputs
         .iter()
+        .skip(1)
         .all(|operand| operand.constant().is_some_and(|id| graph.constant(id).expr.depth() <= MAX_DEPTH))
 }
 
 /// Whether the only reader of the node's output is a dense layer.
 fn feeds_dense(graph: &Graph, node: &Node) -> bool {
-    let output = node.outputs[0];
+    let Some(&output) = node.outputs.first() else { return false };
     let reads = |other: &&Node| other.inputs.contains(&output.into());
     let readers: Vec<&Node> = graph.nodes().iter().filter(reads).collect();
     // A graph's output has no reader and is used all the same.
@@ -152,7 +158,7 @@ fn feeds_dense(graph: &Graph, node: &Node) -> bool {
 
 /// Whether every scale of an affine map is above zero; unknown weights count as not.
 fn is_positive(graph: &Graph, affine: &Node) -> Result<bool> {
-    let Some(scale) = affine.inputs[1].constant().map(|id| graph.constant(id)) else { return Ok(false) };
+    let Some(scale) = affine.operand(1)?.constant().map(|id| graph.constant(id)) else { return Ok(false) };
     if !scale.expr.is_bound() {
         return Ok(false);
     }
@@ -165,12 +171,12 @@ fn vectors(graph: &Graph, affine: &Node) -> Result<(ConstantExpr, ConstantExpr)>
         let id = operand.constant().ok_or_else(|| Error::shape("an affine map with computed weights"))?;
         Ok(graph.constant(id).expr.clone())
     };
-    Ok((expr(affine.inputs[1])?, expr(affine.inputs[2])?))
+    Ok((expr(affine.operand(1)?)?, expr(affine.operand(2)?)?))
 }
 
 fn apply(graph: &Graph, steps: &[Step]) -> Result<Graph> {
     let mut rebuild = Rebuild::new(graph)?;
-    for (at, node) in graph.nodes().iter().enumerate() {
+    for (at, node) in graph.nodes_with_ids() {
         if steps.iter().any(|step| step.first == at) {
             continue;
         }
@@ -178,8 +184,8 @@ fn apply(graph: &Graph, steps: &[Step]) -> Result<Graph> {
             rebuild.copy(node)?;
             continue;
         };
-        let (first, second) = (&graph.nodes()[step.first], node);
-        let input = rebuild.operand(first.inputs[0])?;
+        let (first, second) = (graph.node(step.first), node);
+        let input = rebuild.operand(first.operand(0)?)?;
         let output = match step.kind {
             StepKind::Back => {
                 let weights = scaled_columns(graph, first, &vectors(graph, second)?)?;
@@ -197,7 +203,7 @@ fn apply(graph: &Graph, steps: &[Step]) -> Result<Graph> {
                     if repeat == 1 {
                         return rebuild.operand(operand);
                     }
-                    let n = expr.shape()[0];
+                    let n: usize = expr.shape().iter().product();
                     let ones = ConstantExpr::filled(&[repeat, 1], 1.0)?;
                     let tiled = ones.mul(expr)?.reshape(&[repeat * n])?;
                     let constant = operand.constant().map(|id| graph.constant(id));
@@ -207,13 +213,13 @@ fn apply(graph: &Graph, steps: &[Step]) -> Result<Graph> {
                         .constant(Constant { name, dtype: crate::DType::F32, expr: tiled })
                         .map(Operand::from)
                 };
-                let scale = tile(&mut rebuild, &scale, first.inputs[1])?;
-                let shift = tile(&mut rebuild, &shift, first.inputs[2])?;
+                let scale = tile(&mut rebuild, &scale, first.operand(1)?)?;
+                let shift = tile(&mut rebuild, &shift, first.operand(2)?)?;
                 rebuild.new.within(first.origin);
                 rebuild.new.add(Affine { axis }, [moved.into(), scale, shift])?
             }
         };
-        rebuild.replace(second.outputs[0], output);
+        rebuild.replace(second.output()?, output);
     }
     rebuild.finish()
 }
@@ -229,7 +235,7 @@ fn weights_of(graph: &Graph, node: &Node) -> Result<(Constant, Option<Constant>)
         let id: Option<ConstantId> = operand.constant();
         id.map(|id| graph.constant(id).clone()).ok_or_else(|| Error::shape("computed weights"))
     };
-    let kernel = constant(&node.inputs[1])?;
+    let kernel = constant(&node.operand(1)?)?;
     let bias = node.inputs.get(2).map(constant).transpose()?;
     Ok((kernel, bias))
 }
@@ -262,8 +268,10 @@ fn scaled_rows(
         _ => 1,
     };
     // As [taps, channels per group, groups, filters per group], against vectors as [channels per group, groups, 1].
-    let (rows, filters) = (shape[shape.len() - 2], shape[shape.len() - 1]);
-    let taps: usize = shape[..shape.len() - 2].iter().product();
+    let [taps @ .., rows, filters] = shape.as_slice() else {
+        return Err(Error::shape(format!("a kernel of shape {shape:?}")));
+    };
+    let (taps, rows, filters): (usize, _, _) = (taps.iter().product(), *rows, *filters);
     let split = kernel.expr.reshape(&[taps, rows, groups, filters / groups])?;
     let by_group = |vector: &ConstantExpr| {
         vector.reshape(&[groups, rows])?.permute(&[1, 0])?.reshape(&[rows, groups, 1])

@@ -1,7 +1,7 @@
 //! Computes what is computed twice once.
 
 use super::Rebuild;
-use crate::{Constant, ConstantId, DType, Data, ExprKind, Graph, Op, Operand, Result, ValueId};
+use crate::{Constant, ConstantId, DType, Data, ExprKind, Graph, NodeId, Op, Operand, Result, ValueId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The graph with one node for all that apply the same operator to the same operands, and one constant for all that are
@@ -13,8 +13,8 @@ pub(super) fn join_equal(graph: Graph) -> Result<Graph> {
     let mut rebuild = Rebuild::new(&graph)?;
     let mut literals: BTreeMap<Numbers, ConstantId> = BTreeMap::new();
     // By operands, of which few nodes share all; what of each is the operator is compared.
-    let mut known: BTreeMap<Vec<Operand>, Vec<(usize, Vec<ValueId>)>> = BTreeMap::new();
-    for (at, node) in graph.nodes().iter().enumerate() {
+    let mut known: BTreeMap<Vec<Operand>, Vec<(NodeId, Vec<ValueId>)>> = BTreeMap::new();
+    for (at, node) in graph.nodes_with_ids() {
         let mut operands = Vec::with_capacity(node.inputs.len());
         for &operand in &node.inputs {
             if let Operand::Constant(id) = operand
@@ -22,20 +22,20 @@ pub(super) fn join_equal(graph: Graph) -> Result<Graph> {
             {
                 let first = *literals.entry(numbers).or_insert(id);
                 if let Operand::Constant(new) = rebuild.operand(first.into())? {
-                    rebuild.constants[id.0 as usize] = Some(new);
+                    rebuild.constants.insert(id, new);
                 }
             }
             operands.push(rebuild.operand(operand)?);
         }
         let same = known
             .get(&operands)
-            .and_then(|candidates| candidates.iter().find(|(other, _)| graph.nodes()[*other].op == node.op));
+            .and_then(|candidates| candidates.iter().find(|(other, _)| graph.node(*other).op == node.op));
         if let Some((_, outputs)) = same {
             node.outputs.iter().zip(outputs).for_each(|(&old, &new)| rebuild.replace(old, new));
             continue;
         }
         rebuild.copy(node)?;
-        let outputs = node.outputs.iter().filter_map(|id| rebuild.values[id.0 as usize]).collect();
+        let outputs = node.outputs.iter().filter_map(|&id| rebuild.values[id]).collect();
         known.entry(operands).or_default().push((at, outputs));
     }
     rebuild.finish()

@@ -2,7 +2,8 @@
 
 use super::Rebuild;
 use crate::ops::Concat;
-use crate::{Graph, Node, Op, Operand, Result};
+use crate::{Graph, Node, NodeId, Op, Operand, Result};
+use std::collections::BTreeSet;
 
 /// The same graph with every reduction along other axes than the one that a [`Concat`] joins, and that is all that reads
 /// it, done on each of its parts: the maximum over the steps of a bidirectional layer, say. `None` where there is no such.
@@ -11,38 +12,37 @@ use crate::{Graph, Node, Op, Operand, Result};
 /// Those of inference, which there are none of where `graph` was inferred.
 pub fn reduce_before_concat(graph: &Graph) -> Result<Option<Graph>> {
     let uses = graph.uses();
-    let concat_of = |node: &Node| -> Option<(usize, Concat)> {
+    let concat_of = |node: &Node| -> Option<(NodeId, Concat)> {
         let (Op::Reduce(reduce), Operand::Value(input)) = (&node.op, *node.inputs.first()?) else {
             return None;
         };
-        let at = graph.value(input).producer?.0 as usize;
-        let Op::Concat(concat) = graph.nodes()[at].op else { return None };
+        let at = graph.value(input).producer?;
+        let Op::Concat(concat) = graph.node(at).op else { return None };
         (uses[input] == 1 && !reduce.axes.contains(&concat.axis)).then_some((at, concat))
     };
-    let found: Vec<Option<(usize, Concat)>> = graph.nodes().iter().map(concat_of).collect();
-    let mut is_moved = vec![false; graph.nodes().len()];
-    found.iter().flatten().for_each(|(at, _)| is_moved[*at] = true);
-    if !is_moved.contains(&true) {
+    let found: Vec<Option<(NodeId, Concat)>> = graph.nodes().iter().map(concat_of).collect();
+    let moved: BTreeSet<NodeId> = found.iter().flatten().map(|(at, _)| *at).collect();
+    if moved.is_empty() {
         return Ok(None);
     }
     let mut rebuild = Rebuild::new(graph)?;
-    for ((node, found), is_moved) in graph.nodes().iter().zip(found).zip(is_moved) {
+    for ((id, node), found) in graph.nodes_with_ids().zip(found) {
         let (Op::Reduce(reduce), Some((at, concat))) = (&node.op, found) else {
-            if !is_moved {
+            if !moved.contains(&id) {
                 rebuild.copy(node)?;
             }
             continue;
         };
         let before =
             if reduce.keep_dims { 0 } else { reduce.axes.iter().filter(|&&axis| axis < concat.axis).count() };
-        let parts = graph.nodes()[at].inputs.iter().map(|&part| {
+        let parts = graph.node(at).inputs.iter().map(|&part| {
             let part = rebuild.operand(part)?;
             rebuild.new.within(node.origin);
             Ok(rebuild.new.add(reduce.clone(), [part])?.into())
         });
         let parts = parts.collect::<Result<Vec<Operand>>>()?;
         let joined = rebuild.new.add(Concat { axis: concat.axis - before }, parts)?;
-        rebuild.replace(node.outputs[0], joined);
+        rebuild.replace(node.output()?, joined);
     }
     Ok(Some(rebuild.finish()?))
 }

@@ -13,7 +13,7 @@ pub(super) fn drop_identities(graph: Graph) -> Result<Graph> {
         match same_value(&graph, node) {
             Some(input) => {
                 if let Operand::Value(value) = rebuild.operand(input)? {
-                    rebuild.replace(node.outputs[0], value);
+                    rebuild.replace(node.output()?, value);
                 }
             }
             None => rebuild.copy(node)?,
@@ -28,7 +28,7 @@ fn same_value(graph: &Graph, node: &Node) -> Option<Operand> {
     input.value()?;
     let unchanged = match &node.op {
         Op::Identity(_) => true,
-        Op::Reshape(_) => graph.type_of(input).shape == graph.value(node.outputs[0]).r#type.shape,
+        Op::Reshape(_) => graph.type_of(input).shape == graph.value(*node.outputs.first()?).r#type.shape,
         Op::Transpose(op) => op.permutation.iter().enumerate().all(|(i, &axis)| i == axis),
         Op::Pad(op) => op.amounts.iter().all(|&amounts| amounts == (0, 0)),
         _ => false,

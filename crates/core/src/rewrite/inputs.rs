@@ -8,12 +8,7 @@ use crate::{Bindings, Constraint, Graph, GraphBuilder, Relation, Result};
 /// # Errors
 /// [`Shape`](crate::ErrorKind::Shape), naming the layer call, where a constraint does not hold for these numbers.
 pub fn substitute(graph: &Graph, bindings: &Bindings) -> Result<Graph> {
-    let mut rebuild = Rebuild {
-        old: graph,
-        new: GraphBuilder::new(),
-        values: vec![None; graph.values().len()],
-        constants: vec![None; graph.constants().len()],
-    };
+    let mut rebuild = Rebuild::of(graph, GraphBuilder::new());
     for constraint in graph.constraints() {
         match constraint.holds(bindings)? {
             Some(true) => {}

@@ -2,8 +2,8 @@
 
 use super::Rebuild;
 use crate::{
-    CallId, Constraint, Error, ErrorKind, Graph, GraphBuilder, LayerCall, Node, Outline, Relation, Result,
-    ValueId,
+    CallId, Constraint, Error, ErrorKind, Graph, GraphBuilder, LayerCall, Node, Outline, PerValue, Relation,
+    Result, ValueId,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,12 +27,7 @@ pub fn until(graph: &Graph, outline: &Outline, call: CallId) -> Result<(Graph, O
     let live = Live::new(graph, &outputs);
     let calls = Calls::new(graph, outline, call, &live);
 
-    let mut rebuild = Rebuild {
-        old: graph,
-        new: GraphBuilder::new(),
-        values: vec![None; graph.values().len()],
-        constants: vec![None; graph.constants().len()],
-    };
+    let mut rebuild = Rebuild::of(graph, GraphBuilder::new());
     for port in graph.inputs().iter().filter(|port| live.value(port.value)) {
         let value = rebuild.new.input(port.name.clone(), graph.value(port.value).r#type.clone())?;
         rebuild.replace(port.value, value);
@@ -57,7 +52,7 @@ pub fn until(graph: &Graph, outline: &Outline, call: CallId) -> Result<(Graph, O
         }
     }
     for tap in graph.taps() {
-        let value = tap.value.and_then(|value| rebuild.values[value.0 as usize]);
+        let value = tap.value.and_then(|value| rebuild.values[value]);
         if let (Some(call), Some(value)) = (calls.new_id(tap.call), value) {
             rebuild.new.tap(call, tap.output, Some(value));
         }
@@ -80,25 +75,22 @@ fn symbols_of(constraint: &Constraint) -> BTreeSet<Arc<str>> {
 }
 
 /// The values that some outputs need.
-pub(super) struct Live(Vec<bool>);
+pub(super) struct Live(PerValue<bool>);
 
 impl Live {
     pub fn new(graph: &Graph, outputs: &[ValueId]) -> Live {
-        let mut live = Live(vec![false; graph.values().len()]);
-        outputs.iter().for_each(|id| live.0[id.0 as usize] = true);
+        let mut live = Live(PerValue::new(graph, false));
+        outputs.iter().for_each(|&id| live.0[id] = true);
         for node in graph.nodes().iter().rev() {
             if live.node(node) {
-                node.inputs
-                    .iter()
-                    .filter_map(|operand| operand.value())
-                    .for_each(|id| live.0[id.0 as usize] = true);
+                node.inputs.iter().filter_map(|operand| operand.value()).for_each(|id| live.0[id] = true);
             }
         }
         live
     }
 
     fn value(&self, id: ValueId) -> bool {
-        self.0[id.0 as usize]
+        self.0[id]
     }
 
     pub fn node(&self, node: &Node) -> bool {
@@ -110,6 +102,10 @@ impl Live {
 struct Calls(Vec<Option<CallId>>);
 
 impl Calls {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "one mark for each call, and ids of calls and values are of this graph and outline"
+    )]
     fn new(graph: &Graph, outline: &Outline, target: CallId, live: &Live) -> Calls {
         let count = outline.calls.len();
         let parent = |id: usize| outline.calls[id].parent.map(|CallId(parent)| parent);
@@ -167,8 +163,7 @@ impl Calls {
         let kept = |id: &usize| self.new_id(CallId(*id)).is_some();
         let mut calls: Vec<LayerCall> = Vec::new();
         let mut repetitions: Vec<usize> = Vec::new();
-        for id in (0..outline.calls.len()).filter(kept) {
-            let old = &outline.calls[id];
+        for (id, old) in outline.calls.iter().enumerate().filter(|(id, _)| kept(id)) {
             // A shared layer's weights count at its first call, which may be gone.
             let earlier = calls.iter().zip(&repetitions).filter(|(call, repetition)| {
                 call.name == old.name && call.class == old.class && **repetition < old.repetition

@@ -19,9 +19,10 @@ pub fn round_weights(graph: &Graph, narrow: DType) -> Result<Graph> {
             let Operand::Constant(id) = operand else { continue };
             let constant = graph.constant(id);
             let narrows = constant.dtype == DType::F32 && constant.shape().len() >= 2;
-            if narrows && rebuild.constants[id.0 as usize].is_none() {
+            if narrows && !rebuild.constants.contains_key(&id) {
                 let rounded = Constant { expr: constant.expr.rounded(narrow)?, ..constant.clone() };
-                rebuild.constants[id.0 as usize] = Some(rebuild.new.constant(rounded)?);
+                let new = rebuild.new.constant(rounded)?;
+                rebuild.constants.insert(id, new);
             }
         }
         rebuild.copy(node)?;

@@ -75,7 +75,7 @@ fn scan(cell: &dyn Cell, inputs: &[Operand], outer: &mut GraphBuilder) -> Result
     let Given { bias, rest } = cell.given(&operands, outer)?;
     let sums = outer.add(Dense, [*operands.x, *operands.kernel].into_iter().chain(bias))?;
 
-    let units = outer.type_of(*operands.recurrent_kernel).shape[0].clone();
+    let units = outer.type_of(*operands.recurrent_kernel).shape.dim(0)?.clone();
     let dtype = outer.type_of(*operands.x).dtype;
     let mut arguments: Vec<Operand> = operands.states.to_vec();
     if arguments.is_empty() {
@@ -91,7 +91,7 @@ fn scan(cell: &dyn Cell, inputs: &[Operand], outer: &mut GraphBuilder) -> Result
     let per_row = |columns: Dim| TensorType::new(Shape::new([batch.clone(), columns]), dtype);
     let before = ["h", "c"].iter().take(states).map(|name| body.input(*name, per_row(units.clone())));
     let before = before.collect::<Result<Vec<ValueId>>>()?;
-    let columns = outer.type_of(sums).shape[2].clone();
+    let columns = outer.type_of(sums).shape.dim(2)?.clone();
     let x = body.input("x", per_row(columns))?;
     let mask = match operands.mask {
         Some(_) => Some(body.input("mask", TensorType::new(Shape::new([batch.clone()]), DType::Bool))?),
@@ -112,7 +112,7 @@ fn scan(cell: &dyn Cell, inputs: &[Operand], outer: &mut GraphBuilder) -> Result
     for (name, &value) in ["h", "c"].iter().zip(&next) {
         body.output(*name, value);
     }
-    body.output("y", next[0]);
+    body.output("y", nth(&next, 0)?);
     arguments.extend(rest);
 
     let sequences = 1 + usize::from(recurrence.has_mask);
@@ -120,6 +120,11 @@ fn scan(cell: &dyn Cell, inputs: &[Operand], outer: &mut GraphBuilder) -> Result
     let mut outputs = outer.add_all(scan.into(), arguments)?;
     outputs.rotate_right(1);
     Ok(outputs)
+}
+
+/// One of a cell's states or of what it is given.
+fn nth(values: &[ValueId], at: usize) -> Result<ValueId> {
+    values.get(at).copied().ok_or_else(|| Error::shape(format!("a cell without its part {at}")))
 }
 
 fn binary(body: &mut GraphBuilder, kind: BinaryKind, a: ValueId, b: ValueId) -> Result<ValueId> {
@@ -137,7 +142,7 @@ fn function(body: &mut GraphBuilder, function: Option<Unary>, x: ValueId) -> Res
 fn gates<const N: usize>(body: &mut GraphBuilder, x: ValueId) -> Result<[ValueId; N]> {
     let shape = body.type_of(x).shape;
     let axis = shape.rank() - 1;
-    let all = shape[axis].as_fixed().ok_or_else(|| Error::shape("gates of unknown size"))?;
+    let all = shape.dim(axis)?.as_fixed().ok_or_else(|| Error::shape("gates of unknown size"))?;
     let units = all / N as i64;
     let mut gates = [x; N];
     for (gate, before) in gates.iter_mut().zip((0..).map(|i| i * units)) {
@@ -162,7 +167,7 @@ fn columns(
         let expr = constant.expr.slice(axis, range)?;
         return Ok(outer.constant(Constant { name, dtype: constant.dtype, expr })?.into());
     }
-    let all = shape[axis].as_usize().unwrap_or(range.end);
+    let all = shape.dim(axis)?.as_usize().unwrap_or(range.end);
     let after = all.saturating_sub(range.end) as i64;
     Ok(outer.add(Slice { axis, before: range.start as i64, after }, [weights])?.into())
 }
@@ -187,7 +192,7 @@ impl Cell for Rnn {
         states: &[ValueId],
         given: &[ValueId],
     ) -> Result<Vec<ValueId>> {
-        let product = body.add(Dense, [states[0], given[0]])?;
+        let product = body.add(Dense, [nth(states, 0)?, nth(given, 0)?])?;
         let sum = binary(body, BinaryKind::Add, sums, product)?;
         Ok(vec![function(body, self.activation, sum)?])
     }
@@ -213,14 +218,14 @@ impl Cell for Lstm {
         states: &[ValueId],
         given: &[ValueId],
     ) -> Result<Vec<ValueId>> {
-        let product = body.add(Dense, [states[0], given[0]])?;
+        let product = body.add(Dense, [nth(states, 0)?, nth(given, 0)?])?;
         let sum = binary(body, BinaryKind::Add, sums, product)?;
         let [i, f, g, o] = gates(body, sum)?;
         let i = function(body, self.recurrent_activation, i)?;
         let f = function(body, self.recurrent_activation, f)?;
         let g = function(body, self.activation, g)?;
         let o = function(body, self.recurrent_activation, o)?;
-        let kept = binary(body, BinaryKind::Mul, f, states[1])?;
+        let kept = binary(body, BinaryKind::Mul, f, nth(states, 1)?)?;
         let new = binary(body, BinaryKind::Mul, i, g)?;
         let c = binary(body, BinaryKind::Add, kept, new)?;
         let shown = function(body, self.activation, c)?;
@@ -246,7 +251,7 @@ impl Cell for Gru {
     /// else those of the gates and those of what is new.
     fn given(&self, operands: &RecurrentOperands<'_, Operand>, outer: &mut GraphBuilder) -> Result<Given> {
         let weights = *operands.recurrent_kernel;
-        let units = outer.type_of(weights).shape[0].as_usize();
+        let units = outer.type_of(weights).shape.dim(0)?.as_usize();
         let units = units.ok_or_else(|| Error::shape("gates of unknown size"))?;
         let one = Constant {
             name: "one".into(),
@@ -274,14 +279,14 @@ impl Cell for Gru {
         given: &[ValueId],
     ) -> Result<Vec<ValueId>> {
         use BinaryKind::{Add, Mul, Sub};
-        let (h, one, weights) = (states[0], given[0], &given[1..]);
+        let (h, one) = (nth(states, 0)?, nth(given, 0)?);
         let [xz, xr, xg] = gates(body, sums)?;
         let (hz, hr, hg) = if self.reset_after {
-            let product = body.add(Dense, std::iter::once(h).chain(weights.iter().copied()))?;
+            let product = body.add(Dense, std::iter::once(h).chain(given.iter().skip(1).copied()))?;
             let [hz, hr, hg] = gates(body, product)?;
             (hz, hr, Some(hg))
         } else {
-            let product = body.add(Dense, [h, weights[0]])?;
+            let product = body.add(Dense, [h, nth(given, 1)?])?;
             let [hz, hr] = gates(body, product)?;
             (hz, hr, None)
         };
@@ -293,7 +298,7 @@ impl Cell for Gru {
             Some(hg) => binary(body, Mul, r, hg)?,
             None => {
                 let kept = binary(body, Mul, r, h)?;
-                body.add(Dense, [kept, weights[1]])?
+                body.add(Dense, [kept, nth(given, 2)?])?
             }
         };
         let g = binary(body, Add, xg, inner)?;
