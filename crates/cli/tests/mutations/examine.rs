@@ -4,16 +4,12 @@ use k2o::core::{Bindings, DType};
 use k2o::{Array, CostOptions, Error, ErrorKind, ExportOptions, Model, PlanOptions, PredictOptions};
 use ndarray::ArrayD;
 
-/// Elements of all weights, and of all values of a run, of a model that is run.
-const MOST_ELEMENTS: u64 = 4 << 20;
-/// Multiplications with additions in a run, of a model that is run.
-const MOST_OPERATIONS: u64 = 1 << 25;
 /// Bytes of a run.
 const MOST_MEMORY: usize = 256 << 20;
 
-/// Looks at a model, and runs and exports it if it is small. `variant` picks from what takes long. Returns what became of
-/// it.
-pub fn examine(model: &Model, variant: u64) -> &'static str {
+/// Looks at a model, and runs and exports it if its weights and the values of a run have no more than `most` elements, and a
+/// run no more than eight times as many operations. `variant` picks from what takes long. Returns what became of it.
+pub fn examine(model: &Model, variant: u64, most: u64) -> &'static str {
     let summary = model.summary();
     let costs = model.costs(&summary, &CostOptions::default());
     let _ = (model.summary_expanded(), model.receptive_fields(&summary), model.advice());
@@ -28,8 +24,8 @@ pub fn examine(model: &Model, variant: u64) -> &'static str {
         .values()
         .iter()
         .map(|value| value.r#type.shape.eval(&sizes).map_or(u64::MAX, |shape| elements(&shape)));
-    if weights.chain(values).fold(0, u64::saturating_add) > MOST_ELEMENTS
-        || costs.total.operations() > MOST_OPERATIONS
+    if weights.chain(values).fold(0, u64::saturating_add) > most
+        || costs.total.operations() > most.saturating_mul(8)
     {
         return "opened";
     }

@@ -110,7 +110,7 @@ fn attempt(number: u64, mutation: &Mutation, folder: &Path) -> String {
         command([["report"], ["plot"]][number as usize % 2].map(OsString::from), [&path], folder);
     }
     match Model::open_with(&path, &options) {
-        Ok(model) => examine::examine(&model, number).to_owned(),
+        Ok(model) => examine::examine(&model, number, 4 << 20).to_owned(),
         Err(error) => {
             if error.is_shape_mismatch() && number % 2 == 0 {
                 let _ = Model::fewest_steps(&path, &options);
