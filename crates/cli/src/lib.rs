@@ -111,6 +111,15 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// The inputs of a model in a file of arrays, as `predict` reads them: so that the reader can be tested by itself.
+///
+/// # Errors
+/// The text that the command shows.
+#[doc(hidden)]
+pub fn read_inputs(path: &std::path::Path, model: &k2o::Model) -> Result<Vec<k2o::Array>, String> {
+    arrays::read_inputs(path, model).map_err(|failure| failure.to_string())
+}
+
 /// Says what failed, and with which exit status the process is to end.
 fn fail(failure: &Failure) -> ExitCode {
     console::error(failure);

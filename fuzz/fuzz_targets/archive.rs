@@ -1,0 +1,5 @@
+//! See `k2o_fuzz::archive`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| k2o_fuzz::archive(data));
