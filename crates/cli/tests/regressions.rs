@@ -1,12 +1,22 @@
 //! What once failed in a fuzz target does not any more: `fuzz/regressions/<target>` holds the inputs.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot run must fail"
+)]
+
 #[path = "../../../fuzz/src/lib.rs"]
 mod targets;
 
 use std::path::Path;
 
+/// A target by its name.
+type Target = (&'static str, fn(&[u8]));
+
 /// The targets of `fuzz/fuzz_targets`.
-const TARGETS: [(&str, fn(&[u8])); 7] = [
+const TARGETS: [Target; 7] = [
     ("archive", targets::archive),
     ("arrays", targets::arrays),
     ("config", targets::config),

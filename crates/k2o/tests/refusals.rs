@@ -3,6 +3,13 @@
 //!
 //! `cargo test --release -p k2o --test refusals -- --nocapture` prints the slowest and the largest refusal.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot run must fail"
+)]
+
 use k2o::{Error, ErrorKind, Limits, Model, OpenOptions};
 use k2o_fixtures::{case, root};
 use ndarray::Array3;

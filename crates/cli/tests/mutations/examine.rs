@@ -31,7 +31,7 @@ pub fn examine(model: &Model, variant: u64, most: u64) -> &'static str {
     }
     let exported = model.to_onnx(&export_options(variant));
     let exported = exported.is_ok_and(|export| export.write_to(&mut std::io::sink()).is_ok());
-    if variant % 4 == 0 {
+    if variant.is_multiple_of(4) {
         let _ = stream(model, &sizes);
     }
     if let Some(row) =

@@ -104,7 +104,7 @@ fn attempt(number: u64, mutation: &Mutation, folder: &Path) -> String {
     let mut options = OpenOptions::default();
     options.limits = LIMITS;
     options.weights = mutation.weights.as_ref().map(|weights| write("weights", weights));
-    options.expose_states = number % 5 == 0;
+    options.expose_states = number.is_multiple_of(5);
     if number % 32 < 2 {
         // The command has its own reading of what it draws.
         command([["report"], ["plot"]][number as usize % 2].map(OsString::from), [&path], folder);
@@ -112,7 +112,7 @@ fn attempt(number: u64, mutation: &Mutation, folder: &Path) -> String {
     match Model::open_with(&path, &options) {
         Ok(model) => examine::examine(&model, number, 4 << 20).to_owned(),
         Err(error) => {
-            if error.is_shape_mismatch() && number % 2 == 0 {
+            if error.is_shape_mismatch() && number.is_multiple_of(2) {
                 let _ = Model::fewest_steps(&path, &options);
             }
             examine::refused(&error).to_owned()
