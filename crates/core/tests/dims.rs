@@ -344,3 +344,24 @@ fn a_replacement_past_the_limit_is_an_error() {
         assert_eq!(error.kind(), ErrorKind::Limit);
     }
 }
+
+#[test]
+fn a_division_of_a_division_is_one_division() {
+    let n = Dim::symbol("n");
+    let twice = n.floor_div(2).unwrap().floor_div(3).unwrap();
+    assert_eq!((&twice, twice.to_string().as_str()), (&n.floor_div(6).unwrap(), "n / 6"));
+    // With a number between the two, too: floor((floor(n / 2) + 1) / 3) = floor((n + 2) / 6).
+    let moved = n.floor_div(2).unwrap().add_const(1).unwrap().floor_div(3).unwrap();
+    assert_eq!(moved, n.add_const(2).unwrap().floor_div(6).unwrap());
+}
+
+#[test]
+fn every_symbol_is_visited_as_often_as_it_occurs() {
+    let (n, m) = (Dim::symbol("n"), Dim::symbol("m"));
+    let dim = n.mul(&n).unwrap().add(&m.add(&n).unwrap().floor_div(3).unwrap()).unwrap();
+    let mut names = Vec::new();
+    dim.visit_symbols(&mut |name| names.push(name.to_string()));
+    names.sort();
+    assert_eq!(names, ["m", "n", "n", "n"]);
+    Dim::fixed(3).visit_symbols(&mut |name| unreachable!("{name}"));
+}
