@@ -25,7 +25,7 @@ const MAX_MEMBERS: u64 = 10_000;
 /// A member that is said to inflate to more than this is refused where it is also more than [`DENSEST`] times its
 /// compressed size: configurations and trained weights are far from that.
 const SMALL: u64 = 1 << 19;
-const DENSEST: u64 = 64;
+const DENSEST: u64 = 48;
 
 /// A zip archive whose names are safe and occur once.
 pub(crate) struct Members {
