@@ -117,7 +117,8 @@ pub enum Finding {
 }
 
 impl Finding {
-    fn is_within(&self) -> bool {
+    /// Whether the bound holds; it does where there is nothing to compare.
+    pub fn is_within(&self) -> bool {
         match self {
             Finding::Compared(difference) => difference.is_within(),
             Finding::Folded => true,
