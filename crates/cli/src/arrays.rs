@@ -3,19 +3,16 @@
 //! Three formats: NumPy's `.npy` for one array and `.npz` for any number of them, and CSV, whose lines are examples.
 
 mod csv;
-mod numpy;
+mod npy;
+mod npz;
 
 use crate::failure::Failure;
 use k2o::core::DType;
 use k2o::{Array, Model, Port};
 use ndarray::ArrayD;
-use ndarray_npy::{NpzWriter, WriteNpyExt};
 use std::fs::File;
 use std::io::{self, Cursor, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-
-/// The magic bytes of an `.npy`.
-const NPY: &[u8] = b"\x93NUMPY";
 
 /// The magic bytes of zip files, which an `.npz` is: with members, and without.
 const ZIP: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
@@ -83,12 +80,12 @@ pub(crate) fn read_inputs(path: &Path, model: &Model) -> Result<Vec<Array>, Fail
             ))
         })
     };
-    read(path, &ports, "input")?.into_iter().zip(&ports).map(convert).collect()
+    read(path, model, &ports, "input")?.into_iter().zip(&ports).map(convert).collect()
 }
 
 /// The expected outputs from a file or standard input in one of these formats, in the model's order.
 pub(crate) fn read_outputs(path: &Path, model: &Model) -> Result<Vec<ArrayD<f64>>, Failure> {
-    Ok(read(path, &model.outputs(), "output")?.into_iter().map(|array| array.0).collect())
+    Ok(read(path, model, &model.outputs(), "output")?.into_iter().map(|array| array.0).collect())
 }
 
 /// Writes one array, or several as `.npz`; more than one in another format is an error.
@@ -100,20 +97,12 @@ pub(crate) fn write(
     writer: &mut impl Write,
 ) -> Result<(), Failure> {
     format.check(names)?;
-    let failed = |error: &dyn std::fmt::Display| Failure::io(path, error);
-    match (format, arrays) {
-        (Format::Npy, [array]) => array.write_npy(writer).map_err(|error| failed(&error)),
-        (Format::Csv, [array]) => csv::write(array, writer).map_err(|error| failed(&error)),
-        _ => {
-            // In memory, for the zip's writer goes back to what it wrote, which a pipe does not allow.
-            let mut npz = NpzWriter::new(Cursor::new(Vec::new()));
-            for (name, array) in names.iter().zip(arrays) {
-                npz.add_array(name.as_str(), array).map_err(|error| failed(&error))?;
-            }
-            let bytes = npz.finish().map_err(|error| failed(&error))?.into_inner();
-            writer.write_all(&bytes).map_err(|error| failed(&error))
-        }
-    }
+    let written = match (format, arrays) {
+        (Format::Npy, [array]) => npy::write(array, writer),
+        (Format::Csv, [array]) => csv::write(array, writer),
+        _ => npz::to_bytes(names, arrays).and_then(|bytes| writer.write_all(&bytes)),
+    };
+    written.map_err(|error| Failure::io(path, error))
 }
 
 /// Numbers of any type, exact as far as `f64` is.
@@ -142,7 +131,7 @@ fn shown(path: &Path) -> String {
 }
 
 /// The arrays for `ports`, the model's inputs or outputs as `role` says, in that order. The content decides the format.
-fn read(path: &Path, ports: &[Port], role: &str) -> Result<Vec<Numbers>, Failure> {
+fn read(path: &Path, model: &Model, ports: &[Port], role: &str) -> Result<Vec<Numbers>, Failure> {
     let name = shown(path);
     let names: Vec<&str> = ports.iter().map(|port| port.name.as_str()).collect();
     let failed = |error: io::Error| Failure::Io(format!("{name}: {error}"));
@@ -150,7 +139,7 @@ fn read(path: &Path, ports: &[Port], role: &str) -> Result<Vec<Numbers>, Failure
     if is_stdio(path) {
         io::stdin().lock().read_to_end(&mut bytes).map_err(failed)?;
         if is_zip(&bytes) {
-            return numpy::read_npz(&name, Cursor::new(bytes), &names);
+            return npz::read(&name, Cursor::new(bytes), &names, model);
         }
     } else {
         let mut file = File::open(path).map_err(failed)?;
@@ -158,7 +147,7 @@ fn read(path: &Path, ports: &[Port], role: &str) -> Result<Vec<Numbers>, Failure
         if is_zip(&bytes) {
             // Its members are read one at a time.
             file.seek(SeekFrom::Start(0)).map_err(failed)?;
-            return numpy::read_npz(&name, file, &names);
+            return npz::read(&name, file, &names, model);
         }
         file.read_to_end(&mut bytes).map_err(failed)?;
     }
@@ -170,8 +159,8 @@ fn read(path: &Path, ports: &[Port], role: &str) -> Result<Vec<Numbers>, Failure
         );
         return Err(Failure::Usage(format!("{name}: {message}")));
     };
-    let array = match bytes.starts_with(NPY) {
-        true => numpy::read_npy(&name, &bytes)?,
+    let array = match bytes.starts_with(npy::MAGIC) {
+        true => npy::read(&name, bytes.len() as u64, &mut bytes.as_slice(), model)?,
         false => csv::read(&name, &bytes, port, role)?,
     };
     Ok(vec![array])

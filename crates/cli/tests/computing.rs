@@ -25,24 +25,33 @@ fn with_set(run: &Run, set: &str, args: &[&str]) -> Outcome {
     run.run("env", &[&[&*variable, env!("CARGO_BIN_EXE_k2o")], args].concat())
 }
 
-/// The bits of what `predict` writes.
-fn predict(run: &Run, set: &str, model: &str, more: &[&str]) -> Vec<u8> {
+/// An array's shape and bits.
+#[derive(Debug, PartialEq)]
+struct Written(Vec<usize>, Vec<u32>);
+
+impl Written {
+    fn of(array: &ArrayD<f32>) -> Written {
+        Written(array.shape().to_vec(), array.iter().map(|x| x.to_bits()).collect())
+    }
+}
+
+/// What `predict` writes.
+fn predict(run: &Run, set: &str, model: &str, more: &[&str]) -> Written {
     let args = [&["predict", model, "-i", "x.npy", "-o", "y.npy"], more].concat();
     let outcome = with_set(run, set, &args);
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
     assert_eq!(run.files(), ["x.npy", "y.npy"]);
-    std::fs::read(run.path("y.npy")).unwrap()
+    let y: ArrayD<f32> = ArrayD::read_npy(File::open(run.path("y.npy")).unwrap()).unwrap();
+    Written::of(&y)
 }
 
 /// What the library computes with a plan of these options, as `predict` writes it.
-fn expected(run: &Run, model: &str, options: &PlanOptions) -> Vec<u8> {
+fn expected(run: &Run, model: &str, options: &PlanOptions) -> Written {
     let model = Model::open(model).unwrap();
     let x: ArrayD<f32> = ArrayD::read_npy(File::open(run.path("x.npy")).unwrap()).unwrap();
     let mut session = Session::new(&model.plan_with(options).unwrap());
     let y = model.run(&mut session, &[x.into()]).unwrap().remove(0);
-    let mut bytes = Vec::new();
-    y.write_npy(&mut bytes).unwrap();
-    bytes
+    Written::of(&y)
 }
 
 #[test]
