@@ -15,7 +15,8 @@ pub struct Gather {
 impl Gather {
     /// The error for an index that is not there.
     pub fn out_of_range(index: i64, size: usize) -> Error {
-        Error::new(ErrorKind::Input, format!("the index {index} is not one of 0 to {}", size as i64 - 1))
+        let last = (size as i64).saturating_sub(1);
+        Error::new(ErrorKind::Input, format!("the index {index} is not one of 0 to {last}"))
     }
 }
 

@@ -65,7 +65,7 @@ impl Symbols {
 
 impl Scan {
     /// The number of body inputs that are states or sequences.
-    fn recurrent(&self) -> usize {
+    pub(crate) fn recurrent(&self) -> usize {
         self.states.saturating_add(self.sequences)
     }
 
