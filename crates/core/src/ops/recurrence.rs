@@ -156,6 +156,7 @@ impl Recurrence {
 
     /// Runs `step` for every row of the batch and step that counts. It is given the sums of `x` and `kernel`, and the
     /// states, which it replaces.
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     pub(super) fn reference(
         &self,
@@ -203,6 +204,7 @@ impl Recurrence {
 }
 
 /// The product of a state with columns of weights.
+#[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
 #[expect(clippy::indexing_slicing, reason = "the shape rule fixed the sizes")]
 pub(super) fn product(state: &[f64], weights: &[f64], columns: usize, column: usize) -> f64 {
     state.iter().enumerate().map(|(i, h)| h * weights[i * columns + column]).sum()

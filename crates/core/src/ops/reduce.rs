@@ -73,6 +73,7 @@ impl Operator for Reduce {
         Ok(Cost::element_ops(x.shape.elements()?))
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x] = exactly(self.name(), inputs)?;
