@@ -357,6 +357,7 @@ impl ConstantExpr {
     /// # Errors
     /// [`Malformed`](ErrorKind::Malformed) or [`Io`](ErrorKind::Io) where storage cannot be read,
     /// what the storage says where it [is not bound](StoredTensor::is_bound).
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(
         clippy::indexing_slicing,
         reason = "the expression's making checked its axes, and strides are of the shapes that are read"
