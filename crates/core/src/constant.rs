@@ -10,7 +10,7 @@ mod sums;
 pub use pieces::Ranges;
 
 use crate::ops::{Concat, Operator, Slice};
-use crate::tensor::{dot, element_count, for_each_index, strides};
+use crate::tensor::{broadcast_axis, dot, element_count, for_each_index, strides};
 use crate::{DType, Error, ErrorKind, Result, Tensor};
 use half::{bf16, f16};
 use std::fmt;
@@ -186,7 +186,7 @@ impl Arithmetic {
 
 impl ConstantExpr {
     fn new(shape: Vec<usize>, kind: ExprKind) -> ConstantExpr {
-        let depth = 1 + kind.operands().map(ConstantExpr::depth).max().unwrap_or(0);
+        let depth = kind.operands().map(ConstantExpr::depth).max().unwrap_or(0).saturating_add(1);
         ConstantExpr(Arc::new(Inner { shape, kind, depth }))
     }
 
@@ -357,6 +357,7 @@ impl ConstantExpr {
     /// # Errors
     /// [`Malformed`](ErrorKind::Malformed) or [`Io`](ErrorKind::Io) where storage cannot be read,
     /// what the storage says where it [is not bound](StoredTensor::is_bound).
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(
         clippy::indexing_slicing,
         reason = "the expression's making checked its axes, and strides are of the shapes that are read"
@@ -450,7 +451,7 @@ fn read_checked(stored: &dyn StoredTensor) -> Result<Vec<u8>> {
 pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
     let rank = a.len().max(b.len());
     let size =
-        |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
+        |shape: &[usize], axis: usize| broadcast_axis(axis, shape.len(), rank).map_or(1, |at| shape[at]);
     (0..rank)
         .map(|axis| match (size(a, axis), size(b, axis)) {
             (x, y) if x == y || y == 1 => Ok(x),
@@ -465,7 +466,7 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
 pub(crate) fn broadcast_strides(shape: &[usize], target: &[usize]) -> Vec<usize> {
     let own = strides(shape);
     (0..target.len())
-        .map(|axis| match (axis + shape.len()).checked_sub(target.len()) {
+        .map(|axis| match broadcast_axis(axis, shape.len(), target.len()) {
             Some(at) if shape[at] != 1 => own[at],
             _ => 0,
         })

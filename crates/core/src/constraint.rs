@@ -40,7 +40,7 @@ impl Constraint {
             Relation::MultipleOf(right) => {
                 let right = right.substitute(bindings)?;
                 match (left.as_fixed(), right.as_fixed()) {
-                    (Some(left), Some(right)) => Some(right > 0 && left % right == 0),
+                    (Some(left), Some(right)) => Some(right > 0 && left.checked_rem(right) == Some(0)),
                     _ if left.exact_div(&right).is_some() => Some(true),
                     _ => None,
                 }

@@ -220,7 +220,8 @@ impl Dim {
         match &self.0 {
             // No intermediate sum, so that numbers near the limit do not overflow.
             Repr::Fixed(n) if divisor > 0 => {
-                Ok(Dim::fixed(n.div_euclid(divisor) + i64::from(n.rem_euclid(divisor) != 0)))
+                let rest = i64::from(n.rem_euclid(divisor) != 0);
+                n.div_euclid(divisor).checked_add(rest).map(Dim::fixed).ok_or_else(overflow)
             }
             _ => self.add_const(up)?.floor_div(divisor),
         }

@@ -243,10 +243,10 @@ impl Graph {
 
     /// How many nodes and outputs read each value.
     pub fn uses(&self) -> PerValue<usize> {
-        let mut uses = PerValue::new(self, 0);
+        let mut uses: PerValue<usize> = PerValue::new(self, 0);
         let read = self.nodes.iter().flat_map(|node| &node.inputs).filter_map(|operand| operand.value());
         for id in read.chain(self.outputs.iter().map(|port| port.value)) {
-            uses[id] += 1;
+            uses[id] = uses[id].saturating_add(1);
         }
         uses
     }

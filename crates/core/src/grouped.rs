@@ -4,8 +4,8 @@
 pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+    for (left, digit) in (1..=digits.len()).rev().zip(digits.chars()) {
+        if !text.is_empty() && left.is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

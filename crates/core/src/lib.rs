@@ -15,6 +15,8 @@
 
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing)]
+// Loops of tests count as they like.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod constant;
 mod constraint;

@@ -3,6 +3,7 @@
 //! The steps are axis 1. An operand either has steps there, or is the same whatever the steps are: a weight, a first state.
 
 use crate::ops::{FullDim, PoolKind, Recurrence, ReshapeDim};
+use crate::tensor::broadcast_axis;
 use crate::{Dim, Error, ErrorKind, Op, Padding, Result, Shape, TensorType, Window};
 
 /// How the steps of an operator's outputs come from those of its operands.
@@ -109,7 +110,7 @@ pub fn motion(op: &Op, operands: &[TensorType], steps: &[bool]) -> Result<Motion
             if op.reverse {
                 return Err(all_steps(BACKWARDS));
             }
-            let sequences = op.states..op.states + op.sequences;
+            let sequences = op.states..op.recurrent();
             match steps.iter().enumerate().all(|(at, &has)| has == sequences.contains(&at)) {
                 true => Ok(Motion::Recurrent),
                 false => Err(all_steps("its states have steps")),
@@ -177,7 +178,8 @@ fn recurrent(recurrence: Recurrence, steps: &[bool]) -> Result<Motion> {
 fn window(window: Option<&Window>, fill: Fill) -> Result<Motion> {
     let window = *window.ok_or_else(|| all_steps("it has no window along the steps"))?;
     if window.padding() == Padding::Same {
-        let (most, least) = (window.span() - 1, (window.span() - window.stride()).max(0));
+        // Spans and strides are at least 1, so that no difference is past the limit.
+        let [most, least] = [1, window.stride()].map(|n| window.span().saturating_sub(n).max(0));
         if most / 2 != least / 2 {
             return Err(all_steps("how it is padded at the start depends on how many steps there are"));
         }
@@ -195,7 +197,8 @@ fn window(window: Option<&Window>, fill: Fill) -> Result<Motion> {
 pub fn padding_before(window: &Window) -> i64 {
     match window.padding() {
         Padding::Explicit(before, _) => before,
-        Padding::Same => (window.span() - 1) / 2,
+        // A span is at least 1.
+        Padding::Same => window.span().saturating_sub(1) / 2,
     }
 }
 
@@ -204,7 +207,7 @@ fn elementwise(operands: &[TensorType], steps: &[bool]) -> Result<Motion> {
     let rank = operands.iter().map(|operand| operand.shape.rank()).max().unwrap_or(0);
     for (operand, &has) in operands.iter().zip(steps) {
         let shape: &Shape = &operand.shape;
-        let at_steps = (shape.rank() + 1).checked_sub(rank).and_then(|axis| shape.get(axis));
+        let at_steps = broadcast_axis(1, shape.rank(), rank).and_then(|axis| shape.get(axis));
         match (has, shape.rank() == rank) {
             (true, true) => {}
             (false, _) if at_steps.is_none_or(|dim| *dim == Dim::ONE) => {}

@@ -66,7 +66,7 @@ impl Outline {
 impl LayerCall {
     /// The number of elements in the layer's own weights; 0 for a repeated call, whose weights count once.
     pub fn parameters(&self) -> u64 {
-        self.trainable_parameters() + self.non_trainable_parameters()
+        self.trainable_parameters().saturating_add(self.non_trainable_parameters())
     }
 
     /// The number of elements in weights that training changes.

@@ -18,6 +18,7 @@ pub struct ReferenceRun {
 ///
 /// # Errors
 /// As [`Graph::bind`], and where a constant cannot be read.
+#[expect(clippy::arithmetic_side_effects, reason = "each use is counted, and counted off once")]
 #[expect(clippy::indexing_slicing, reason = "an output and a value that is kept live to the end")]
 pub fn run_reference(graph: &Graph, inputs: &[Tensor], keep: &[ValueId]) -> Result<ReferenceRun> {
     let sizes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();

@@ -37,7 +37,7 @@ pub fn computes_samples_alone(op: &Op, operands: &[TensorType], batched: &[bool]
         Op::Lstm(lstm) => recurrent(lstm.recurrence, op, 2, batched),
         Op::Rnn(rnn) => recurrent(rnn.recurrence, op, 1, batched),
         Op::Scan(op) => {
-            let recurrent = (op.states + op.sequences).min(batched.len());
+            let recurrent = op.recurrent().min(batched.len());
             let (own, given) = batched.split_at(recurrent);
             own.iter().all(|&has| has) && scan_body(op, given)
         }
@@ -61,7 +61,7 @@ fn recurrent(recurrence: Recurrence, op: &Op, states: usize, batched: &[bool]) -
 /// Whether a scan's body computes each sample alone, `batched` being about its operands that are no states or sequences.
 fn scan_body(op: &crate::ops::Scan, batched: &[bool]) -> bool {
     let body = &op.body;
-    let recurrent = op.states + op.sequences;
+    let recurrent = op.recurrent();
     let mut has = PerValue::new(body, false);
     for (at, port) in body.inputs().iter().enumerate() {
         has[port.value] = match at.checked_sub(recurrent) {

@@ -195,21 +195,33 @@ impl Tensor {
 }
 
 /// Elements between neighbours along each axis of a row-major tensor.
-#[expect(clippy::indexing_slicing, reason = "every axis but the last has one behind it")]
 pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];
-    for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = strides[axis] * shape[axis];
+    let mut inner = 1usize;
+    for (stride, &n) in strides.iter_mut().zip(shape).rev() {
+        *stride = inner;
+        // No tensor in memory has a stride past the limit.
+        inner = inner.saturating_mul(n);
     }
     strides
 }
 
+/// The axis of a tensor of `own` axes that stands at `axis` when it is broadcast to `rank` axes, if it has one there.
+pub(crate) fn broadcast_axis(axis: usize, own: usize, rank: usize) -> Option<usize> {
+    axis.checked_sub(rank.checked_sub(own)?)
+}
+
+#[expect(clippy::arithmetic_side_effects, reason = "the place of an element is below their number")]
 pub(crate) fn dot(index: &[usize], strides: &[usize]) -> usize {
     index.iter().zip(strides).map(|(i, s)| i * s).sum()
 }
 
 /// Calls `visit` with every index of a tensor of `shape`, in row-major order.
-#[expect(clippy::indexing_slicing, reason = "one index for each axis")]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "one index for each axis, no more than its size"
+)]
 pub(crate) fn for_each_index(shape: &[usize], mut visit: impl FnMut(&[usize])) {
     if shape.contains(&0) {
         return;

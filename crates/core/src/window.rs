@@ -12,6 +12,7 @@ pub struct Window {
     size: i64,
     stride: i64,
     dilation: i64,
+    span: i64,
     padding: Padding,
 }
 
@@ -38,6 +39,13 @@ pub struct Extent {
     pub after: usize,
 }
 
+/// Steps from the first of `size` taps to the last, both included, which are `dilation` steps apart; `what` has them.
+pub(crate) fn span(what: &str, size: i64, dilation: i64) -> Result<i64> {
+    let gaps = size.checked_sub(1).and_then(|gaps| gaps.checked_mul(dilation));
+    let span = gaps.and_then(|gaps| gaps.checked_add(1));
+    span.ok_or_else(|| Error::limit(format!("the {what}'s span does not fit a 64-bit integer")))
+}
+
 impl Window {
     /// A window, or an error where a number is not positive, padding is negative, or the span overflows.
     pub fn new(size: i64, stride: i64, dilation: i64, padding: Padding) -> Result<Window> {
@@ -46,13 +54,12 @@ impl Window {
                 return Err(Error::shape(format!("the window's {what} is {n}; it must be at least 1")));
             }
         }
-        let too_large = || Error::limit("the window's span does not fit a 64-bit integer");
-        let span = (size - 1).checked_mul(dilation).and_then(|n| n.checked_add(1)).ok_or_else(too_large)?;
+        let span = span("window", size, dilation)?;
         // Same padding with stride 1 or of a single step does not depend on the input, so it has one form only.
         let padding = match padding {
+            // A span is one step at least; half of the others are before the input, rounded down.
             Padding::Same if stride == 1 || span == 1 => {
-                let total = span - 1;
-                Padding::Explicit(total / 2, total - total / 2)
+                Padding::Explicit(span.saturating_sub(1) / 2, span / 2)
             }
             other => other,
         };
@@ -60,9 +67,11 @@ impl Window {
             if before < 0 || after < 0 {
                 return Err(Error::shape(format!("the padding ({before}, {after}) is negative")));
             }
+            let too_large =
+                || Error::limit(format!("the padding ({before}, {after}) does not fit a 64-bit integer"));
             before.checked_add(after).ok_or_else(too_large)?;
         }
-        Ok(Window { size, stride, dilation, padding })
+        Ok(Window { size, stride, dilation, span, padding })
     }
 
     /// The number of taps.
@@ -87,7 +96,7 @@ impl Window {
 
     /// Steps from the first tap to the last, both included: `dilation * (size - 1) + 1`.
     pub fn span(&self) -> i64 {
-        (self.size - 1) * self.dilation + 1
+        self.span
     }
 
     /// Whether no position reads outside the input, whatever its length.
@@ -95,46 +104,56 @@ impl Window {
         self.padding == Padding::Explicit(0, 0)
     }
 
+    /// The fewest steps of an input that have room for a position.
+    pub(crate) fn fewest_steps(&self) -> i64 {
+        match self.padding {
+            // None of the three is negative, so that a difference past the limit is below 0 too.
+            Padding::Explicit(before, after) => self.span.saturating_sub(before).saturating_sub(after).max(0),
+            Padding::Same => 1,
+        }
+    }
+
     /// The number of positions on an input of `input` steps:
     /// `floor((input + before + after - span) / stride) + 1`, or `ceil(input / stride)` for `Same`.
     pub fn positions(&self, input: &Dim, infer: &mut Infer) -> Result<Dim> {
         match self.padding {
             Padding::Explicit(before, after) => {
-                let total = before + after;
-                let padded = input.add_const(total)?;
-                let room = padded.add_const(-self.span())?;
+                let total = Dim::fixed(before).add_const(after)?;
+                let padded = input.add(&total)?;
+                let room = padded.sub(&Dim::fixed(self.span))?;
                 let rule = || {
-                    let mut rule = format!("a window of {} steps", self.span());
+                    let mut rule = format!("a window of {} steps", self.span);
                     if self.dilation > 1 {
                         rule += &format!(" ({} taps, dilation {})", self.size, self.dilation);
                     }
                     rule += &format!(" does not fit an input of {input}");
-                    if total > 0 {
+                    if total != Dim::ZERO {
                         rule += &format!(" padded by {total}");
                     }
-                    rule += &format!(": ({padded} - {}) / {} + 1 ", self.span(), self.stride);
+                    rule += &format!(": ({padded} - {}) / {} + 1 ", self.span, self.stride);
                     match room.floor_div(self.stride).and_then(|n| n.add_const(1)).map(|n| n.as_fixed()) {
                         Ok(Some(n)) => rule + &format!("= {n}"),
                         _ => rule + "must be at least 1",
                     }
                 };
-                let needed = Relation::AtLeast((self.span() - total).max(0));
-                infer.require(input, needed, rule).map_err(|error| match padded.as_fixed() {
-                    Some(padded) => error.with_help(self.smaller(padded)),
+                let needed = Relation::AtLeast(self.fewest_steps());
+                infer.require(input, needed, rule).map_err(|error| match self.smaller(&padded) {
+                    Some(help) => error.with_help(help),
                     None => error,
                 })?;
                 room.floor_div(self.stride)?.add_const(1)
             }
             Padding::Same => {
-                infer.require(input, Relation::AtLeast(1), || "a window needs at least 1 step".into())?;
+                let needed = Relation::AtLeast(self.fewest_steps());
+                infer.require(input, needed, || "a window needs at least 1 step".into())?;
                 input.ceil_div(self.stride)
             }
         }
     }
 
-    /// What would fit `padded` steps, which this window does not.
-    fn smaller(&self, padded: i64) -> String {
-        match (padded - 1).div_euclid(self.dilation) + 1 {
+    /// What would fit `padded` steps, which this window does not, if they are a number.
+    fn smaller(&self, padded: &Dim) -> Option<String> {
+        Some(match padded.ceil_div(self.dilation).ok()?.as_fixed()? {
             ..1 => "the input has no steps: make it longer, or drop fewer steps before".to_string(),
             1 => "a window of 1 step fits, or one with padding=\"same\"".to_string(),
             most if self.dilation > 1 => format!(
@@ -142,35 +161,35 @@ impl Window {
                 self.dilation
             ),
             most => format!("a window of at most {most} steps fits, or one with padding=\"same\""),
-        }
+        })
     }
 
     /// The positions on an input of `input` steps, which must have room for one.
     pub fn extent(&self, input: usize) -> Result<Extent> {
-        let output = self.positions(&Dim::from_usize(input)?, &mut Infer::default())?;
+        let steps = Dim::from_usize(input)?;
+        let positions = self.positions(&steps, &mut Infer::default())?;
         let too_large = || Error::limit("a window's extent does not fit memory");
-        let output = output.as_usize().ok_or_else(too_large)?;
+        let size = |dim: Dim| dim.as_usize().ok_or_else(too_large);
         let (before, after) = match self.padding {
-            Padding::Explicit(before, after) => (before, after),
+            Padding::Explicit(before, after) => (size(before.into())?, size(after.into())?),
             Padding::Same => {
-                let n = i64::try_from(input).map_err(|_| too_large())?;
-                let last = (output as i64 - 1).checked_mul(self.stride).ok_or_else(too_large)?;
-                let total = last.checked_add(self.span()).ok_or_else(too_large)?.saturating_sub(n).max(0);
-                (total / 2, total - total / 2)
+                let reached = positions.add_const(-1)?.mul_const(self.stride)?.add_const(self.span)?;
+                let total = size(reached)?.saturating_sub(input);
+                (total / 2, total.div_ceil(2))
             }
         };
-        let size = |n: i64| usize::try_from(n).map_err(|_| too_large());
-        Ok(Extent { input, output, before: size(before)?, after: size(after)? })
+        Ok(Extent { input, output: size(positions)?, before, after })
     }
 
     /// The input steps that position `at` reads, one per tap, `None` in the padding.
     pub fn taps(&self, extent: &Extent, at: usize) -> impl Iterator<Item = Option<usize>> {
-        let start = (at as i64) * self.stride - extent.before as i64;
-        let input = extent.input as i64;
+        let &Extent { input, before, .. } = extent;
         let dilation = self.dilation;
+        let first = i64::try_from(at).ok().and_then(|at| at.checked_mul(self.stride));
+        // Steps are counted from the padding's start; no input reaches past the limit.
         (0..self.size).map(move |tap| {
-            let step = start + tap * dilation;
-            (0..input).contains(&step).then_some(step as usize)
+            let step = tap.checked_mul(dilation)?.checked_add(first?)?;
+            usize::try_from(step).ok()?.checked_sub(before).filter(|&step| step < input)
         })
     }
 }

@@ -82,6 +82,7 @@ impl Stream {
     }
 
     /// Calls `visit` with the bytes of `count` elements from `start` on, and perhaps more.
+    #[expect(clippy::arithmetic_side_effects, reason = "places of bytes that are stored")]
     #[expect(clippy::indexing_slicing, reason = "the window was read to hold these bytes")]
     pub fn with_bytes(&self, start: usize, count: usize, visit: impl FnOnce(&[u8])) -> Result<()> {
         let (from, len) = (start * self.dtype.size(), count * self.dtype.size());

@@ -32,8 +32,9 @@ impl Order {
         for (&size, &stride) in sizes.iter().zip(strides).filter(|&(&size, _)| size != 1) {
             match (size, order.sizes.last_mut(), order.strides.last_mut()) {
                 (0, ..) => return None,
-                (_, Some(last), Some(apart)) if *apart == stride * size => {
-                    (*last, *apart) = (*last * size, stride)
+                (_, Some(last), Some(apart)) if stride.checked_mul(size) == Some(*apart) => {
+                    // At most the number of elements.
+                    (*last, *apart) = (last.saturating_mul(size), stride)
                 }
                 _ => {
                     order.sizes.push(size);
@@ -60,6 +61,7 @@ impl Order {
     }
 
     /// Where the element at `position` lies.
+    #[expect(clippy::arithmetic_side_effects, reason = "no size is 0, and the place is one in memory")]
     pub fn place(&self, mut position: usize) -> usize {
         let mut place = 0;
         for (&size, &stride) in self.sizes.iter().zip(&self.strides).rev() {
@@ -70,6 +72,7 @@ impl Order {
     }
 
     /// Calls `visit` with the runs that make up the `len` elements from `start` on, one after the other.
+    #[expect(clippy::arithmetic_side_effects, reason = "no size is 0, and runs are within the elements")]
     #[expect(clippy::indexing_slicing, reason = "one index, step and size for each axis")]
     pub fn for_each_run(&self, start: usize, len: usize, mut visit: impl FnMut(Run)) {
         let (Some((&size, outer)), Some((&step, steps))) =

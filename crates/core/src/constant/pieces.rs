@@ -63,6 +63,7 @@ impl<'a> Ranges<'a> {
 
     /// Adds the `len` elements from `start` on to `sums`, one to each, over and over, beginning where element 0 would be
     /// added to the first.
+    #[expect(clippy::arithmetic_side_effects, reason = "elements that there are have sums")]
     #[expect(clippy::indexing_slicing, reason = "`n` is at most what is left of the sums")]
     pub(super) fn add_to(&mut self, sums: &mut [f64], start: usize, len: usize) -> Result<()> {
         let (mut at, end) = (start, start + len);
@@ -94,13 +95,12 @@ impl<'a> Ranges<'a> {
             let (len, count) = (out.len(), self.count);
             return Err(Error::shape(format!("{len} elements from {start} on, of {count}")));
         }
-        let mut at = start;
-        for out in out.chunks_mut(self.buffers.block) {
+        let block = self.buffers.block;
+        for (out, at) in out.chunks_mut(block).zip((start..).step_by(block)) {
             self.piece.read_single(at, out, &mut self.buffers);
             if self.has_one_nan {
                 make_nans_one(out);
             }
-            at += out.len();
             self.buffers.check()?;
         }
         Ok(())
@@ -128,7 +128,7 @@ fn collect<T: Clone + Default>(
     numbers.try_reserve_exact(count).map_err(error)?;
     for start in (0..count).step_by(block) {
         // Grown by what the cache holds, which is then written to at once.
-        numbers.resize(count.min(start + block), T::default());
+        numbers.resize(count.min(start.saturating_add(block)), T::default());
         read(start, &mut numbers[start..])?;
     }
     Ok(numbers)
@@ -163,6 +163,14 @@ enum Piece<'a> {
         parts: Vec<(Piece<'a>, usize)>,
         whole: usize,
     },
+}
+
+/// The size along `axis`, and how many elements there are behind it.
+fn extent_and_inner(shape: &[usize], axis: usize) -> Result<(usize, usize)> {
+    match shape.get(axis..) {
+        Some([extent, inner @ ..]) => Ok((*extent, element_count(inner)?)),
+        _ => Err(Error::shape(format!("no axis {axis} in {shape:?}"))),
+    }
 }
 
 /// What is in memory, in the order that one after the other of `orders` says.
@@ -229,13 +237,14 @@ impl Builder {
             }
             ExprKind::Sum(a, axis) => {
                 let of = Box::new(self.piece(a)?);
-                let (extent, inner) = (a.shape()[*axis], a.shape()[axis + 1..].iter().product());
+                let (extent, inner) = extent_and_inner(a.shape(), *axis)?;
                 Piece::Sum { of, extent, inner }
             }
             ExprKind::Slice(a, axis, start) => {
                 let of = Box::new(self.loaded_piece(a)?);
-                let inner: usize = shape[axis + 1..].iter().product();
-                let (whole, start, len) = (a.shape()[*axis] * inner, start * inner, shape[*axis] * inner);
+                let (whole, inner) = extent_and_inner(a.shape(), *axis)?;
+                let elements = |rows: usize| element_count(&[rows, inner]);
+                let (whole, start, len) = (elements(whole)?, elements(*start)?, elements(shape[*axis])?);
                 Piece::Slice { of, whole, start, len }
             }
             ExprKind::Concat(parts, axis) => {
@@ -269,14 +278,16 @@ impl Builder {
         };
         let piece = self.loaded(piece)?;
         let is_cheap = matches!(&piece, Piece::Gather(gather) if gather.orders.is_empty());
-        if !is_cheap && count > self.sizes.kept {
-            return Ok(Piece::Repeat(Box::new(piece), order));
+        if is_cheap {
+            return Ok(Piece::Gather(self.in_memory(piece, count)?.in_order(order)));
         }
-        if !is_cheap {
-            self.sizes.kept -= count;
+        match self.sizes.kept.checked_sub(count) {
+            None => Ok(Piece::Repeat(Box::new(piece), order)),
+            Some(left) => {
+                self.sizes.kept = left;
+                Ok(Piece::Gather(self.kept(&piece, count)?.in_order(order)))
+            }
         }
-        let gather = if is_cheap { self.in_memory(piece, count)? } else { self.kept(&piece, count)? };
-        Ok(Piece::Gather(gather.in_order(order)))
     }
 
     /// What can be gathered as it is, or its elements.
@@ -308,6 +319,7 @@ struct OfStorage<'a> {
 
 impl OfStorage<'_> {
     /// Gives each element from `start` on to one of `out` by way of `set`, all in one go.
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that there are")]
     #[expect(clippy::indexing_slicing, reason = "runs are within what was asked for")]
     fn read<T>(&self, start: usize, out: &mut [T], set: impl Fn(&mut T, f64), buffers: &mut Buffers) {
         let outcome = self.stream.with_bytes(start, out.len(), |bytes| {
@@ -355,6 +367,7 @@ impl<'a> Piece<'a> {
     }
 
     /// Fills `out`, which is no longer than a block, with the elements from `start` on.
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that there are")]
     #[expect(clippy::indexing_slicing, reason = "runs are within what was asked for")]
     fn read(&self, start: usize, out: &mut [f64], buffers: &mut Buffers) {
         if out.is_empty() {
@@ -437,6 +450,7 @@ impl Gather<'_> {
         self
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that there are")]
     #[expect(clippy::indexing_slicing, reason = "runs are within what was asked for")]
     fn read(&self, start: usize, out: &mut [f64]) {
         let Some((first, inner)) = self.orders.split_first() else {
@@ -456,6 +470,7 @@ impl Gather<'_> {
 }
 
 /// Sums `extent` elements of `of` that are `inner` apart, each from the first to the last.
+#[expect(clippy::arithmetic_side_effects, reason = "places of elements that there are")]
 #[expect(clippy::indexing_slicing, reason = "the sums are within what was asked for")]
 fn sum(of: &Piece<'_>, extent: usize, inner: usize, start: usize, out: &mut [f64], buffers: &mut Buffers) {
     out.fill(std::iter::empty::<f64>().sum());

@@ -17,6 +17,7 @@ impl Constant {
     ///
     /// # Errors
     /// As [`to_f32`](Self::to_f32), perhaps after some of the elements.
+    #[expect(clippy::arithmetic_side_effects, reason = "blocks are of the elements that there are")]
     #[expect(clippy::indexing_slicing, reason = "blocks are at most as long as the buffer")]
     pub fn visit_rows(&self, row: usize, mut visit: impl FnMut(&[f32])) -> Result<()> {
         let (count, block) = self.blocks(row)?;
@@ -44,6 +45,7 @@ impl Constant {
     ///
     /// # Errors
     /// As [`to_f32`](Self::to_f32), of either, perhaps after some of the elements.
+    #[expect(clippy::arithmetic_side_effects, reason = "blocks are of the elements that there are")]
     #[expect(clippy::indexing_slicing, reason = "blocks are at most as long as the buffer")]
     pub fn visit_rows_and_sum(
         &self,
@@ -74,11 +76,13 @@ impl Constant {
     fn blocks(&self, row: usize) -> Result<(usize, usize)> {
         let count = element_count(self.shape())?;
         let row = row.clamp(1, count.max(1));
-        Ok((count, (row * (BLOCK / row).max(1)).min(count)))
+        let rows = BLOCK.checked_div(row).unwrap_or(0).max(1);
+        Ok((count, row.saturating_mul(rows).min(count)))
     }
 }
 
 /// Calls `visit` with all `count` elements, a block at a time.
+#[expect(clippy::arithmetic_side_effects, reason = "blocks are of the elements that there are")]
 #[expect(clippy::indexing_slicing, reason = "blocks are at most as long as the buffers")]
 fn visit_stored(
     stored: &dyn StoredTensor,

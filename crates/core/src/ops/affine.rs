@@ -34,6 +34,7 @@ impl Operator for Affine {
         Ok(Cost::multiply_adds(y.shape.elements()?))
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x, scale, shift] = exactly("affine", inputs)?;

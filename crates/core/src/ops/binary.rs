@@ -2,7 +2,7 @@
 
 use super::{Infer, Operator, exactly};
 use crate::constant::{broadcast, broadcast_strides};
-use crate::tensor::{dot, element_count, for_each_index};
+use crate::tensor::{broadcast_axis, dot, element_count, for_each_index};
 use crate::{Cost, DType, Data, Dim, Error, Result, Shape, Tensor, TensorType};
 
 /// Two tensors, element by element; a missing or 1-sized axis repeats.
@@ -67,7 +67,7 @@ pub(super) fn broadcast_dims(
 ) -> Result<Vec<Dim>> {
     let rank = a.len().max(b.len());
     let dim = |shape: &[Dim], axis: usize| {
-        (axis + shape.len()).checked_sub(rank).and_then(|at| shape.get(at)).cloned().unwrap_or(Dim::ONE)
+        broadcast_axis(axis, shape.len(), rank).and_then(|at| shape.get(at)).cloned().unwrap_or(Dim::ONE)
     };
     let mut dims = Vec::with_capacity(rank);
     for axis in 0..rank {

@@ -47,6 +47,7 @@ impl Operator for Concat {
         Ok(Cost::NONE)
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let Some(first) = inputs.first() else { return Err(Error::shape("concat of no tensors")) };

@@ -6,6 +6,7 @@
 use super::{Infer, Operator, exactly};
 use crate::tensor::{dot, element_count, for_each_index, strides};
 use crate::{Cost, Dim, Error, Extent, Relation, Result, Shape, Tensor, TensorType, Window};
+use std::iter;
 
 /// Convolution. Inputs: `x` `[batch, steps.., channels]`, `kernel` `[taps.., channels / groups, filters]` and,
 /// if there is one, `bias` `[filters]`. Output `[batch, positions.., filters]`.
@@ -17,13 +18,29 @@ pub struct Conv {
     pub groups: usize,
 }
 
-/// The positions along each middle axis of `x`.
-pub(super) fn slide(windows: &[Window], x: &TensorType, infer: &mut Infer) -> Result<Vec<Dim>> {
-    if x.shape.rank() != windows.len() + 2 {
-        let (expected, shape) = (windows.len() + 2, &x.shape);
-        return Err(Error::shape(format!("an input of rank {expected} was expected; {shape} was given")));
+/// Batch, steps and channels of an input `[batch, steps.., channels]` with so many axes of steps.
+pub(super) fn split_input(axes: usize, shape: &Shape) -> Result<(&Dim, &[Dim], &Dim)> {
+    match &shape[..] {
+        [batch, steps @ .., channels] if steps.len() == axes => Ok((batch, steps, channels)),
+        _ => {
+            // A shape has far fewer axes.
+            let rank = axes.saturating_add(2);
+            Err(Error::shape(format!("an input of rank {rank} was expected; {shape} was given")))
+        }
     }
-    windows.iter().zip(x.shape.iter().skip(1)).map(|(window, n)| window.positions(n, infer)).collect()
+}
+
+/// Taps, rows and columns of a kernel `[taps.., rows, columns]` with so many axes of taps.
+pub(super) fn split_kernel(axes: usize, shape: &Shape) -> Result<(&[Dim], &Dim, &Dim)> {
+    match &shape[..] {
+        [taps @ .., rows, columns] if taps.len() == axes => Ok((taps, rows, columns)),
+        _ => Err(Error::shape(format!("a kernel {shape} for a convolution of rank {axes}"))),
+    }
+}
+
+/// The positions along each axis of `steps`.
+pub(super) fn positions(windows: &[Window], steps: &[Dim], infer: &mut Infer) -> Result<Vec<Dim>> {
+    windows.iter().zip(steps).map(|(window, n)| window.positions(n, infer)).collect()
 }
 
 /// The extents along each middle axis of a tensor of sizes `shape`.
@@ -42,20 +59,16 @@ impl Operator for Conv {
             [x, kernel, bias] => (x, kernel, Some(bias)),
             _ => return Err(Error::shape(format!("conv takes 2 or 3 inputs; {} were given", inputs.len()))),
         };
-        let positions = slide(&self.windows, x, infer)?;
-        let rank = self.windows.len();
-        if kernel.shape.rank() != rank + 2 {
-            return Err(Error::shape(format!("a kernel {} for a convolution of rank {rank}", kernel.shape)));
-        }
-        for (window, taps) in self.windows.iter().zip(kernel.shape.iter()) {
+        let (batch, steps, channels) = split_input(self.windows.len(), &x.shape)?;
+        let positions = positions(&self.windows, steps, infer)?;
+        let (taps, per_group, filters) = split_kernel(self.windows.len(), &kernel.shape)?;
+        for (window, taps) in self.windows.iter().zip(taps) {
             infer.require_equal(taps, &Dim::fixed(window.size()), || {
                 format!("a kernel {} for a window of {} taps", kernel.shape, window.size())
             })?;
         }
         let groups = i64::try_from(self.groups).ok().filter(|&g| g > 0);
         let groups = groups.ok_or_else(|| Error::shape(format!("{} groups", self.groups)))?;
-        let (channels, filters) = (x.shape.dim(rank + 1)?, kernel.shape.dim(rank + 1)?);
-        let per_group = kernel.shape.dim(rank)?;
         infer.require_equal(channels, &per_group.mul_const(groups)?, || {
             format!("{channels} channels for a kernel of {per_group} channels in each of {groups} groups")
         })?;
@@ -66,10 +79,8 @@ impl Operator for Conv {
             let [n] = exactly::<Dim, 1>("the shape of a bias", &bias.shape)?;
             infer.require_equal(filters, n, || format!("{n} biases for {filters} filters"))?;
         }
-        let mut dims = vec![x.shape.dim(0)?.clone()];
-        dims.extend(positions);
-        dims.push(filters.clone());
-        Ok(vec![TensorType::new(Shape::new(dims), x.dtype)])
+        let shape = iter::once(batch.clone()).chain(positions).chain([filters.clone()]).collect();
+        Ok(vec![TensorType::new(shape, x.dtype)])
     }
 
     fn cost(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Result<Cost> {
@@ -84,6 +95,7 @@ impl Operator for Conv {
         }
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x, kernel, bias @ ..] = inputs else { return Err(Error::shape("conv takes 2 or 3 inputs")) };

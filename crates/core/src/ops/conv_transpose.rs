@@ -3,9 +3,12 @@
 //!
 //! `y[b, t*stride + k*dilation - before, o] += x[b, t, c] * kernel[k, c, o]`, plus `bias[o]` everywhere.
 
+use super::conv::{split_input, split_kernel};
 use super::{Infer, Operator, exactly};
 use crate::tensor::{dot, element_count, for_each_index, strides};
+use crate::window::span;
 use crate::{Cost, Dim, Error, Relation, Result, Shape, Tensor, TensorType};
+use std::iter;
 
 /// Transposed convolution. Inputs: `x` `[batch, steps.., channels]`, `kernel` `[taps.., channels, filters]` and, if
 /// there is one, `bias` `[filters]`. Output `[batch, positions.., filters]`.
@@ -24,13 +27,14 @@ pub struct Spread {
     size: i64,
     stride: i64,
     dilation: i64,
+    span: i64,
     crop: (i64, i64),
     output_padding: i64,
 }
 
 impl Spread {
     /// A spread, or an error where `size`, `stride` or `dilation` is not positive, another number is negative, or the
-    /// span overflows.
+    /// span or the crop overflows.
     pub fn new(
         size: i64,
         stride: i64,
@@ -46,11 +50,10 @@ impl Spread {
         if crop.0 < 0 || crop.1 < 0 || output_padding < 0 {
             return Err(Error::shape(format!("a crop of {crop:?} and {output_padding} added zeros")));
         }
-        let too_large = || Error::limit("the kernel's span does not fit a 64-bit integer");
-        let span = (size - 1).checked_mul(dilation).and_then(|n| n.checked_add(1)).ok_or_else(too_large)?;
-        span.checked_add(output_padding).ok_or_else(too_large)?;
-        crop.0.checked_add(crop.1).ok_or_else(too_large)?;
-        Ok(Spread { size, stride, dilation, crop, output_padding })
+        let span = span("kernel", size, dilation)?;
+        let spread = Spread { size, stride, dilation, span, crop, output_padding };
+        spread.fewest_steps()?;
+        Ok(spread)
     }
 
     /// The number of taps.
@@ -80,22 +83,36 @@ impl Spread {
 
     /// Output steps from the first tap to the last, both included.
     pub fn span(&self) -> i64 {
-        (self.size - 1) * self.dilation + 1
+        self.span
+    }
+
+    /// The fewest input steps of which something is left: `(steps - 1) * stride + span + output_padding` is more than
+    /// what is cropped.
+    fn fewest_steps(&self) -> Result<i64> {
+        let reach = self.span.checked_add(self.output_padding);
+        let crop = self.crop.0.checked_add(self.crop.1);
+        let beyond = crop.zip(reach).and_then(|(crop, reach)| crop.checked_sub(reach));
+        let fewest = beyond.and_then(|n| n.div_euclid(self.stride).checked_add(2));
+        let too_large = || {
+            let Spread { span, output_padding, crop, .. } = self;
+            let of = format!("a kernel's span of {span} steps and {output_padding} added zeros");
+            Error::limit(format!("{of}, cropped by {crop:?}, does not fit a 64-bit integer"))
+        };
+        Ok(fewest.ok_or_else(too_large)?.max(1))
     }
 
     /// The number of output steps for `input` steps:
     /// `(input - 1) * stride + span - before - after + output_padding`.
     pub fn positions(&self, input: &Dim, infer: &mut Infer) -> Result<Dim> {
-        let (one, crop) = (self.span() + self.output_padding, self.crop.0 + self.crop.1);
-        // The output has a step where (input - 1) * stride > crop - one.
-        let fewest = (crop - one).div_euclid(self.stride).checked_add(2);
-        let fewest = fewest.ok_or_else(|| Error::limit("the crop does not fit a 64-bit integer"))?;
-        infer.require(input, Relation::AtLeast(fewest.max(1)), || {
+        let fewest = self.fewest_steps()?;
+        infer.require(input, Relation::AtLeast(fewest), || {
             let of = format!("a transposed convolution of {input} steps");
             if fewest > 1 { format!("nothing is left of {of}, cropped by {:?}", self.crop) } else { of }
         })?;
         // What is cropped has to be a number too, so that no step that a tap reaches is past the limit.
-        input.mul_const(self.stride)?.add_const(one - self.stride)?.add_const(-crop)
+        let reached = input.add_const(-1)?.mul_const(self.stride)?.add_const(self.span)?;
+        let all = reached.add_const(self.output_padding)?;
+        all.sub(&Dim::fixed(self.crop.0))?.sub(&Dim::fixed(self.crop.1))
     }
 }
 
@@ -113,29 +130,22 @@ impl Operator for ConvTranspose {
                 return Err(Error::shape(format!("conv_transpose takes 2 or 3 inputs; {n} were given")));
             }
         };
-        let rank = self.windows.len();
-        if x.shape.rank() != rank + 2 || kernel.shape.rank() != rank + 2 {
-            let (x, kernel) = (&x.shape, &kernel.shape);
-            return Err(Error::shape(format!("an input {x} and a kernel {kernel} for rank {}", rank + 2)));
-        }
-        for (window, taps) in self.windows.iter().zip(kernel.shape.iter()) {
+        let (batch, steps, channels) = split_input(self.windows.len(), &x.shape)?;
+        let (taps, rows, filters) = split_kernel(self.windows.len(), &kernel.shape)?;
+        for (window, taps) in self.windows.iter().zip(taps) {
             infer.require_equal(taps, &Dim::fixed(window.size()), || {
                 format!("a kernel {} for {} taps", kernel.shape, window.size())
             })?;
         }
-        let (channels, filters) = (x.shape.dim(rank + 1)?, kernel.shape.dim(rank + 1)?);
-        let rows = kernel.shape.dim(rank)?;
         infer.require_equal(channels, rows, || format!("{channels} channels for a kernel of {rows}"))?;
         if let Some(bias) = bias {
             let [n] = exactly::<Dim, 1>("the shape of a bias", &bias.shape)?;
             infer.require_equal(filters, n, || format!("{n} biases for {filters} filters"))?;
         }
-        let mut dims = vec![x.shape.dim(0)?.clone()];
-        for (window, steps) in self.windows.iter().zip(x.shape.iter().skip(1)) {
-            dims.push(window.positions(steps, infer)?);
-        }
-        dims.push(filters.clone());
-        Ok(vec![TensorType::new(Shape::new(dims), x.dtype)])
+        let positions = self.windows.iter().zip(steps).map(|(window, n)| window.positions(n, infer));
+        let positions = positions.collect::<Result<Vec<Dim>>>()?;
+        let shape = iter::once(batch.clone()).chain(positions).chain([filters.clone()]).collect();
+        Ok(vec![TensorType::new(shape, x.dtype)])
     }
 
     fn cost(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Result<Cost> {
@@ -149,6 +159,7 @@ impl Operator for ConvTranspose {
         }
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x, kernel, bias @ ..] = inputs else {

@@ -49,6 +49,7 @@ impl Operator for Dense {
         }
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x, kernel, bias @ ..] = inputs else { return Err(Error::shape("dense takes 2 or 3 inputs")) };

@@ -15,7 +15,8 @@ pub struct Gather {
 impl Gather {
     /// The error for an index that is not there.
     pub fn out_of_range(index: i64, size: usize) -> Error {
-        Error::new(ErrorKind::Input, format!("the index {index} is not one of 0 to {}", size as i64 - 1))
+        let last = (size as i64).saturating_sub(1);
+        Error::new(ErrorKind::Input, format!("the index {index} is not one of 0 to {last}"))
     }
 }
 
@@ -42,6 +43,7 @@ impl Operator for Gather {
         Ok(Cost::NONE)
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x, indices] = exactly("gather", inputs)?;

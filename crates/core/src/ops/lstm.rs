@@ -35,6 +35,7 @@ impl Operator for Lstm {
         recurrent_cost(inputs, outputs, 17)
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let given = self.recurrence.operands("lstm", 2, inputs)?;

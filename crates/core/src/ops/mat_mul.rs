@@ -38,6 +38,7 @@ impl Operator for MatMul {
         Ok(Cost::multiply_adds(y.shape.elements()?.mul(terms)?))
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [a, b] = exactly("mat_mul", inputs)?;

@@ -80,7 +80,8 @@ impl Operator for Normalize {
     fn cost(&self, inputs: &[TensorType], outputs: &[TensorType]) -> Result<Cost> {
         let [y] = exactly(self.name(), outputs)?;
         // Sum, difference, square and its sum, quotient, and what the weights do.
-        Ok(Cost::element_ops(y.shape.elements()?.mul_const(4 + inputs.len() as i64)?))
+        let per_element = Dim::from_usize(inputs.len())?.add_const(4)?;
+        Ok(Cost::element_ops(y.shape.elements()?.mul(&per_element)?))
     }
 
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {

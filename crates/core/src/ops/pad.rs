@@ -32,11 +32,15 @@ impl Operator for Pad {
         Ok(Cost::NONE)
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x] = exactly("pad", inputs)?;
         let padded = x.shape().iter().zip(&self.amounts);
-        let shape: Vec<usize> = padded.map(|(n, &(before, after))| n + (before + after) as usize).collect();
+        let size = |(n, &(before, after)): (&usize, &(i64, i64))| {
+            n.saturating_add(before as usize).saturating_add(after as usize)
+        };
+        let shape: Vec<usize> = padded.map(size).collect();
         let mut y = vec![self.value; element_count(&shape)?];
         let (sx, sy) = (strides(x.shape()), strides(&shape));
         let data = x.as_f64()?;

@@ -3,10 +3,11 @@
 //! Padding takes no part: the maximum ignores it, the average divides by the number of steps that are really
 //! there, as Keras does.
 
-use super::conv::{extents, slide};
+use super::conv::{extents, positions, split_input};
 use super::{Infer, Operator, exactly};
 use crate::tensor::{dot, for_each_index, strides};
-use crate::{Cost, Dim, Error, Padding, Relation, Result, Shape, Tensor, TensorType, Window};
+use crate::{Cost, Dim, Error, Padding, Relation, Result, Tensor, TensorType, Window};
+use std::iter;
 
 /// Pooling of `[batch, steps.., channels]` to `[batch, positions.., channels]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,23 +44,19 @@ impl Operator for Pool {
                 return Err(Error::shape(format!("a pooling window that reads only padding: {window}")));
             }
         }
-        let positions = slide(&self.windows, x, infer)?;
-        for (window, n) in self.windows.iter().zip(x.shape.iter().skip(1)) {
+        let (batch, steps, channels) = split_input(self.windows.len(), &x.shape)?;
+        let positions = positions(&self.windows, steps, infer)?;
+        for (window, n) in self.windows.iter().zip(steps) {
             // Taps further apart than the input is long could step over it and read only padding.
             let apart = if window.size() > 1 { window.dilation() } else { 1 };
-            let demanded = match window.padding() {
-                Padding::Explicit(before, after) => (window.span() - (before + after)).max(0),
-                Padding::Same => 1,
-            };
-            if !window.is_unpadded() && demanded < apart {
+            if !window.is_unpadded() && window.fewest_steps() < apart {
                 infer.require(n, Relation::AtLeast(apart), || {
                     format!("a pooling window ({window}) could read only padding of an input of {n}")
                 })?;
             }
         }
-        let mut dims = x.shape.to_vec();
-        dims.splice(1..=positions.len(), positions);
-        Ok(vec![TensorType::new(Shape::new(dims), x.dtype)])
+        let shape = iter::once(batch.clone()).chain(positions).chain([channels.clone()]).collect();
+        Ok(vec![TensorType::new(shape, x.dtype)])
     }
 
     fn cost(&self, _: &[TensorType], outputs: &[TensorType]) -> Result<Cost> {
@@ -68,6 +65,7 @@ impl Operator for Pool {
         Ok(Cost::element_ops(y.shape.elements()?.mul(&taps)?))
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x] = exactly(self.name(), inputs)?;

@@ -48,7 +48,9 @@ impl Recurrence {
         operands: &'a [T],
     ) -> Result<RecurrentOperands<'a, T>> {
         let states = if self.has_states { states } else { 0 };
-        let count = 3 + usize::from(self.has_bias) + states + usize::from(self.has_mask);
+        let optional = [usize::from(self.has_bias), states, usize::from(self.has_mask)];
+        // No operator has as many operands as the limit.
+        let count = optional.into_iter().fold(3, usize::saturating_add);
         let ([x, kernel, recurrent_kernel, rest @ ..], true) = (operands, operands.len() == count) else {
             let given = operands.len();
             return Err(Error::shape(format!("this {name} takes {count} inputs; {given} were given")));
@@ -61,8 +63,8 @@ impl Recurrence {
     /// Where the first states stand among the operands of an operator that has so many states; empty, where they would
     /// come, if there are none.
     pub fn state_places(&self, states: usize) -> std::ops::Range<usize> {
-        let first = 3 + usize::from(self.has_bias);
-        first..first + if self.has_states { states } else { 0 }
+        let first = if self.has_bias { 4usize } else { 3 };
+        first..first.saturating_add(if self.has_states { states } else { 0 })
     }
 
     /// The outputs of the operator `name` with so many gates and states, whose bias is `[units]` of all gates after the
@@ -154,6 +156,7 @@ impl Recurrence {
 
     /// Runs `step` for every row of the batch and step that counts. It is given the sums of `x` and `kernel`, and the
     /// states, which it replaces.
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     pub(super) fn reference(
         &self,
@@ -201,6 +204,7 @@ impl Recurrence {
 }
 
 /// The product of a state with columns of weights.
+#[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
 #[expect(clippy::indexing_slicing, reason = "the shape rule fixed the sizes")]
 pub(super) fn product(state: &[f64], weights: &[f64], columns: usize, column: usize) -> f64 {
     state.iter().enumerate().map(|(i, h)| h * weights[i * columns + column]).sum()

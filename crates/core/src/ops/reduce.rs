@@ -28,6 +28,17 @@ pub enum ReduceKind {
     Mean,
 }
 
+impl Reduce {
+    /// The axis of the output that an axis of the input becomes, unless it is reduced.
+    pub(crate) fn axis_after(&self, axis: usize) -> Option<usize> {
+        match self.keep_dims {
+            _ if self.axes.contains(&axis) => None,
+            true => Some(axis),
+            false => Some((0..axis).filter(|before| !self.axes.contains(before)).count()),
+        }
+    }
+}
+
 impl Operator for Reduce {
     fn name(&self) -> &'static str {
         match self.kind {
@@ -62,6 +73,7 @@ impl Operator for Reduce {
         Ok(Cost::element_ops(x.shape.elements()?))
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x] = exactly(self.name(), inputs)?;

@@ -31,6 +31,7 @@ impl Operator for Repeat {
         Ok(Cost::NONE)
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x] = exactly("repeat", inputs)?;

@@ -65,7 +65,7 @@ impl Symbols {
 
 impl Scan {
     /// The number of body inputs that are states or sequences.
-    fn recurrent(&self) -> usize {
+    pub(crate) fn recurrent(&self) -> usize {
         self.states.saturating_add(self.sequences)
     }
 
@@ -224,6 +224,7 @@ impl Operator for Scan {
         Ok(Cost { multiply_adds: total(&cost.multiply_adds)?, element_ops: total(&cost.element_ops)? })
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [states, rest] = [&inputs[..self.states], &inputs[self.states..]];
@@ -282,6 +283,7 @@ impl Scan {
 }
 
 /// Step `t` of a sequence `[batch, steps, ..]`.
+#[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
 fn step(x: &Tensor, t: usize) -> Result<Tensor> {
     let [batch, steps, rest @ ..] = x.shape() else { return Err(Error::shape("a sequence without steps")) };
     let run: usize = rest.iter().product();
@@ -291,6 +293,7 @@ fn step(x: &Tensor, t: usize) -> Result<Tensor> {
 }
 
 /// Tensors `[batch, ..]` as one `[batch, steps, ..]`.
+#[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
 #[expect(clippy::indexing_slicing, reason = "each step was made with a batch, and all have one shape")]
 fn stack(steps: &[&Tensor]) -> Result<Tensor> {
     let Some((&first, rest)) = steps.split_first() else { return Err(Error::shape("no steps")) };

@@ -2,7 +2,7 @@
 
 use super::{Infer, Operator, check_axis, exactly};
 use crate::tensor::{dot, for_each_index, strides};
-use crate::{Cost, Error, Relation, Result, Tensor, TensorType};
+use crate::{Cost, Dim, Error, Relation, Result, Tensor, TensorType};
 
 /// What is left along `axis` when `before` elements are dropped at its start and `after` at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +36,14 @@ impl Operator for Slice {
                 )
             })
             .map_err(|error| error.with_help(format!("at most {dim} in all can be dropped")))?;
-        Ok(vec![TensorType::new(x.shape.with(axis, dim.add_const(-total)?), x.dtype)])
+        Ok(vec![TensorType::new(x.shape.with(axis, dim.sub(&Dim::fixed(total))?), x.dtype)])
     }
 
     fn cost(&self, _: &[TensorType], _: &[TensorType]) -> Result<Cost> {
         Ok(Cost::NONE)
     }
 
+    #[expect(clippy::arithmetic_side_effects, reason = "places of elements that are in memory")]
     #[expect(clippy::indexing_slicing, reason = "loops as in the formula; the shape rule fixed the sizes")]
     fn reference(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let [x] = exactly("slice", inputs)?;

@@ -11,6 +11,7 @@
 
 use super::Rebuild;
 use crate::ops::{Affine, PoolKind, ReduceKind};
+use crate::tensor::element_count;
 use crate::{Constant, ConstantExpr, ConstantId, Error, Graph, Node, NodeId, Op, Operand, Result};
 use std::collections::BTreeSet;
 
@@ -63,7 +64,7 @@ fn find_steps(graph: &Graph) -> Result<Vec<Step>> {
             (Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_), Op::Affine(affine)) => {
                 let rank = graph.value(input).r#type.shape.rank();
                 let constant = weights_are_constant(graph, before) && weights_are_constant(graph, node);
-                (affine.axis + 1 == rank && constant).then_some(StepKind::Back)
+                (is_last(affine.axis, rank) && constant).then_some(StepKind::Back)
             }
             (Op::Affine(affine), _) if weights_are_constant(graph, before) => {
                 after_affine(graph, affine, before, node)?
@@ -78,6 +79,11 @@ fn find_steps(graph: &Graph) -> Result<Vec<Step>> {
         steps.push(Step { first, second, kind });
     }
     Ok(steps)
+}
+
+/// Whether `axis` is the last of `rank` axes.
+fn is_last(axis: usize, rank: usize) -> bool {
+    rank.checked_sub(1) == Some(axis)
 }
 
 /// Whether an affine map may become a part of the operator, or change places with it.
@@ -97,7 +103,7 @@ fn lets_maps_pass(op: &Op) -> bool {
 /// What may be done with an affine map and the only reader of its output.
 fn after_affine(graph: &Graph, affine: &Affine, before: &Node, node: &Node) -> Result<Option<StepKind>> {
     let shape = &graph.value(before.output()?).r#type.shape;
-    let last = affine.axis + 1 == shape.rank();
+    let last = is_last(affine.axis, shape.rank());
     Ok(match &node.op {
         Op::Dense(_) => (last && weights_are_constant(graph, node)).then_some(StepKind::Forward),
         Op::Conv(conv) => {
@@ -107,18 +113,14 @@ fn after_affine(graph: &Graph, affine: &Affine, before: &Node, node: &Node) -> R
         Op::Pool(pool) if last && (pool.kind == PoolKind::Average || is_positive(graph, before)?) => {
             Some(StepKind::Sink { axis: affine.axis, repeat: 1 })
         }
-        Op::Reduce(reduce) if !reduce.axes.contains(&affine.axis) => {
+        Op::Reduce(reduce) => {
+            let Some(axis) = reduce.axis_after(affine.axis) else { return Ok(None) };
             let legal = match reduce.kind {
                 ReduceKind::Mean => true,
                 ReduceKind::Max | ReduceKind::Min => is_positive(graph, before)?,
                 ReduceKind::Sum => false,
             };
-            let dropped = if reduce.keep_dims {
-                0
-            } else {
-                reduce.axes.iter().filter(|&&axis| axis < affine.axis).count()
-            };
-            legal.then_some(StepKind::Sink { axis: affine.axis - dropped, repeat: 1 })
+            legal.then_some(StepKind::Sink { axis, repeat: 1 })
         }
         // Only if the longer vectors can then be folded: a map by itself is cheaper before.
         Op::Reshape(reshape)
@@ -203,9 +205,9 @@ fn apply(graph: &Graph, steps: &[Step]) -> Result<Graph> {
                     if repeat == 1 {
                         return rebuild.operand(operand);
                     }
-                    let n: usize = expr.shape().iter().product();
                     let ones = ConstantExpr::filled(&[repeat, 1], 1.0)?;
-                    let tiled = ones.mul(expr)?.reshape(&[repeat * n])?;
+                    let tiled = ones.mul(expr)?;
+                    let tiled = tiled.reshape(&[element_count(tiled.shape())?])?;
                     let constant = operand.constant().map(|id| graph.constant(id));
                     let name = constant.map_or_else(String::new, |constant| constant.name.clone());
                     rebuild
@@ -271,8 +273,9 @@ fn scaled_rows(
     let [taps @ .., rows, filters] = shape.as_slice() else {
         return Err(Error::shape(format!("a kernel of shape {shape:?}")));
     };
-    let (taps, rows, filters): (usize, _, _) = (taps.iter().product(), *rows, *filters);
-    let split = kernel.expr.reshape(&[taps, rows, groups, filters / groups])?;
+    let (taps, rows, filters) = (element_count(taps)?, *rows, *filters);
+    let per_group = filters.checked_div(groups).ok_or_else(|| Error::shape("a convolution of no groups"))?;
+    let split = kernel.expr.reshape(&[taps, rows, groups, per_group])?;
     let by_group = |vector: &ConstantExpr| {
         vector.reshape(&[groups, rows])?.permute(&[1, 0])?.reshape(&[rows, groups, 1])
     };

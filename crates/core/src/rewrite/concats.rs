@@ -12,13 +12,15 @@ use std::collections::BTreeSet;
 /// Those of inference, which there are none of where `graph` was inferred.
 pub fn reduce_before_concat(graph: &Graph) -> Result<Option<Graph>> {
     let uses = graph.uses();
+    // The node that joins what is reduced, and how the reduced parts are joined.
     let concat_of = |node: &Node| -> Option<(NodeId, Concat)> {
         let (Op::Reduce(reduce), Operand::Value(input)) = (&node.op, *node.inputs.first()?) else {
             return None;
         };
         let at = graph.value(input).producer?;
         let Op::Concat(concat) = graph.node(at).op else { return None };
-        (uses[input] == 1 && !reduce.axes.contains(&concat.axis)).then_some((at, concat))
+        let axis = reduce.axis_after(concat.axis)?;
+        (uses[input] == 1).then_some((at, Concat { axis }))
     };
     let found: Vec<Option<(NodeId, Concat)>> = graph.nodes().iter().map(concat_of).collect();
     let moved: BTreeSet<NodeId> = found.iter().flatten().map(|(at, _)| *at).collect();
@@ -33,15 +35,13 @@ pub fn reduce_before_concat(graph: &Graph) -> Result<Option<Graph>> {
             }
             continue;
         };
-        let before =
-            if reduce.keep_dims { 0 } else { reduce.axes.iter().filter(|&&axis| axis < concat.axis).count() };
         let parts = graph.node(at).inputs.iter().map(|&part| {
             let part = rebuild.operand(part)?;
             rebuild.new.within(node.origin);
             Ok(rebuild.new.add(reduce.clone(), [part])?.into())
         });
         let parts = parts.collect::<Result<Vec<Operand>>>()?;
-        let joined = rebuild.new.add(Concat { axis: concat.axis - before }, parts)?;
+        let joined = rebuild.new.add(concat, parts)?;
         rebuild.replace(node.output()?, joined);
     }
     Ok(Some(rebuild.finish()?))

@@ -143,12 +143,8 @@ impl Calls {
             let parent_kept = parent(id).is_none_or(|parent| kept[parent]);
             kept[id] |= !has_nodes[id] && before && parent_kept && has_live_tap[id];
         }
-        let mut next = 0;
-        let number = |kept: bool| {
-            next += usize::from(kept);
-            kept.then(|| CallId(next - 1))
-        };
-        Calls(kept.into_iter().map(number).collect())
+        let mut ids = (0..count).map(CallId);
+        Calls(kept.into_iter().map(|kept| if kept { ids.next() } else { None }).collect())
     }
 
     fn new_id(&self, old: CallId) -> Option<CallId> {

@@ -9,6 +9,7 @@ use crate::{
     Constant, ConstantExpr, DType, Dim, Error, Graph, GraphBuilder, Node, Op, Operand, Result, Shape,
     TensorType, ValueId,
 };
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The graph with each recurrent operator (`Gru`, `Lstm`, `Rnn`) for which `which` holds written as a
@@ -115,7 +116,7 @@ fn scan(cell: &dyn Cell, inputs: &[Operand], outer: &mut GraphBuilder) -> Result
     body.output("y", nth(&next, 0)?);
     arguments.extend(rest);
 
-    let sequences = 1 + usize::from(recurrence.has_mask);
+    let sequences = if recurrence.has_mask { 2 } else { 1 };
     let scan = Scan { body: Arc::new(body.finish()), states, sequences, reverse: recurrence.reverse };
     let mut outputs = outer.add_all(scan.into(), arguments)?;
     outputs.rotate_right(1);
@@ -140,26 +141,52 @@ fn function(body: &mut GraphBuilder, function: Option<Unary>, x: ValueId) -> Res
 
 /// Equal parts of the last axis.
 fn gates<const N: usize>(body: &mut GraphBuilder, x: ValueId) -> Result<[ValueId; N]> {
-    let shape = body.type_of(x).shape;
-    let axis = shape.rank() - 1;
-    let all = shape.dim(axis)?.as_fixed().ok_or_else(|| Error::shape("gates of unknown size"))?;
-    let units = all / N as i64;
+    let (axis, columns) = last_axis(&body.type_of(x).shape)?;
     let mut gates = [x; N];
-    for (gate, before) in gates.iter_mut().zip((0..).map(|i| i * units)) {
-        *gate = body.add(Slice { axis, before, after: all - before - units }, [x])?;
+    for (gate, range) in gates.iter_mut().zip(parts::<N>(columns)) {
+        *gate = slice(body, x.into(), (axis, columns), range)?;
     }
     Ok(gates)
 }
 
+/// The last axis of what has gates, and its size.
+fn last_axis(shape: &Shape) -> Result<(usize, usize)> {
+    let unknown = || Error::shape(format!("gates of unknown size: {shape}"));
+    let axis = shape.rank().checked_sub(1).ok_or_else(unknown)?;
+    Ok((axis, shape.dim(axis)?.as_usize().ok_or_else(unknown)?))
+}
+
+/// The ranges of `N` equal parts, one after the other.
+fn parts<const N: usize>(all: usize) -> [Range<usize>; N] {
+    let size = all.checked_div(N).unwrap_or(0);
+    let mut end = 0usize;
+    // The ends are at most `all`.
+    std::array::from_fn(|_| {
+        let start = end;
+        end = start.saturating_add(size);
+        start..end
+    })
+}
+
+/// What is in a range of an axis of this size.
+fn slice(
+    builder: &mut GraphBuilder,
+    x: Operand,
+    (axis, size): (usize, usize),
+    range: Range<usize>,
+) -> Result<ValueId> {
+    let misfit = || Error::shape(format!("elements {range:?} of {size} along axis {axis}"));
+    let after = size.checked_sub(range.end).ok_or_else(misfit)?;
+    builder.add(Slice { axis, before: signed(range.start)?, after: signed(after)? }, [x])
+}
+
+fn signed(size: usize) -> Result<i64> {
+    i64::try_from(size).map_err(|_| Error::limit(format!("the size {size} does not fit a 64-bit integer")))
+}
+
 /// `weights` along its last axis from `range.start` up to `range.end`: a smaller weight where it is one.
-fn columns(
-    outer: &mut GraphBuilder,
-    weights: Operand,
-    range: std::ops::Range<usize>,
-    name: &str,
-) -> Result<Operand> {
-    let shape = outer.type_of(weights).shape;
-    let axis = shape.rank() - 1;
+fn columns(outer: &mut GraphBuilder, weights: Operand, range: Range<usize>, name: &str) -> Result<Operand> {
+    let (axis, columns) = last_axis(&outer.type_of(weights).shape)?;
     if let Operand::Constant(id) = weights {
         let constant = outer.graph().constant(id).clone();
         let layer = constant.name.rsplit_once('/').map_or("", |(layer, _)| layer);
@@ -167,9 +194,7 @@ fn columns(
         let expr = constant.expr.slice(axis, range)?;
         return Ok(outer.constant(Constant { name, dtype: constant.dtype, expr })?.into());
     }
-    let all = shape.dim(axis)?.as_usize().unwrap_or(range.end);
-    let after = all.saturating_sub(range.end) as i64;
-    Ok(outer.add(Slice { axis, before: range.start as i64, after }, [weights])?.into())
+    Ok(slice(outer, weights, (axis, columns), range)?.into())
 }
 
 impl Cell for Rnn {
@@ -251,8 +276,6 @@ impl Cell for Gru {
     /// else those of the gates and those of what is new.
     fn given(&self, operands: &RecurrentOperands<'_, Operand>, outer: &mut GraphBuilder) -> Result<Given> {
         let weights = *operands.recurrent_kernel;
-        let units = outer.type_of(weights).shape.dim(0)?.as_usize();
-        let units = units.ok_or_else(|| Error::shape("gates of unknown size"))?;
         let one = Constant {
             name: "one".into(),
             dtype: outer.type_of(*operands.x).dtype,
@@ -260,8 +283,10 @@ impl Cell for Gru {
         };
         let mut rest = vec![outer.constant(one)?.into()];
         if !self.reset_after {
-            rest.push(columns(outer, weights, 0..2 * units, "recurrent_kernel_gates")?);
-            rest.push(columns(outer, weights, 2 * units..3 * units, "recurrent_kernel_new")?);
+            let (_, all) = last_axis(&outer.type_of(weights).shape)?;
+            let [update, reset, new] = parts(all);
+            rest.push(columns(outer, weights, update.start..reset.end, "recurrent_kernel_gates")?);
+            rest.push(columns(outer, weights, new, "recurrent_kernel_new")?);
             return Ok(Given { bias: operands.bias.copied(), rest });
         }
         rest.push(weights);
@@ -312,23 +337,46 @@ impl Cell for Gru {
 
 /// The two rows of a weight, each a vector.
 fn rows(outer: &mut GraphBuilder, weights: Operand) -> Result<[Operand; 2]> {
-    let n = outer.type_of(weights).shape.last().and_then(Dim::as_usize);
-    let n = n.ok_or_else(|| Error::shape("gates of unknown size"))?;
+    let (_, columns) = last_axis(&outer.type_of(weights).shape)?;
     let mut rows = [weights; 2];
-    for (at, row) in rows.iter_mut().enumerate() {
+    for ((at, row), range) in rows.iter_mut().enumerate().zip(parts::<2>(2)) {
         *row = match weights {
             Operand::Constant(id) => {
                 let constant = outer.graph().constant(id).clone();
                 let name = format!("{}_{at}", constant.name);
-                let expr = constant.expr.slice(0, at..at + 1)?.reshape(&[n])?;
+                let expr = constant.expr.slice(0, range)?.reshape(&[columns])?;
                 outer.constant(Constant { name, dtype: constant.dtype, expr })?.into()
             }
             value => {
-                let (before, after) = (at as i64, 1 - at as i64);
-                let row = outer.add(Slice { axis: 0, before, after }, [value])?;
-                outer.add(Reshape { target: vec![ReshapeDim::Fixed(n as i64)] }, [row])?.into()
+                let row = slice(outer, value, (0, 2), range)?;
+                outer.add(Reshape { target: vec![ReshapeDim::Fixed(signed(columns)?)] }, [row])?.into()
             }
         };
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_and_an_axis_of_unknown_size_have_no_gates() {
+        for dims in [vec![], vec![Dim::symbol("columns")]] {
+            let mut builder = GraphBuilder::new();
+            let x = builder.input("x", (DType::F32, dims).into()).unwrap();
+            let message = match gates::<4>(&mut builder, x) {
+                Ok(_) => panic!("gates"),
+                Err(error) => error.message().to_string(),
+            };
+            assert!(message.starts_with("gates of unknown size: ["), "{message}");
+            assert!(columns(&mut builder, x.into(), 0..0, "gates").is_err());
+        }
+    }
+
+    #[test]
+    fn parts_are_equal_and_side_by_side() {
+        assert_eq!(parts(12), [0..4, 4..8, 8..12]);
+        assert_eq!(parts(0), [0..0, 0..0]);
+    }
 }

@@ -99,3 +99,21 @@ fn what_only_looks_like_groups_is_not_taken_for_them() {
     let found = op_types(&net.done("alone", &[]), 17);
     assert_eq!(found, "Reshape Transpose LayerNormalization Transpose Reshape");
 }
+
+#[test]
+fn what_has_no_axis_between_batch_and_channels_is_not_taken_for_groups() {
+    for (rank, dims) in ["", "batch", "batch 4"].into_iter().enumerate() {
+        let mut net = Net::new();
+        let x = net.input("x", dims);
+        net.begin("group", "GroupNormalization", 0);
+        let join = vec![Keep; rank];
+        let split = [&join[..], &[Fixed(1)]].concat();
+        let y = net.builder.add(Reshape { target: split }, [x]).unwrap();
+        let normalize = Normalize { kind: NormalizeKind::Standard, axes: vec![rank], epsilon: 1e-3 };
+        let y = net.builder.add(normalize, [y]).unwrap();
+        let y = net.builder.add(Reshape { target: join }, [y]).unwrap();
+        net.output("y", y);
+        let found = op_types(&net.done("alone", &[]), 17);
+        assert!(!found.contains("InstanceNormalization"), "{dims:?}: {found}");
+    }
+}
