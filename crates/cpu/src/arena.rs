@@ -251,7 +251,14 @@ impl Arena {
         Ok(())
     }
 
+    /// All elements of a buffer.
+    #[expect(clippy::indexing_slicing, reason = "only `push` makes indices of buffers")]
+    pub fn buffer<T: Element>(&self, index: usize) -> &[T] {
+        &T::buffers(self)[index]
+    }
+
     /// The elements at `slot`.
+    #[expect(clippy::indexing_slicing, reason = "the arena was grown for its slots")]
     pub fn slot<T: Element>(&self, slot: Slot) -> &[T] {
         let buffer = &T::buffers(self)[slot.index];
         assert!(slot.start + slot.len <= buffer.len, "a slot beyond its buffer");
@@ -261,6 +268,7 @@ impl Arena {
     }
 
     /// The elements at `slot`.
+    #[expect(clippy::indexing_slicing, reason = "the arena was grown for its slots")]
     pub fn slot_mut<T: Element>(&mut self, slot: Slot) -> &mut [T] {
         &mut T::buffers_mut(self)[slot.index][slot.start..][..slot.len]
     }
@@ -270,6 +278,7 @@ impl Arena {
     /// # Safety
     /// As long as they are borrowed, nothing else may read or write them.
     #[allow(clippy::mut_from_ref, reason = "parts of an arena are written while others are read")]
+    #[expect(clippy::indexing_slicing, reason = "the arena was grown for its slots")]
     pub unsafe fn slot_unchecked<T: Element>(&self, slot: Slot) -> &mut [T] {
         let buffer = &T::buffers(self)[slot.index];
         assert!(slot.start + slot.len <= buffer.len, "a slot beyond its buffer");
@@ -292,7 +301,9 @@ impl Arena {
                 if lens.len() <= slot.index {
                     lens.resize(slot.index + 1, 0);
                 }
-                lens[slot.index] = lens[slot.index].max(slot.len);
+                if let Some(len) = lens.get_mut(slot.index) {
+                    *len = slot.len.max(*len);
+                }
             }
             lens.iter().fold(0usize, |sum, len| sum.saturating_add(len.saturating_mul(kind.size())))
         };
@@ -306,7 +317,7 @@ fn grow<T: Zeroable>(buffers: &mut Vec<Buffer<T>>, slot: &Slot) -> Result<()> {
     while buffers.len() <= slot.index {
         buffers.push(Buffer::default());
     }
-    buffers[slot.index].grow(slot.len)
+    buffers.get_mut(slot.index).map_or(Ok(()), |buffer| buffer.grow(slot.len))
 }
 
 /// Where a value lies: `len` elements of one of the arena's buffers.

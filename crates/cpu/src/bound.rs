@@ -4,9 +4,10 @@ use crate::arena::{Life, Slot, assign};
 use crate::kernels::grid::elements;
 use crate::kernels::products::Ahead;
 use crate::kernels::{Part, Place, Runner, Source};
-use crate::plan::{Group, HEAVY, Inner, Storage};
+use crate::plan::{BufferInfo, Group, HEAVY, Inner, Step, Storage};
+use crate::table::{Id, NonEmpty, Table};
 use crate::{Error, Result};
-use k2o_core::{Operand, Shape, ValueId};
+use k2o_core::{Operand, PerValue, ValueId};
 use std::ops::Range;
 
 /// Bytes that the operands and results of a step should take at most, so that they stay in a nearby cache until the next
@@ -35,9 +36,9 @@ pub(crate) struct Bound {
     /// The sizes of each input.
     pub inputs: Vec<Vec<usize>>,
     /// The sizes of each value; empty for those that nothing reads.
-    pub shapes: Vec<Vec<usize>>,
+    pub shapes: PerValue<Vec<usize>>,
     /// Where each value of each of the plan's buffers lies; nowhere for those that threads have of their own.
-    pub parts: Vec<Vec<Slot>>,
+    pub parts: Table<BufferInfo, Vec<Slot>>,
     /// The memory that all threads share.
     pub shared: Vec<Slot>,
     /// The memory that each thread has of its own.
@@ -93,12 +94,9 @@ impl BoundStep {
 
     /// What memory is asked for meanwhile.
     pub fn ahead<'a>(&self, plan: &'a Inner) -> Ahead<'a> {
-        match &self.ahead {
-            Some((step, bytes)) => {
-                Ahead { weights: plan.steps[*step].kernel.weights(), skip: bytes.start, len: bytes.len() }
-            }
-            None => Ahead::NOTHING,
-        }
+        let Some((step, bytes)) = &self.ahead else { return Ahead::NOTHING };
+        let Some(step) = plan.steps.get(*step) else { return Ahead::NOTHING };
+        Ahead { weights: step.kernel.weights(), skip: bytes.start, len: bytes.len() }
     }
 
     fn writes(&self) -> impl Iterator<Item = Place> {
@@ -122,7 +120,14 @@ pub(crate) struct Cut {
     /// How many threads share the chunks.
     threads: usize,
     /// Where in a thread's own memory the plan's buffers lie.
-    slots: Vec<(usize, Slot)>,
+    slots: Vec<(Id<BufferInfo>, Slot)>,
+}
+
+impl Cut {
+    /// Where in a thread's own memory a buffer lies, if it does.
+    fn slot(&self, buffer: Id<BufferInfo>) -> Option<Slot> {
+        self.slots.iter().find(|(own, _)| *own == buffer).map(|(_, slot)| *slot)
+    }
 }
 
 /// Some of the samples of a batch.
@@ -141,44 +146,47 @@ impl Bound {
     /// Where the sizes do not fit the graph, or an array could not fit memory.
     pub fn new(plan: &Inner, sizes: &[&[usize]]) -> Result<Bound> {
         let bindings = plan.binder.bind(sizes)?;
-        let eval = |(shape, needed): (&Shape, &bool)| {
-            let shape = if *needed { shape.eval(&bindings)? } else { Vec::new() };
+        let mut shapes = plan.no_shapes.clone();
+        let needed = || plan.needed.iter().filter(|(_, needed)| **needed).map(|(id, _)| id);
+        for id in needed() {
+            let shape = plan.types[id].shape.eval(&bindings)?;
             elements(&shape)?;
-            Ok(shape)
-        };
-        let shapes = plan.types.iter().map(|r#type| &r#type.shape).zip(&plan.needed);
-        let shapes = shapes.map(eval).collect::<Result<Vec<Vec<usize>>>>()?;
-        for ((shape, root), _) in
-            shapes.iter().zip(&plan.roots).zip(&plan.needed).filter(|(_, needed)| **needed)
-        {
-            let own = match root {
-                Operand::Value(id) => &shapes[id.0 as usize],
-                Operand::Constant(id) => &plan.constant_shapes[id],
+            shapes[id] = shape;
+        }
+        for id in needed() {
+            let shape = &shapes[id];
+            let own = match plan.roots[id] {
+                Operand::Value(root) => &shapes[root],
+                Operand::Constant(constant) => plan.constant_shape(constant)?,
             };
             if elements(own)? != elements(shape)? {
                 return Err(Error::shape(format!("an array of shape {own:?} cannot be read as {shape:?}")));
             }
         }
-        let (mut lives, mut lens) = (Vec::new(), Vec::new());
-        for buffer in &plan.buffers {
-            let own = buffer.values.iter().map(|value| elements(&shapes[value.0 as usize]));
-            let own = own.collect::<Result<Vec<usize>>>()?;
-            if buffer.group.is_none() {
-                let life = Life { kind: buffer.kind, len: sum(&own)?, from: buffer.from, to: buffer.to };
-                lives.push(life);
-            }
-            lens.push(own);
-        }
-        let slots = assign(&lives);
-        let mut next = slots.iter();
-        let parts = plan.buffers.iter().zip(&lens).map(|(buffer, lens)| match buffer.group {
-            Some(_) => Vec::new(),
-            None => next.next().map_or(Vec::new(), |slot| parts(*slot, lens)),
+        let lens = plan.buffers.try_map(|buffer| {
+            buffer.values.iter().map(|&id| elements(&shapes[id])).collect::<Result<Vec<usize>>>()
+        })?;
+        let shared = || plan.buffers.iter_with_ids().filter(|(_, buffer)| buffer.group.is_none());
+        let lives = shared().map(|(id, buffer)| {
+            Ok(Life { kind: buffer.kind, len: sum(&lens[id])?, from: buffer.from, to: buffer.to })
         });
-        let parts = parts.collect();
+        let slots = assign(&lives.collect::<Result<Vec<Life>>>()?);
+        let mut places = plan.buffers.map(|_| Vec::new());
+        for ((id, _), slot) in shared().zip(&slots) {
+            places[id] = parts(*slot, &lens[id]);
+        }
         let inputs = sizes.iter().map(|sizes| sizes.to_vec()).collect();
         let (local, groups) = (Vec::new(), Vec::new());
-        Ok(Bound { inputs, shapes, parts, shared: slots, local, scratch: 0, groups, is_parallel: false })
+        Ok(Bound {
+            inputs,
+            shapes,
+            parts: places,
+            shared: slots,
+            local,
+            scratch: 0,
+            groups,
+            is_parallel: false,
+        })
     }
 
     /// Cuts the batch into chunks for each group of steps, and the memory that this takes.
@@ -190,7 +198,7 @@ impl Bound {
             let bytes = self.bytes_per_sample(plan, group, samples);
             let chunk = chunk(samples, bytes, threads, group);
             let mut cut = Cut { samples, chunk, threads, slots: Vec::new() };
-            let own = plan.buffers.iter().enumerate().filter(|(_, buffer)| buffer.group == Some(at));
+            let own = plan.buffers.iter_with_ids().filter(|(_, buffer)| buffer.group == Some(at));
             let mut lives = Vec::new();
             for (index, buffer) in own {
                 let lens = self.chunk_lens(plan, &buffer.values, samples, chunk)?;
@@ -200,12 +208,12 @@ impl Bound {
                 ));
             }
             // Several outputs of one step are computed one after the other and then copied.
-            for index in group.steps.clone() {
-                let buffer = &plan.buffers[plan.steps[index].buffer];
-                if buffer.group.is_none() && buffer.values.len() > 1 && chunk < samples {
+            for (index, step) in plan.steps_of(group) {
+                let buffer = &plan.buffers[step.buffer];
+                if buffer.group.is_none() && !buffer.values.is_one() && chunk < samples {
                     let lens = self.chunk_lens(plan, &buffer.values, samples, chunk)?;
                     let life = Life { kind: buffer.kind, len: sum(&lens)?, from: index + 1, to: index + 1 };
-                    lives.push((plan.steps[index].buffer, life));
+                    lives.push((step.buffer, life));
                 }
             }
             lives.sort_by_key(|(_, life)| life.from);
@@ -246,98 +254,73 @@ impl Bound {
 
     /// Lets steps ask memory for the first of the large weights that a later one reads once.
     pub fn look_ahead(&mut self, plan: &Inner) {
-        let is_whole = |group: &BoundGroup| group.chunks == 1 && group.passes.len() == 1;
-        // Where the steps since the last with large weights are, each with how much it has time to ask for.
-        let mut before: Vec<([usize; 2], usize)> = Vec::new();
-        for at in 0..self.groups.len() {
-            if !is_whole(&self.groups[at]) {
+        // The steps since the last with large weights, each with how much it has time to ask for.
+        let mut before: Vec<(&mut BoundStep, usize)> = Vec::new();
+        for group in &mut self.groups {
+            let (1, [[_, whole]]) = (group.chunks, &mut group.passes[..]) else {
                 before.clear();
                 continue;
-            }
-            for index in 0..self.groups[at].passes[0][1].steps.len() {
-                let number = self.groups[at].passes[0][1].steps[index].index;
-                let step = &plan.steps[number];
+            };
+            for bound in &mut whole.steps {
+                let index = bound.index;
+                let Some(step) = plan.steps.get(index) else { continue };
                 if step.weight_bytes < HEAVY {
                     let time =
-                        if step.weights_per_row > 0 { self.step_work(step) / WORK_OF_A_LINE } else { 0 };
-                    before.push(([at, index], time.saturating_mul(LINE)));
+                        if step.weights_per_row > 0 { work(step, &self.shapes) / WORK_OF_A_LINE } else { 0 };
+                    before.push((bound, time.saturating_mul(LINE)));
                     continue;
                 }
-                let shape = &self.shapes[step.outputs[0].0 as usize];
+                let shape = &self.shapes[*step.outputs.first()];
                 let rows = shape.split_last().map_or(0, |(_, rows)| rows.iter().product::<usize>());
                 if rows <= FEW_ROWS {
-                    self.ask_for(number, step.kernel.weights().len().min(MOST_AHEAD), &before);
+                    ask_for(index, step.kernel.weights().len().min(MOST_AHEAD), &mut before);
                 }
                 before.clear();
             }
-        }
-    }
-
-    /// Lets the last of some steps ask for so many bytes of a step's weights.
-    fn ask_for(&mut self, step: usize, mut bytes: usize, before: &[([usize; 2], usize)]) {
-        let mut shares = Vec::new();
-        for &(place, most) in before.iter().rev() {
-            let len = bytes.min(most);
-            bytes -= len;
-            shares.push((place, len));
-        }
-        let mut start = 0;
-        for ([group, at], len) in shares.into_iter().rev().filter(|(_, len)| *len > 0) {
-            self.groups[group].passes[0][1].steps[at].ahead = Some((step, start..start + len));
-            start += len;
         }
     }
 
     /// The number of samples that the steps of a group compute.
     fn samples(&self, plan: &Inner, group: &Group) -> usize {
-        let first = plan.steps[group.steps.start].outputs[0];
-        self.shapes[first.0 as usize].first().copied().unwrap_or(0)
+        let first = plan.steps_of(group).next().map(|(_, step)| *step.outputs.first());
+        first.and_then(|id| self.shapes[id].first().copied()).unwrap_or(0)
     }
 
     /// The most bytes of operands and results of a step that one sample needs.
     fn bytes_per_sample(&self, plan: &Inner, group: &Group, samples: usize) -> usize {
-        let step = |step: &crate::plan::Step| -> usize {
-            let operands = step.operands.iter().filter_map(|(operand, _)| operand.value());
-            let values =
-                operands.chain(step.outputs.iter().copied()).filter(|id| plan.has_samples[id.0 as usize]);
-            values.map(|id| 4 * self.shapes[id.0 as usize].iter().product::<usize>() / samples.max(1)).sum()
+        let step = |(_, step): (usize, &Step)| -> usize {
+            let values = step.values().filter(|id| plan.has_samples[*id]);
+            values.map(|id| 4 * self.shapes[id].iter().product::<usize>() / samples.max(1)).sum()
         };
-        plan.steps[group.steps.clone()].iter().map(step).max().unwrap_or(0)
+        plan.steps_of(group).map(step).max().unwrap_or(0)
     }
 
     /// Finds the steps that can be computed at the same time as the one before, and says whether there are some.
     fn find_pairs(&self, plan: &Inner, steps: &mut [BoundStep]) -> bool {
-        for at in 1..steps.len() {
-            let (before, step) = (&steps[at - 1], &steps[at]);
-            let are_worth =
-                || [before, step].iter().all(|s| self.step_work(&plan.steps[s.index]) >= WORTH_A_THREAD);
-            steps[at].is_beside = !before.is_beside && step.is_independent_of(before) && are_worth();
+        let is_worth = |step: &BoundStep| {
+            plan.steps.get(step.index).is_some_and(|step| work(step, &self.shapes) >= WORTH_A_THREAD)
+        };
+        let mut steps = steps.iter_mut();
+        let Some(mut before) = steps.next() else { return false };
+        let mut are_some = false;
+        for step in steps {
+            step.is_beside =
+                !before.is_beside && step.is_independent_of(before) && is_worth(before) && is_worth(step);
+            are_some |= step.is_beside;
+            before = step;
         }
-        steps.iter().any(|step| step.is_beside)
+        are_some
     }
 
     /// How much the steps of a group have to compute, in products of two numbers.
     fn work(&self, plan: &Inner, group: &Group) -> usize {
-        let steps = plan.steps[group.steps.clone()].iter();
-        steps.map(|step| self.step_work(step)).fold(0, usize::saturating_add)
-    }
-
-    /// How much a step has to compute, in products of two numbers.
-    fn step_work(&self, step: &crate::plan::Step) -> usize {
-        let operands = step.operands.iter().filter_map(|(operand, _)| operand.value());
-        let work = |id: ValueId| {
-            let shape = &self.shapes[id.0 as usize];
-            let rows = shape.split_last().map_or(0, |(_, rows)| rows.iter().product());
-            let elements = shape.iter().product::<usize>().saturating_mul(ELEMENT);
-            step.weights_per_row.saturating_mul(rows).saturating_add(elements)
-        };
-        operands.chain(step.outputs.iter().copied()).map(work).max().unwrap_or(0)
+        plan.steps_of(group).map(|(_, step)| work(step, &self.shapes)).fold(0, usize::saturating_add)
     }
 
     /// The sizes of a value in a chunk of `count` samples.
     fn chunk_shape(&self, plan: &Inner, id: ValueId, count: usize) -> Vec<usize> {
-        let mut shape = self.shapes[id.0 as usize].clone();
-        if let (Some(first), true) = (shape.first_mut(), plan.has_samples[id.0 as usize]) {
+        let mut shape = self.shapes[id].clone();
+        if let (Some(first), true) = (shape.first_mut(), plan.has_samples[id]) {
             *first = count;
         }
         shape
@@ -346,12 +329,12 @@ impl Bound {
     fn chunk_lens(
         &self,
         plan: &Inner,
-        values: &[ValueId],
+        values: &NonEmpty<ValueId>,
         samples: usize,
         count: usize,
     ) -> Result<Vec<usize>> {
         let len = |id: &ValueId| match samples {
-            0 => elements(&self.shapes[id.0 as usize]),
+            0 => elements(&self.shapes[*id]),
             _ => elements(&self.chunk_shape(plan, *id, count)),
         };
         values.iter().map(len).collect()
@@ -359,11 +342,10 @@ impl Bound {
 
     fn pass(&mut self, plan: &Inner, group: &Group, cut: &Cut, chunk: Chunk) -> Result<Pass> {
         let mut pass = Pass::default();
-        for index in group.steps.clone() {
-            let step = &plan.steps[index];
+        for (index, step) in plan.steps_of(group) {
             let shape = |id: ValueId| match group.by_sample {
                 true => self.chunk_shape(plan, id, chunk.count),
-                false => self.shapes[id.0 as usize].clone(),
+                false => self.shapes[id].clone(),
             };
             let outputs: Vec<Vec<usize>> = step.outputs.iter().map(|&id| shape(id)).collect();
             let lens = outputs.iter().map(|shape| elements(shape)).collect::<Result<Vec<usize>>>()?;
@@ -371,29 +353,24 @@ impl Bound {
             if len == 0 {
                 continue;
             }
-            let operands: Vec<Vec<usize>> = step
-                .operands
-                .iter()
-                .map(|(operand, _)| match operand {
-                    Operand::Value(id) => shape(*id),
-                    Operand::Constant(id) => plan.constant_shapes[id].clone(),
-                })
-                .collect();
+            let operands = step.operands.iter().map(|(operand, _)| match operand {
+                Operand::Value(id) => Ok(shape(*id)),
+                Operand::Constant(id) => Ok(plan.constant_shape(*id)?.to_vec()),
+            });
+            let operands = operands.collect::<Result<Vec<Vec<usize>>>>()?;
             let operand_shapes: Vec<&[usize]> = operands.iter().map(Vec::as_slice).collect();
-            let runner = step.kernel.clone().bind(&operand_shapes, &outputs[0]);
+            let runner = step.kernel.clone().bind(&operand_shapes, &shape(*step.outputs.first()));
             let runner = runner.map_err(|error| error.at(step.origin))?;
             self.scratch = self.scratch.max(runner.scratch());
             let sources = step.operands.iter().map(|&(operand, storage)| {
-                let has_samples =
-                    operand.value().is_some_and(|id| group.by_sample && plan.has_samples[id.0 as usize]);
+                let has_samples = operand.value().is_some_and(|id| group.by_sample && plan.has_samples[id]);
                 self.source(plan, cut, storage, has_samples.then_some(chunk))
             });
-            let sources = sources.collect();
-            let local = cut.slots.iter().find(|(buffer, _)| *buffer == step.buffer).map(|(_, slot)| *slot);
+            let sources = sources.collect::<Result<Vec<Source>>>()?;
             let mut copies = Vec::new();
-            let whole = &self.parts[step.buffer];
-            let target = match local {
-                Some(slot) => {
+            let whole = &self.parts[step.buffer][..];
+            let target = match (cut.slot(step.buffer), whole) {
+                (Some(slot), _) => {
                     let own = parts(Slot { len, ..slot }, &lens);
                     copies.extend(
                         own.iter()
@@ -403,9 +380,10 @@ impl Bound {
                     copies.iter_mut().for_each(|(from, _)| from.is_local = true);
                     Place { is_local: true, ..place(Slot { len, ..slot }) }
                 }
-                None if whole.len() == 1 => self.part(whole[0], cut, group.by_sample.then_some(chunk)),
+                (None, [only]) => self.part(*only, cut, group.by_sample.then_some(chunk)),
                 // All samples at once, one output after the other.
-                None => place(Slot { len, ..whole[0] }),
+                (None, [first, ..]) => place(Slot { len, ..*first }),
+                (None, []) => return Err(Error::not_computed()),
             };
             pass.steps.push(BoundStep {
                 index,
@@ -429,19 +407,19 @@ impl Bound {
         place
     }
 
-    fn source(&self, plan: &Inner, cut: &Cut, storage: Storage, chunk: Option<Chunk>) -> Source {
-        match storage {
+    fn source(&self, plan: &Inner, cut: &Cut, storage: Storage, chunk: Option<Chunk>) -> Result<Source> {
+        Ok(match storage {
             Storage::Input(index) => {
-                let len = self.inputs[index].iter().product();
+                let len = self.inputs.get(index).ok_or_else(Error::not_computed)?.iter().product();
                 let whole = Part { start: 0, len, stride: 0 };
                 Source::Input { index, part: chunk.map_or(whole, |chunk| part(0, len, cut, chunk)) }
             }
             Storage::Constant(index) => Source::Constant(index),
-            Storage::Buffer { index, part: value } => match self.parts[index].get(value) {
-                Some(&slot) => Source::Slot(self.part(slot, cut, chunk)),
-                None => Source::Slot(self.local_part(plan, cut, (index, value), chunk)),
-            },
-        }
+            Storage::Buffer { index, part: value } => Source::Slot(match self.parts[index].get(value) {
+                Some(&slot) => self.part(slot, cut, chunk),
+                None => self.local_part(plan, cut, (index, value), chunk)?,
+            }),
+        })
     }
 
     /// A chunk's value in a thread's own memory.
@@ -449,18 +427,39 @@ impl Bound {
         &self,
         plan: &Inner,
         cut: &Cut,
-        (buffer, value): (usize, usize),
+        (buffer, value): (Id<BufferInfo>, usize),
         chunk: Option<Chunk>,
-    ) -> Place {
-        let slot = cut.slots.iter().find(|(own, _)| *own == buffer).map(|(_, slot)| *slot);
+    ) -> Result<Place> {
+        let slot = cut.slot(buffer).ok_or_else(Error::not_computed)?;
         let count = chunk.map_or(0, |chunk| chunk.count);
-        let len = |id: &ValueId| self.chunk_shape(plan, *id, count).iter().product::<usize>();
-        let values = &plan.buffers[buffer].values;
-        let start: usize = values[..value].iter().map(len).sum();
-        let kind = plan.buffers[buffer].kind;
-        let index = slot.map_or(usize::MAX, |slot| slot.index);
-        Place { is_local: true, ..place(Slot { kind, index, start, len: len(&values[value]) }) }
+        let lens = plan.buffers[buffer].values.iter().map(|&id| elements(&self.chunk_shape(plan, id, count)));
+        let own = parts(slot, &lens.collect::<Result<Vec<usize>>>()?).get(value).copied();
+        Ok(Place { is_local: true, ..place(own.ok_or_else(Error::not_computed)?) })
     }
+}
+
+/// Lets the last of some steps, each of which has time for so many bytes, ask for the first `bytes` of a step's weights.
+fn ask_for(step: usize, mut bytes: usize, before: &mut Vec<(&mut BoundStep, usize)>) {
+    for (_, share) in before.iter_mut().rev() {
+        *share = bytes.min(*share);
+        bytes -= *share;
+    }
+    let mut start = 0;
+    for (asking, share) in before.drain(..).filter(|(_, share)| *share > 0) {
+        asking.ahead = Some((step, start..start + share));
+        start += share;
+    }
+}
+
+/// How much a step has to compute on values of these sizes, in products of two numbers.
+fn work(step: &Step, shapes: &PerValue<Vec<usize>>) -> usize {
+    let work = |id: ValueId| {
+        let shape = &shapes[id];
+        let rows = shape.split_last().map_or(0, |(_, rows)| rows.iter().product());
+        let elements = shape.iter().product::<usize>().saturating_mul(ELEMENT);
+        step.weights_per_row.saturating_mul(rows).saturating_add(elements)
+    };
+    step.values().map(work).max().unwrap_or(0)
 }
 
 /// How many samples are computed at once: few enough that what they need, so many bytes each, is nearby, and so that the
@@ -513,7 +512,7 @@ mod tests {
     use super::*;
     use crate::{Plan, PlanOptions};
     use k2o_core::ops::{Conv, Dense, Reshape, ReshapeDim};
-    use k2o_core::{Constant, ConstantExpr, DType, Dim, GraphBuilder, Padding, TensorType, Window};
+    use k2o_core::{Constant, ConstantExpr, DType, Dim, GraphBuilder, Padding, Shape, TensorType, Window};
 
     fn group(is_heavy: bool, least: usize) -> Group {
         Group { steps: 0..1, by_sample: true, is_heavy, least }

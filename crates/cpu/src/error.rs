@@ -53,6 +53,11 @@ impl Error {
         Error::new(ErrorKind::Shape, message)
     }
 
+    /// For what is read and was not made before, which no graph leads to.
+    pub(crate) fn not_computed() -> Error {
+        Error::shape("a value is used before it is computed")
+    }
+
     /// The same error, at the layer call `origin` unless it already names one.
     pub(crate) fn at(mut self, origin: Option<CallId>) -> Error {
         self.origin = self.origin.or(origin);

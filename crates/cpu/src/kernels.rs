@@ -136,7 +136,7 @@ impl<'a> Memory<'a> {
             Source::Input { index, part } => {
                 T::external(&self.inputs[index]).map_or(&[], |data| &data[self.start(part)..][..part.len])
             }
-            Source::Constant(index) => &T::buffers(self.constants)[index],
+            Source::Constant(index) => self.constants.buffer(index),
             Source::Slot(place) => self.arena(place).slot(self.slot(place)),
         }
     }

@@ -40,21 +40,28 @@
 #![deny(unsafe_code)]
 
 #[allow(unsafe_code, reason = "memory whose parts several threads write")]
+#[deny(clippy::indexing_slicing)]
 mod arena;
+#[deny(clippy::indexing_slicing)]
 mod bound;
 mod error;
 #[allow(unsafe_code, reason = "elements behind pointers, and operations between vectors")]
 mod kernels;
+#[deny(clippy::indexing_slicing)]
 mod plan;
 #[allow(unsafe_code, reason = "chunks of values that threads write")]
+#[deny(clippy::indexing_slicing)]
 mod session;
 #[allow(unsafe_code, reason = "instructions that not every processor has")]
 mod simd;
 mod stream;
+#[deny(clippy::indexing_slicing)]
+mod table;
 #[cfg(test)]
 mod testing;
 #[allow(unsafe_code, reason = "work that several threads share")]
 mod threads;
+#[deny(clippy::indexing_slicing)]
 mod view;
 
 pub use error::{Error, ErrorKind, Result};

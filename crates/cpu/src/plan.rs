@@ -8,13 +8,15 @@ mod recurrent;
 use crate::arena::{Arena, Kind};
 use crate::kernels::AnyKernel;
 use crate::simd::Isa;
+use crate::table::{Id, NonEmpty, Table};
 use crate::{Error, InstructionSet, Result, Session};
 use build::Packed;
 use draft::Drafts;
 use groups::Samples;
 pub(crate) use groups::{Group, HEAVY};
 use k2o_core::{
-    CallId, DType, Graph, GraphBuilder, Operand, TensorType, ValueId, reduce_before_concat, round_weights,
+    CallId, ConstantId, DType, Graph, GraphBuilder, Operand, PerValue, TensorType, ValueId,
+    reduce_before_concat, round_weights,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,26 +66,40 @@ pub(crate) struct Inner {
     /// The graph's inputs and constraints, without its nodes.
     pub binder: Graph,
     /// Shape and element type of every value of the graph.
-    pub types: Vec<TensorType>,
+    pub types: PerValue<TensorType>,
     /// The value whose elements each value shares, or the constant.
-    pub roots: Vec<Operand>,
+    pub roots: PerValue<Operand>,
     /// The values that something reads.
-    pub needed: Vec<bool>,
+    pub needed: PerValue<bool>,
+    /// Nothing for every value of the graph yet: sizes to be filled in.
+    pub no_shapes: PerValue<Vec<usize>>,
     pub constants: Arena,
-    pub constant_shapes: BTreeMap<k2o_core::ConstantId, Vec<usize>>,
+    constant_shapes: BTreeMap<ConstantId, Vec<usize>>,
     pub steps: Vec<Step>,
     /// All steps, in their order.
     pub groups: Vec<Group>,
     /// For each value, whether it has the samples of the batch along axis 0, and their number nowhere else.
-    pub has_samples: Vec<bool>,
+    pub has_samples: PerValue<bool>,
     /// In the order in which they are first written.
-    pub buffers: Vec<BufferInfo>,
+    pub buffers: Table<BufferInfo>,
     /// The inputs that are copied, and the buffers that they are copied to.
-    pub loads: Vec<(usize, usize)>,
+    pub loads: Vec<(usize, Id<BufferInfo>)>,
     pub outputs: Vec<Exit>,
     pub taps: BTreeMap<(CallId, usize), Exit>,
     pub memory_limit: usize,
     pub isa: Isa,
+}
+
+impl Inner {
+    /// The sizes of a constant that was evaluated.
+    pub fn constant_shape(&self, id: ConstantId) -> Result<&[usize]> {
+        self.constant_shapes.get(&id).map(Vec::as_slice).ok_or_else(Error::not_computed)
+    }
+
+    /// The steps of a group, each with its index among all.
+    pub fn steps_of(&self, group: &Group) -> impl Iterator<Item = (usize, &Step)> {
+        self.steps.iter().enumerate().take(group.steps.end).skip(group.steps.start)
+    }
 }
 
 /// One kernel at work.
@@ -92,13 +108,21 @@ pub(crate) struct Step {
     pub kernel: Arc<dyn AnyKernel>,
     pub operands: Vec<(Operand, Storage)>,
     /// Those of the operator's outputs that something reads.
-    pub outputs: Vec<ValueId>,
-    pub buffer: usize,
+    pub outputs: NonEmpty<ValueId>,
+    pub buffer: Id<BufferInfo>,
     /// Bytes of the constants of two and more axes that it reads as a whole.
     pub weight_bytes: usize,
     /// How many weights each row of its operands, or of its results, is multiplied with.
     pub weights_per_row: usize,
     pub origin: Option<CallId>,
+}
+
+impl Step {
+    /// The values that it reads and computes.
+    pub fn values(&self) -> impl Iterator<Item = ValueId> {
+        let operands = self.operands.iter().filter_map(|(operand, _)| operand.value());
+        operands.chain(self.outputs.iter().copied())
+    }
 }
 
 /// Where a value's elements are.
@@ -108,7 +132,7 @@ pub(crate) enum Storage {
     Constant(usize),
     /// One of the values of a buffer.
     Buffer {
-        index: usize,
+        index: Id<BufferInfo>,
         part: usize,
     },
 }
@@ -116,7 +140,7 @@ pub(crate) enum Storage {
 /// Room for values from one step to another, both included. Inputs are copied at step 0.
 pub(crate) struct BufferInfo {
     /// One after the other.
-    pub values: Vec<ValueId>,
+    pub values: NonEmpty<ValueId>,
     pub kind: Kind,
     pub from: usize,
     pub to: usize,
@@ -172,14 +196,14 @@ impl Plan {
         let drafts = Drafts::new(graph, &tapped);
         let mut builder = build::Builder::new(graph, (options, isa), packed);
         let mut built = Vec::with_capacity(drafts.drafts.len());
-        for draft in &drafts.drafts {
-            let origin = graph.nodes()[draft.node].origin;
+        for draft in drafts.drafts.iter() {
+            let origin = graph.node(draft.node).origin;
             built.push((draft.outputs.clone(), builder.build(draft).map_err(|error| error.at(origin))?));
         }
         let kept: Vec<ValueId> =
             tapped.into_iter().chain(graph.outputs().iter().map(|port| port.value)).collect();
         for id in kept.iter().copied().chain(built.iter().flat_map(|(_, built)| built.values())) {
-            if let Operand::Constant(constant) = drafts.roots[id.0 as usize] {
+            if let Operand::Constant(constant) = drafts.roots[id] {
                 builder.constant(constant)?;
             }
         }
@@ -214,9 +238,8 @@ impl Plan {
         let Places { mut buffers, loads, .. } = places;
         let samples = Samples::new(graph);
         let groups = samples.groups(&drafts, &steps);
-        let ids = (0..graph.values().len()).map(|id| ValueId(id as u32));
-        let has_samples: Vec<bool> = ids.map(|id| samples.has(id)).collect();
-        for buffer in &mut buffers {
+        let has_samples = PerValue::of(graph, |id| samples.has(id));
+        for buffer in buffers.iter_mut() {
             // Step 0 is the copying of inputs.
             let within = |group: &Group| {
                 group.by_sample && group.steps.start < buffer.from && buffer.to <= group.steps.end
@@ -233,7 +256,7 @@ impl Plan {
         }
         let (constants, constant_shapes) = builder.finish();
         let Drafts { roots, needed, .. } = drafts;
-        let types = graph.values().iter().map(|value| value.r#type.clone()).collect();
+        let types = PerValue::of(graph, |id| graph.value(id).r#type.clone());
         let binder = binder(graph)?;
         let memory_limit = options.memory_limit;
         let inner = Inner {
@@ -241,6 +264,7 @@ impl Plan {
             types,
             roots,
             needed,
+            no_shapes: PerValue::new(graph, Vec::new()),
             constants,
             constant_shapes,
             steps,
@@ -270,7 +294,7 @@ impl Plan {
     /// Names, shapes and element types of the outputs, in the graph's order.
     pub fn outputs(&self) -> impl ExactSizeIterator<Item = (&str, &TensorType)> {
         let inner = &*self.inner;
-        inner.outputs.iter().map(|exit| (exit.name.as_str(), &inner.types[exit.value.0 as usize]))
+        inner.outputs.iter().map(|exit| (exit.name.as_str(), &inner.types[exit.value]))
     }
 
     /// What is run, in order.
@@ -279,7 +303,7 @@ impl Plan {
         inner.steps.iter().map(|step| StepInfo {
             name: &step.name,
             origin: step.origin,
-            r#type: &inner.types[step.outputs[0].0 as usize],
+            r#type: &inner.types[*step.outputs.first()],
         })
     }
 }
@@ -311,25 +335,25 @@ fn binder(graph: &Graph) -> Result<Graph> {
 /// Where values are, while steps are added.
 struct Places {
     storages: BTreeMap<ValueId, Storage>,
-    buffers: Vec<BufferInfo>,
-    loads: Vec<(usize, usize)>,
+    buffers: Table<BufferInfo>,
+    loads: Vec<(usize, Id<BufferInfo>)>,
 }
 
 impl Places {
     /// The inputs: float arrays are read where they are, but those that can be read after the run are copied, and
     /// integers become 64-bit. What nothing reads is nowhere.
     fn new(graph: &Graph, drafts: &Drafts, kept: &[ValueId]) -> Result<Places> {
-        let mut places = Places { storages: BTreeMap::new(), buffers: Vec::new(), loads: Vec::new() };
-        let kept: BTreeSet<Operand> = kept.iter().map(|id| drafts.roots[id.0 as usize]).collect();
+        let mut places = Places { storages: BTreeMap::new(), buffers: Table::new(), loads: Vec::new() };
+        let kept: BTreeSet<Operand> = kept.iter().map(|id| drafts.roots[*id]).collect();
         for (index, port) in graph.inputs().iter().enumerate() {
             let kind = Kind::of(graph.value(port.value).r#type.dtype)?;
-            if !drafts.needed[port.value.0 as usize] {
+            if !drafts.needed[port.value] {
                 continue;
             }
             if kind == Kind::Float && !kept.contains(&port.value.into()) {
                 places.storages.insert(port.value, Storage::Input(index));
             } else {
-                let buffer = places.write(graph, vec![port.value], 0)?;
+                let buffer = places.write(graph, NonEmpty::one(port.value), 0)?;
                 places.loads.push((index, buffer));
             }
         }
@@ -345,14 +369,14 @@ impl Places {
         at: usize,
     ) -> Result<Storage> {
         let root = match operand {
-            Operand::Value(id) => drafts.roots[id.0 as usize],
+            Operand::Value(id) => drafts.roots[id],
             constant => constant,
         };
         let storage = match root {
             Operand::Value(id) => self.storages.get(&id).copied(),
             Operand::Constant(id) => builder.slot(id).map(Storage::Constant),
         };
-        let storage = storage.ok_or_else(|| Error::shape("a value is used before it is computed"))?;
+        let storage = storage.ok_or_else(Error::not_computed)?;
         if let Storage::Buffer { index, .. } = storage {
             let buffer = &mut self.buffers[index];
             buffer.to = buffer.to.max(at);
@@ -361,13 +385,13 @@ impl Places {
     }
 
     /// A new buffer for `values`, which are of one kind and computed at step `at`.
-    fn write(&mut self, graph: &Graph, values: Vec<ValueId>, at: usize) -> Result<usize> {
-        let kind = Kind::of(graph.value(values[0]).r#type.dtype)?;
-        let index = self.buffers.len();
+    fn write(&mut self, graph: &Graph, values: NonEmpty<ValueId>, at: usize) -> Result<Id<BufferInfo>> {
+        let kind = Kind::of(graph.value(*values.first()).r#type.dtype)?;
+        let index =
+            self.buffers.push(BufferInfo { values: values.clone(), kind, from: at, to: at, group: None });
         for (part, &value) in values.iter().enumerate() {
             self.storages.insert(value, Storage::Buffer { index, part });
         }
-        self.buffers.push(BufferInfo { values, kind, from: at, to: at, group: None });
         Ok(index)
     }
 }

@@ -1,6 +1,6 @@
 //! Runs of a plan.
 
-use crate::arena::{Arena, Buffer, Element, Kind, Slot};
+use crate::arena::{Arena, Buffer, Kind, Slot};
 use crate::bound::{Bound, BoundGroup, BoundStep};
 use crate::kernels::products::Ahead;
 use crate::kernels::{Memory, Place, Source};
@@ -86,7 +86,7 @@ impl Session {
     ) -> Result<Outputs<'_>> {
         self.load(inputs)?;
         let plan = &*self.plan.inner;
-        let bound = &mut self.sizes[0];
+        let bound = self.sizes.first_mut().ok_or_else(unbound)?;
         let memory = Memory { steps_before, ..memory(plan, &self.arena, inputs) };
         let workers = &mut self.workers[..];
         let mut work = |team: Team<'_>| {
@@ -98,7 +98,7 @@ impl Session {
             false => work(Team::ONE)?,
         }
         self.is_run = true;
-        Ok(Outputs { session: self })
+        self.outputs().ok_or_else(unbound)
     }
 
     /// As [`run`](Session::run), on the caller's thread only, and calls `after` each time when a step is done on some of the
@@ -117,7 +117,7 @@ impl Session {
         let Some(Worker { arena, scratch, .. }) = self.workers.first_mut() else {
             return Err(Error::new(ErrorKind::Input, "a session without threads"));
         };
-        for group in &mut self.sizes[0].groups {
+        for group in &mut self.sizes.first_mut().ok_or_else(unbound)?.groups {
             // The passes of all threads are alike.
             let Some([usual, last]) = group.passes.first_mut() else { continue };
             for chunk in 0..group.chunks {
@@ -132,7 +132,7 @@ impl Session {
             }
         }
         self.is_run = true;
-        Ok(Outputs { session: self })
+        self.outputs().ok_or_else(unbound)
     }
 
     /// Makes the sizes of these inputs the latest and puts what is copied of them into the arena.
@@ -141,8 +141,8 @@ impl Session {
         let known = self.sizes.iter().position(|bound| {
             bound.inputs.len() == inputs.len() && bound.inputs.iter().zip(inputs).all(|(a, b)| a == b.shape())
         });
-        match known {
-            Some(at) => self.sizes[..=at].rotate_right(1),
+        match known.and_then(|at| self.sizes.get_mut(..=at)) {
+            Some(until) => until.rotate_right(1),
             None => self.bind(&inputs.iter().map(TensorView::shape).collect::<Vec<_>>())?,
         }
         for ((name, r#type), view) in self.plan.inputs().zip(inputs) {
@@ -159,12 +159,16 @@ impl Session {
         }
 
         let plan = &*self.plan.inner;
-        let bound = &mut self.sizes[0];
+        let bound = self.sizes.first().ok_or_else(unbound)?;
         for &(input, buffer) in &plan.loads {
-            load(&inputs[input], bound.parts[buffer][0], &mut self.arena);
-            let value = plan.binder.inputs()[input].value;
-            if plan.binder.value(value).r#type.dtype == DType::Bool {
-                let truths = self.arena.slot_mut::<i64>(bound.parts[buffer][0]);
+            let (Some(view), Some(port), [slot]) =
+                (inputs.get(input), plan.binder.inputs().get(input), &bound.parts[buffer][..])
+            else {
+                return Err(Error::not_computed());
+            };
+            load(view, *slot, &mut self.arena);
+            if plan.binder.value(port.value).r#type.dtype == DType::Bool {
+                let truths = self.arena.slot_mut::<i64>(*slot);
                 truths.iter_mut().for_each(|truth| *truth = i64::from(*truth != 0));
             }
         }
@@ -198,13 +202,15 @@ impl Session {
     }
 
     /// The sizes of an output, for the latest sizes of the inputs.
-    pub(crate) fn output_shape(&self, index: usize) -> &[usize] {
-        &self.sizes[0].shapes[self.plan.inner.outputs[index].value.0 as usize]
+    pub(crate) fn output_shape(&self, index: usize) -> Option<&[usize]> {
+        let exit = self.plan.inner.outputs.get(index)?;
+        Some(&self.sizes.first()?.shapes[exit.value])
     }
 
     /// The outputs of the last run; `None` before the first and after one that failed.
     pub fn outputs(&self) -> Option<Outputs<'_>> {
-        self.is_run.then_some(Outputs { session: self })
+        let bound = self.sizes.first().filter(|_| self.is_run)?;
+        Some(Outputs { session: self, bound })
     }
 
     /// What the layer call gave as `output` in the last run: its shape and elements.
@@ -213,30 +219,17 @@ impl Session {
     /// run.
     pub fn tap(&self, call: CallId, output: usize) -> Option<TensorView<'_>> {
         let exit = self.plan.inner.taps.get(&(call, output))?;
-        self.is_run.then(|| self.view(exit))
-    }
-
-    /// What lies at `exit` after a run.
-    fn view(&self, exit: &Exit) -> TensorView<'_> {
-        let (plan, bound): (&Inner, &Bound) = (&self.plan.inner, &self.sizes[0]);
-        let data = match (exit.storage, exit.kind) {
-            (Storage::Constant(index), Kind::Float) => DataView::F32(&f32::buffers(&plan.constants)[index]),
-            (Storage::Constant(index), Kind::Integer) => DataView::I64(&i64::buffers(&plan.constants)[index]),
-            (Storage::Buffer { index, part }, Kind::Float) => {
-                DataView::F32(self.arena.slot(bound.parts[index][part]))
-            }
-            (Storage::Buffer { index, part }, Kind::Integer) => {
-                DataView::I64(self.arena.slot(bound.parts[index][part]))
-            }
-            // What can be read after a run is copied.
-            (Storage::Input(_), _) => DataView::F32(&[]),
-        };
-        TensorView::trusted(&bound.shapes[exit.value.0 as usize], data)
+        Some(self.outputs()?.view(exit))
     }
 }
 
 /// The memory of the thread's own before there is any.
 static NOTHING: Arena = Arena::EMPTY;
+
+/// For a session that is used before it has seen sizes.
+fn unbound() -> Error {
+    Error::new(ErrorKind::Input, "a session without sizes")
+}
 
 /// What steps are computed with, from the beginning of all sequences, on the caller's thread.
 fn memory<'a>(plan: &'a Inner, shared: &'a Arena, inputs: &'a [TensorView<'a>]) -> Memory<'a> {
@@ -271,7 +264,8 @@ fn run(plan: &Inner, group: &mut BoundGroup, memory: Memory<'_>, workers: &mut [
         *error = None;
         for chunk in own {
             let memory = Memory { local: arena, chunk, ..memory };
-            let pass = &mut passes[usize::from(chunk + 1 == chunks)];
+            let [usual, last] = &mut *passes;
+            let pass = if chunk + 1 == chunks { last } else { usual };
             let memory = if chunk + 1 == chunks { Memory { chunk: 0, ..memory } } else { memory };
             for step in &mut pass.steps {
                 if error.as_ref().is_some_and(|first| *first.place() < [step.index][..]) {
@@ -337,7 +331,10 @@ unsafe fn run_step(
     let memory = Memory { ahead: step.ahead(plan), ..memory };
     // SAFETY: the caller's.
     let result = unsafe { step.runner.run(memory, scratch, &step.sources, step.target) };
-    result.map_err(|why| why.at(plan.steps[step.index].origin).in_step(step.index))?;
+    result.map_err(|why| {
+        let origin = plan.steps.get(step.index).and_then(|step| step.origin);
+        why.at(origin).in_step(step.index)
+    })?;
     for &(from, to) in &step.copies {
         // SAFETY: as above.
         unsafe { copy(memory, from, to) };
@@ -382,9 +379,30 @@ impl fmt::Debug for Session {
 #[derive(Clone, Copy)]
 pub struct Outputs<'a> {
     session: &'a Session,
+    /// The sizes that it was run on.
+    bound: &'a Bound,
 }
 
 impl<'a> Outputs<'a> {
+    /// What lies at `exit`.
+    fn view(self, exit: &Exit) -> TensorView<'a> {
+        let Outputs { session, bound } = self;
+        let constants = &session.plan.inner.constants;
+        let data = match (exit.storage, exit.kind) {
+            (Storage::Constant(index), Kind::Float) => DataView::F32(constants.buffer(index)),
+            (Storage::Constant(index), Kind::Integer) => DataView::I64(constants.buffer(index)),
+            (Storage::Buffer { index, part }, kind) => match (bound.parts[index].get(part), kind) {
+                (Some(&slot), Kind::Float) => DataView::F32(session.arena.slot(slot)),
+                (Some(&slot), Kind::Integer) => DataView::I64(session.arena.slot(slot)),
+                // What can be read after a run is shared by all threads.
+                (None, _) => DataView::F32(&[]),
+            },
+            // What can be read after a run is copied.
+            (Storage::Input(_), _) => DataView::F32(&[]),
+        };
+        TensorView::trusted(&bound.shapes[exit.value], data)
+    }
+
     /// The number of outputs.
     pub fn len(&self) -> usize {
         self.session.plan.inner.outputs.len()
@@ -397,7 +415,7 @@ impl<'a> Outputs<'a> {
 
     /// Shape and elements of the output at `index`, if there is one.
     pub fn get(&self, index: usize) -> Option<TensorView<'a>> {
-        self.session.plan.inner.outputs.get(index).map(|exit| self.session.view(exit))
+        self.session.plan.inner.outputs.get(index).map(|exit| self.view(exit))
     }
 
     /// Shape and elements of the output called `name`, if there is one.
@@ -407,8 +425,8 @@ impl<'a> Outputs<'a> {
 
     /// Name, shape and elements of every output.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a str, TensorView<'a>)> {
-        let session = self.session;
-        session.plan.inner.outputs.iter().map(|exit| (exit.name.as_str(), session.view(exit)))
+        let outputs = *self;
+        self.session.plan.inner.outputs.iter().map(move |exit| (exit.name.as_str(), outputs.view(exit)))
     }
 }
 

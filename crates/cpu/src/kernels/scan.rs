@@ -123,13 +123,11 @@ impl AnyKernel for Scan {
         let mut session = self.body.session();
         session.bind(&shapes.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
         let (mut outputs, mut start) = (Vec::new(), 0);
-        for index in (0..self.wanted.len()).filter(|&index| self.wanted[index]) {
-            let shape = session.output_shape(index);
+        for (index, _) in self.wanted.iter().enumerate().filter(|(_, is_wanted)| **is_wanted) {
+            let shape = session.output_shape(index).ok_or_else(Error::not_computed)?;
             let len = elements(shape)?;
-            match index < self.states {
-                true => outputs.push(Output { index, start, len, run: len }),
-                false => outputs.push(Output { index, start, len, run: shape[1..].iter().product() }),
-            }
+            let run = if index < self.states { len } else { shape.iter().skip(1).product() };
+            outputs.push(Output { index, start, len, run });
             start += if index < self.states { len } else { len * steps };
         }
         let kinds = self.body.inputs().map(|(_, r#type)| Kind::of(r#type.dtype));

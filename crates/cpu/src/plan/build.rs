@@ -34,7 +34,9 @@ use crate::kernels::{AnyKernel, Kernel};
 use crate::simd::Isa;
 use crate::{Error, Result};
 use k2o_core::ops::{self, BinaryKind, Operator};
-use k2o_core::{CallId, Constant, ConstantId, DType, Data, ExprKind, Graph, Node, Op, Operand, ValueId};
+use k2o_core::{
+    CallId, Constant, ConstantId, DType, Data, ExprKind, Graph, Node, NodeId, Op, Operand, ValueId,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -101,6 +103,7 @@ impl<'a> Builder<'a> {
             true => {
                 let mut buffer = Buffer::zeros(elements(constant.shape())?)?;
                 let mut at = 0;
+                #[expect(clippy::indexing_slicing, reason = "there are as many elements as the shape says")]
                 constant.visit_rows(1, |some| {
                     buffer[at..][..some.len()].copy_from_slice(some);
                     at += some.len();
@@ -187,11 +190,13 @@ impl<'a> Builder<'a> {
     /// What follows the node that starts a step; its constants join the operands.
     fn chain(&self, operands: &mut Vec<Operand>, draft: &Draft) -> Chain {
         let mut chain = Chain::default();
-        let mut before = draft.node;
+        let mut before = self.graph.node(draft.node);
         for &link in &draft.links {
-            let node = &self.graph.nodes()[link];
-            let value = Operand::Value(self.graph.nodes()[before].outputs[0]);
-            before = link;
+            let node = self.graph.node(link);
+            let is_computed =
+                |operand: &&Operand| operand.value().is_some_and(|id| before.outputs.contains(&id));
+            let others = node.inputs.iter().filter(|operand| !is_computed(operand));
+            before = node;
             chain.links.push(match &node.op {
                 Op::Pool(_) => {
                     chain.pools_after = Some(chain.links.len());
@@ -199,11 +204,11 @@ impl<'a> Builder<'a> {
                 }
                 Op::Unary(op) => Pointwise::Function(Function::new(*op)),
                 Op::Binary(_) => {
-                    operands.extend(node.inputs.iter().filter(|operand| **operand != value));
+                    operands.extend(others);
                     Pointwise::Add { other: operands.len() - 1 }
                 }
                 _ => {
-                    operands.extend(&node.inputs[1..]);
+                    operands.extend(others);
                     Pointwise::Affine { scale: operands.len() - 2, shift: operands.len() - 1 }
                 }
             });
@@ -241,9 +246,9 @@ impl<'a> Builder<'a> {
 
     /// The kernel of a step.
     pub fn build(&mut self, draft: &Draft) -> Result<Built> {
-        let node = &self.graph.nodes()[draft.node];
-        let output = self.graph.value(draft.outputs[0]).r#type.dtype;
-        for &other in &draft.outputs {
+        let node = self.graph.node(draft.node);
+        let output = self.graph.value(*draft.outputs.first()).r#type.dtype;
+        for &other in draft.outputs.iter() {
             let other = self.graph.value(other).r#type.dtype;
             if Kind::of(other)? != Kind::of(output)? {
                 let name = node.op.name();
@@ -252,30 +257,29 @@ impl<'a> Builder<'a> {
         }
         let mut operands: Vec<Operand> = Vec::new();
         let is_integer = |operand| Ok::<bool, Error>(self.kind(operand)? == Kind::Integer);
-        let integers = || is_integer(node.inputs[0]);
+        let integers = || is_integer(operand(node, 0)?);
         let kernel: Arc<dyn AnyKernel> = match &node.op {
             Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_) => {
                 self.floats(node)?;
-                operands.push(node.inputs[0]);
+                let (x, kernel, bias) = (operand(node, 0)?, operand(node, 1)?, node.inputs.get(2).copied());
+                operands.push(x);
                 let isa = self.isa;
                 let layout = |kernel: &[usize]| match &node.op {
                     Op::Conv(op) => conv::layout(isa, kernel, op.groups),
                     Op::ConvTranspose(_) => Layout::with_taps_reversed(isa, kernel),
                     _ => Layout::new(isa, kernel, 1),
                 };
-                let kernel = node.inputs[1];
                 let constant = kernel.constant().map(|id| self.graph.constant(id));
                 let dtype = constant.map_or(DType::F32, |constant| self.kept_in(node, constant));
-                let weights =
-                    self.weights_in(dtype, &mut operands, (kernel, node.inputs.get(2).copied()), layout)?;
-                operands.extend(&node.inputs[2..]);
-                let bias = (node.inputs.len() > 2).then(|| operands.len() - 1);
+                let weights = self.weights_in(dtype, &mut operands, (kernel, bias), layout)?;
+                operands.extend(bias);
+                let bias = bias.map(|_| operands.len() - 1);
                 let chain = self.chain(&mut operands, draft);
                 match &node.op {
                     Op::Conv(op) => {
                         let shape = constant.map_or(&[][..], |constant| constant.shape());
                         let winograd = self.winograd(op, shape, &weights)?;
-                        let pools = |&link: &usize| match &self.graph.nodes()[link].op {
+                        let pools = |&link: &NodeId| match &self.graph.node(link).op {
                             Op::Pool(pool) => conv::pooled(op, shape, pool),
                             _ => None,
                         };
@@ -305,7 +309,7 @@ impl<'a> Builder<'a> {
             Op::Full(op) if op.dtype == DType::Bool => Arc::new(Full(i64::from(op.value != 0.0))),
             Op::Full(op) if !op.dtype.is_float() => Arc::new(Full(op.value as i64)),
             Op::Full(op) => self.joined(Full(op.value as f32), draft, &mut operands),
-            Op::Select(_) if is_integer(node.inputs[1])? => Arc::new(Select::<i64>::new()),
+            Op::Select(_) if is_integer(operand(node, 1)?)? => Arc::new(Select::<i64>::new()),
             Op::Select(_) => self.joined(Select::<f32>::new(), draft, &mut operands),
             Op::Gru(_) | Op::Lstm(_) | Op::Rnn(_) => self.recurrence(node, &draft.outputs, &mut operands)?,
             Op::Scan(op) => self.scan(op, node, &draft.outputs, &mut operands)?,
@@ -347,7 +351,7 @@ impl<'a> Builder<'a> {
             self.constant(id)?;
         }
         let parts = std::iter::once(draft.node).chain(draft.links.iter().copied());
-        let names: Vec<&str> = parts.map(|at| self.graph.nodes()[at].op.name()).collect();
+        let names: Vec<&str> = parts.map(|at| self.graph.node(at).op.name()).collect();
         let (weight_bytes, weights_per_row) = self.weights_of(node);
         let (name, origin) = (names.join("+"), node.origin);
         Ok(Built { name, kernel, operands, weight_bytes, weights_per_row, origin })
@@ -388,7 +392,7 @@ impl<'a> Builder<'a> {
         draft: &Draft,
         operands: &mut Vec<Operand>,
     ) -> Result<Arc<dyn AnyKernel>> {
-        self.floats(&self.graph.nodes()[draft.node])?;
+        self.floats(self.graph.node(draft.node))?;
         Ok(self.joined(kernel, draft, operands))
     }
 
@@ -399,11 +403,17 @@ impl<'a> Builder<'a> {
         draft: &Draft,
         operands: &mut Vec<Operand>,
     ) -> Arc<dyn AnyKernel> {
-        operands.extend(elements_read(&self.graph.nodes()[draft.node]));
+        operands.extend(elements_read(self.graph.node(draft.node)));
         let chain = self.chain(operands, draft);
         match chain.links.is_empty() {
             true => Arc::new(kernel),
             false => Arc::new(Then { kernel, chain }),
         }
     }
+}
+
+/// What a node reads as its operand `at`.
+fn operand(node: &Node, at: usize) -> Result<Operand> {
+    let missing = || Error::shape(format!("{} without an operand {at}", node.op.name()));
+    node.inputs.get(at).copied().ok_or_else(missing)
 }

@@ -2,66 +2,66 @@
 
 use crate::kernels::conv;
 use crate::kernels::products::MOST_LINKS;
+use crate::table::{Id, NonEmpty, Table};
 use k2o_core::ops::{BinaryKind, Unary};
-use k2o_core::{DType, Graph, Node, Op, Operand, ValueId};
+use k2o_core::{DType, Graph, Node, NodeId, Op, Operand, PerValue, ValueId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A step before its kernel is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Draft {
     /// The node that starts the step.
-    pub node: usize,
+    pub node: NodeId,
     /// Nodes of functions of single elements that follow, and of a pooling.
-    pub links: Vec<usize>,
+    pub links: Vec<NodeId>,
     /// What the last of them computes: of several outputs, in their order, those that something reads.
-    pub outputs: Vec<ValueId>,
+    pub outputs: NonEmpty<ValueId>,
 }
 
 /// The steps of a graph.
 pub(super) struct Drafts {
     /// In an order in which they can be run.
-    pub drafts: Vec<Draft>,
+    pub drafts: Table<Draft>,
     /// For each value, the one whose elements it shares, or the constant; itself if it has its own.
-    pub roots: Vec<Operand>,
+    pub roots: PerValue<Operand>,
     /// Whether a value is an output, kept, or read on the way to one.
-    pub needed: Vec<bool>,
+    pub needed: PerValue<bool>,
 }
 
 impl Drafts {
     /// The steps of `graph`, such that the values in `kept` are computed.
     pub fn new(graph: &Graph, kept: &BTreeSet<ValueId>) -> Drafts {
-        let values = graph.values().len();
-        let mut needed = vec![false; values];
+        let mut needed = PerValue::new(graph, false);
         let exits = graph.outputs().iter().map(|port| port.value).chain(kept.iter().copied());
-        exits.for_each(|id| needed[id.0 as usize] = true);
+        exits.for_each(|id| needed[id] = true);
         // How many steps read a value; what can be read after the run is read once more.
-        let mut uses: Vec<usize> = needed.iter().map(|&needed| usize::from(needed)).collect();
+        let mut uses = PerValue::of(graph, |id| usize::from(needed[id]));
         for node in graph.nodes().iter().rev() {
-            if node.outputs.iter().any(|id| needed[id.0 as usize]) {
+            if node.outputs.iter().any(|&id| needed[id]) {
                 for id in elements_read(node).iter().filter_map(|operand| operand.value()) {
-                    needed[id.0 as usize] = true;
-                    uses[id.0 as usize] += 1;
+                    needed[id] = true;
+                    uses[id] += 1;
                 }
             }
         }
 
-        let mut roots: Vec<Operand> = (0..values).map(|id| ValueId(id as u32).into()).collect();
-        let mut drafts: Vec<Draft> = Vec::new();
-        let mut computed_by: BTreeMap<ValueId, usize> = BTreeMap::new();
+        let mut roots = PerValue::of(graph, Operand::Value);
+        let mut drafts: Table<Draft> = Table::new();
+        let mut computed_by: BTreeMap<ValueId, Id<Draft>> = BTreeMap::new();
         // The draft that computes each value, whether anything can join it or not.
-        let mut made_by: BTreeMap<ValueId, usize> = BTreeMap::new();
-        for (at, node) in graph.nodes().iter().enumerate() {
-            let outputs = node.outputs.iter().copied().filter(|id| needed[id.0 as usize]);
-            let outputs: Vec<ValueId> = outputs.collect();
-            let Some(&output) = outputs.first() else { continue };
+        let mut made_by: BTreeMap<ValueId, Id<Draft>> = BTreeMap::new();
+        for (at, node) in graph.nodes_with_ids() {
+            let outputs = node.outputs.iter().copied().filter(|&id| needed[id]);
+            let Some(outputs) = NonEmpty::of(outputs) else { continue };
+            let output = *outputs.first();
             if let Some(input) = same_elements(graph, node) {
-                roots[output.0 as usize] = match input {
-                    Operand::Value(id) => roots[id.0 as usize],
+                roots[output] = match input {
+                    Operand::Value(id) => roots[id],
                     constant => constant,
                 };
                 continue;
             }
-            let alone = |input: &ValueId| uses[input.0 as usize] == 1;
+            let alone = |input: &ValueId| uses[*input] == 1;
             let before = joinable(graph, node).filter(alone);
             let before = before.filter(|input| {
                 computed_by.get(input).is_some_and(|&draft| joins(graph, &drafts[draft], node))
@@ -69,27 +69,25 @@ impl Drafts {
             let before = before.and_then(|input| computed_by.remove(&input)).or_else(|| {
                 let (input, draft) = sums(graph, node).into_iter().find_map(|(input, other)| {
                     let draft = *computed_by.get(&input).filter(|_| alone(&input))?;
-                    let Operand::Value(root) = roots[other.0 as usize] else { return None };
+                    let Operand::Value(root) = roots[other] else { return None };
                     let is_there = made_by.get(&root).is_none_or(|&made| made < draft);
                     (is_there && adds_in_registers(graph, &drafts[draft])).then_some((input, draft))
                 })?;
                 computed_by.remove(&input);
                 Some(draft)
             });
-            made_by.extend(outputs.iter().map(|&id| (id, before.unwrap_or(drafts.len()))));
-            match before {
+            let draft = match before {
                 Some(draft) => {
                     drafts[draft].links.push(at);
-                    drafts[draft].outputs = outputs;
-                    computed_by.insert(output, draft);
+                    drafts[draft].outputs = outputs.clone();
+                    draft
                 }
-                None => {
-                    // Nothing joins an operator of several outputs.
-                    if node.outputs.len() == 1 {
-                        computed_by.insert(output, drafts.len());
-                    }
-                    drafts.push(Draft { node: at, links: Vec::new(), outputs });
-                }
+                None => drafts.push(Draft { node: at, links: Vec::new(), outputs: outputs.clone() }),
+            };
+            made_by.extend(outputs.iter().map(|&id| (id, draft)));
+            // Nothing joins an operator of several outputs.
+            if node.outputs.len() == 1 {
+                computed_by.insert(output, draft);
             }
         }
         Drafts { drafts, roots, needed }
@@ -100,7 +98,7 @@ impl Drafts {
 pub(super) fn elements_read(node: &Node) -> &[Operand] {
     match node.op {
         Op::Full(_) => &[],
-        Op::Reshape(_) => &node.inputs[..node.inputs.len().min(1)],
+        Op::Reshape(_) => node.inputs.first().map_or(&[], std::slice::from_ref),
         _ => &node.inputs,
     }
 }
@@ -130,7 +128,7 @@ fn joinable(graph: &Graph, node: &Node) -> Option<ValueId> {
         Op::Unary(_) | Op::Pool(_) => true,
         Op::Affine(affine) => {
             affine.axis + 1 == r#type.shape.rank()
-                && node.inputs[1..].iter().all(|other| other.constant().is_some())
+                && node.inputs.iter().skip(1).all(|other| other.constant().is_some())
         }
         _ => false,
     };
@@ -140,11 +138,12 @@ fn joinable(graph: &Graph, node: &Node) -> Option<ValueId> {
 /// Whether a node that can be joined to the step before it is: what is pooled must be in registers, and what follows must
 /// be computed there too.
 fn joins(graph: &Graph, draft: &Draft, node: &Node) -> bool {
-    let pools = |&at: &usize| matches!(graph.nodes()[at].op, Op::Pool(_));
-    match (&node.op, &graph.nodes()[draft.node]) {
+    let pools = |&at: &NodeId| matches!(graph.node(at).op, Op::Pool(_));
+    match (&node.op, graph.node(draft.node)) {
         (Op::Pool(pool), Node { op: Op::Conv(op), inputs, .. }) => {
-            let kernel = inputs[1].constant().map(|id| graph.constant(id).shape());
-            draft.links.iter().all(|&at| is_cheap(&graph.nodes()[at].op))
+            let kernel =
+                inputs.get(1).and_then(|kernel| kernel.constant()).map(|id| graph.constant(id).shape());
+            draft.links.iter().all(|&at| is_cheap(&graph.node(at).op))
                 && draft.links.len() <= MOST_LINKS
                 && kernel.is_some_and(|kernel| conv::pooled(op, kernel, pool).is_some())
         }
@@ -168,9 +167,9 @@ fn sums(graph: &Graph, node: &Node) -> Vec<(ValueId, ValueId)> {
 
 /// Whether a step's results are still in registers when they are complete, so that another value can be added there.
 fn adds_in_registers(graph: &Graph, draft: &Draft) -> bool {
-    matches!(graph.nodes()[draft.node].op, Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_))
+    matches!(graph.node(draft.node).op, Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_))
         && draft.links.len() < MOST_LINKS
-        && draft.links.iter().all(|&at| is_cheap(&graph.nodes()[at].op))
+        && draft.links.iter().all(|&at| is_cheap(&graph.node(at).op))
 }
 
 /// Whether what a node computes of a single element is computed in registers.
@@ -197,9 +196,12 @@ mod tests {
     #[track_caller]
     fn check(graph: &Graph, kept: &[ValueId], expected: &[(usize, &[usize])]) {
         let drafts = Drafts::new(graph, &kept.iter().copied().collect()).drafts;
-        let given: Vec<(usize, &[usize])> =
-            drafts.iter().map(|draft| (draft.node, draft.links.as_slice())).collect();
-        assert_eq!(given, expected);
+        let given = drafts.iter().map(|draft| {
+            let links: Vec<usize> = draft.links.iter().map(|link| link.0 as usize).collect();
+            (draft.node.0 as usize, links)
+        });
+        let expected = expected.iter().map(|(node, links)| (*node, links.to_vec()));
+        assert_eq!(given.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     }
 
     #[test]
@@ -270,7 +272,7 @@ mod tests {
         });
         check(&graph, &[], &[(2, &[])]);
         let drafts = Drafts::new(&graph, &BTreeSet::new());
-        assert_eq!(drafts.roots[2], Operand::Value(ValueId(0)));
+        assert_eq!(drafts.roots[ValueId(2)], Operand::Value(ValueId(0)));
     }
 
     #[test]
@@ -282,7 +284,8 @@ mod tests {
             vec![builder.add(like.clone(), [x, b]).unwrap()]
         });
         check(&alone, &[], &[]);
-        assert_eq!(Drafts::new(&alone, &BTreeSet::new()).needed, [true, false, false, true]);
+        let needed = Drafts::new(&alone, &BTreeSet::new()).needed;
+        assert_eq!(needed.iter().map(|(_, needed)| *needed).collect::<Vec<_>>(), [true, false, false, true]);
 
         let filled = graph(|builder, x| {
             let a = builder.add(Unary::Exp, [x]).unwrap();
@@ -319,7 +322,7 @@ mod tests {
             let drafts = Drafts::new(&builder.finish(), &BTreeSet::new()).drafts;
             assert!(drafts.iter().all(|draft| draft.links.is_empty()));
             let at = |id: &ValueId| outputs.iter().position(|output| output == id).unwrap();
-            drafts[0].outputs.iter().map(at).collect::<Vec<_>>()
+            drafts.iter().next().unwrap().outputs.iter().map(at).collect::<Vec<_>>()
         };
         for read in [&[0][..], &[1], &[0, 2], &[0, 1, 2]] {
             assert_eq!(recurrent(read), read);

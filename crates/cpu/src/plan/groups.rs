@@ -52,7 +52,7 @@ impl<'a> Samples<'a> {
     fn alone(&self, drafts: &Drafts, draft: &Draft) -> bool {
         let nodes = std::iter::once(&draft.node).chain(&draft.links);
         nodes.into_iter().all(|&node| {
-            let node = &self.graph.nodes()[node];
+            let node = self.graph.node(node);
             let types: Vec<TensorType> =
                 node.inputs.iter().map(|&operand| self.graph.type_of(operand).clone()).collect();
             let mut agree = true;
@@ -63,7 +63,7 @@ impl<'a> Samples<'a> {
                     let Operand::Value(id) = *operand else { return false };
                     let has = self.has(id);
                     // The elements of a value are those of its root, which is read in parts or not.
-                    agree &= match drafts.roots[id.0 as usize] {
+                    agree &= match drafts.roots[id] {
                         Operand::Value(root) => self.has(root) == has,
                         Operand::Constant(_) => !has,
                     };
@@ -79,11 +79,11 @@ impl<'a> Samples<'a> {
     /// The steps in groups, each as long as can be.
     pub fn groups(&self, drafts: &Drafts, steps: &[Step]) -> Vec<Group> {
         let mut groups: Vec<Group> = Vec::new();
-        for (at, draft) in drafts.drafts.iter().enumerate() {
+        for (at, (draft, step)) in drafts.drafts.iter().zip(steps).enumerate() {
             let by_sample = self.alone(drafts, draft);
-            let is_heavy = by_sample && steps[at].weight_bytes >= HEAVY;
+            let is_heavy = by_sample && step.weight_bytes >= HEAVY;
             let is_recurrent =
-                matches!(self.graph.nodes()[draft.node].op, Op::Lstm(_) | Op::Gru(_) | Op::Rnn(_));
+                matches!(self.graph.node(draft.node).op, Op::Lstm(_) | Op::Gru(_) | Op::Rnn(_));
             let least = if is_recurrent { RECURRENT_ROWS } else { 1 };
             match groups.last_mut() {
                 Some(last) if by_sample && !is_heavy && last.by_sample && !last.is_heavy => {

@@ -7,6 +7,7 @@ use crate::kernels::AnyKernel;
 use crate::kernels::recurrent::{Activation, Cell, Gru, GruResetBefore, Lstm, Recurrence, Rnn};
 use crate::kernels::scan::Scan;
 use crate::kernels::unary::Function;
+use crate::table::NonEmpty;
 use k2o_core::ops::{self, Operator, Unary};
 use k2o_core::{Node, Op, Operand, ValueId};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ impl Builder<'_> {
     pub fn recurrence(
         &mut self,
         node: &Node,
-        outputs: &[ValueId],
+        outputs: &NonEmpty<ValueId>,
         operands: &mut Vec<Operand>,
     ) -> Result<Arc<dyn AnyKernel>> {
         let mut build = Recurrent { builder: self, node, outputs, operands };
@@ -53,7 +54,7 @@ impl Builder<'_> {
         &mut self,
         op: &ops::Scan,
         node: &Node,
-        outputs: &[ValueId],
+        outputs: &NonEmpty<ValueId>,
         operands: &mut Vec<Operand>,
     ) -> Result<Arc<dyn AnyKernel>> {
         let options = PlanOptions { keep_taps: false, ..self.options.clone() };
@@ -63,7 +64,7 @@ impl Builder<'_> {
         let read = node.inputs.iter().enumerate();
         let read = read.filter(|(at, operand)| *at < recurrent || operand.constant().is_none());
         operands.extend(read.map(|(_, operand)| operand));
-        let wanted = node.outputs.iter().map(|id| outputs.contains(id)).collect();
+        let wanted = node.outputs.iter().map(|id| outputs.iter().any(|output| output == id)).collect();
         Ok(Arc::new(Scan { body, states: op.states, sequences: op.sequences, reverse: op.reverse, wanted }))
     }
 }
@@ -72,7 +73,7 @@ impl Builder<'_> {
 struct Recurrent<'a, 'b> {
     builder: &'a mut Builder<'b>,
     node: &'a Node,
-    outputs: &'a [ValueId],
+    outputs: &'a NonEmpty<ValueId>,
     operands: &'a mut Vec<Operand>,
 }
 
@@ -94,7 +95,7 @@ impl Recurrent<'_, '_> {
         let bias = add(given.bias.map_or(&[], std::slice::from_ref));
         let states = add(given.states);
         let mask = add(given.mask.map_or(&[], std::slice::from_ref));
-        let wanted = node.outputs.iter().map(|id| outputs.contains(id)).collect();
+        let wanted = node.outputs.iter().map(|id| outputs.iter().any(|output| output == id)).collect();
         let reverse = recurrence.reverse;
         Ok(Arc::new(Recurrence { cell, isa, reverse, kernel, recurrent_kernel, bias, states, mask, wanted }))
     }

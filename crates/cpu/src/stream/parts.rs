@@ -192,8 +192,7 @@ impl<'a> Part<'a> {
     }
 
     fn output(&mut self, id: ValueId) -> Result<()> {
-        let value =
-            *self.values.get(&id).ok_or_else(|| Error::shape("a value is used before it is computed"))?;
+        let value = *self.values.get(&id).ok_or_else(Error::not_computed)?;
         self.builder.output(format!("value_{}", id.0), value);
         Ok(())
     }
@@ -202,7 +201,7 @@ impl<'a> Part<'a> {
         match operand {
             Operand::Value(id) => {
                 let value = self.values.get(&id).copied();
-                value.map(Operand::Value).ok_or_else(|| Error::shape("a value is used before it is computed"))
+                value.map(Operand::Value).ok_or_else(Error::not_computed)
             }
             Operand::Constant(id) => match self.constants.get(&id) {
                 Some(&known) => Ok(known.into()),

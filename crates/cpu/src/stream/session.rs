@@ -238,8 +238,7 @@ impl StreamSession {
         }
         let held = stage.fixed.iter().chain(stage.states.iter().map(|(_, next)| next));
         for id in held {
-            let held =
-                self.values.get(id).ok_or_else(|| Error::shape("a value is used before it is computed"))?;
+            let held = self.values.get(id).ok_or_else(Error::not_computed)?;
             views.push(held.elements.view(&held.shape)?);
         }
         let outputs = padded.as_mut().unwrap_or(session).run_after(*given, &views)?;
@@ -275,10 +274,7 @@ impl StreamSession {
         if let Some(session) = &mut self.latest {
             let mut views = Vec::new();
             for id in &stages.latest_inputs {
-                let held = self
-                    .values
-                    .get(id)
-                    .ok_or_else(|| Error::shape("a value is used before it is computed"))?;
+                let held = self.values.get(id).ok_or_else(Error::not_computed)?;
                 views.push(held.elements.view(&held.shape)?);
             }
             let outputs = session.run(&views)?;
