@@ -29,7 +29,7 @@
 //! - A recurrent layer run on the parts of a sequence, each from the last states of the one before, gives the bits of
 //!   the whole.
 //! - Joining operators into a step changes no bit, so what taps show is what runs without taps.
-//! - A session allocates nothing for sizes that it has seen; with several threads, as far as rayon does not.
+//! - A session allocates nothing for sizes that it has seen; with those of a pool, as far as rayon does not.
 //! - NaN and infinity propagate as in the operators' references.
 //!
 //! All `unsafe` of the project but that of its benches is here: vectors and what reads them through pointers (`simd`,

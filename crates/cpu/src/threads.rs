@@ -5,10 +5,10 @@
 //! (`pool.install(|| session.run(..))`); from outside of that, rayon's queue takes a block of some 1.5 KB for every 63
 //! runs.
 
-#[cfg(feature = "rayon")]
+#[cfg(feature = "threads")]
 mod crew;
 
-#[cfg(feature = "rayon")]
+#[cfg(feature = "threads")]
 use std::sync::Arc;
 
 /// The threads that a session computes with. Results have the same bits whatever their number.
@@ -19,7 +19,7 @@ pub struct Threads(Kind);
 enum Kind {
     #[default]
     One,
-    #[cfg(feature = "rayon")]
+    #[cfg(feature = "threads")]
     Own(Arc<Own>),
     #[cfg(feature = "rayon")]
     Pool(Arc<rayon::ThreadPool>),
@@ -27,19 +27,35 @@ enum Kind {
     Current(usize),
 }
 
-/// Threads that do nothing else than help the caller's.
-#[cfg(feature = "rayon")]
-#[derive(Debug)]
+/// Threads that do nothing else than help the caller's, and end with this value.
+#[cfg(feature = "threads")]
+#[derive(Debug, Default)]
 struct Own {
     crew: Arc<crew::Crew>,
-    /// The threads, which end with this value.
-    pool: rayon::ThreadPool,
+    helpers: Vec<std::thread::JoinHandle<()>>,
 }
 
-#[cfg(feature = "rayon")]
+#[cfg(feature = "threads")]
+impl Own {
+    fn new(helpers: usize) -> std::io::Result<Own> {
+        // If there cannot be all, those that there are end with what is dropped.
+        let mut own = Own::default();
+        for _ in 0..helpers {
+            let crew = own.crew.clone();
+            own.helpers.push(std::thread::Builder::new().name("k2o".into()).spawn(move || crew.help())?);
+        }
+        Ok(own)
+    }
+}
+
+#[cfg(feature = "threads")]
 impl Drop for Own {
     fn drop(&mut self) {
         self.crew.end();
+        for helper in self.helpers.drain(..) {
+            // A panic of a run has been passed on to who ran.
+            _ = helper.join();
+        }
     }
 }
 
@@ -55,17 +71,15 @@ impl Threads {
     ///
     /// # Errors
     /// [`Limit`](crate::ErrorKind::Limit) where the system gives no more threads.
-    #[cfg(feature = "rayon")]
+    #[cfg(feature = "threads")]
     pub fn new(count: std::num::NonZeroUsize) -> crate::Result<Threads> {
-        if count.get() == 1 {
-            return Ok(Threads::one());
+        match count.get() - 1 {
+            0 => Ok(Threads::one()),
+            helpers => match Own::new(helpers) {
+                Ok(own) => Ok(Threads(Kind::Own(Arc::new(own)))),
+                Err(error) => Err(crate::Error::limit(format!("{count} threads: {error}"))),
+            },
         }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(count.get() - 1).build();
-        let pool = pool.map_err(|error| crate::Error::limit(format!("{count} threads: {error}")))?;
-        let crew = Arc::new(crew::Crew::default());
-        let helped = crew.clone();
-        pool.spawn_broadcast(move |_| helped.help());
-        Ok(Threads(Kind::Own(Arc::new(Own { crew, pool }))))
     }
 
     /// The threads of a pool.
@@ -85,8 +99,8 @@ impl Threads {
     pub fn count(&self) -> usize {
         match &self.0 {
             Kind::One => 1,
-            #[cfg(feature = "rayon")]
-            Kind::Own(own) => 1 + own.pool.current_num_threads(),
+            #[cfg(feature = "threads")]
+            Kind::Own(own) => 1 + own.helpers.len(),
             #[cfg(feature = "rayon")]
             Kind::Pool(pool) => pool.current_num_threads(),
             #[cfg(feature = "rayon")]
@@ -98,7 +112,7 @@ impl Threads {
     pub(crate) fn run<R: Send>(&self, work: impl FnOnce(Team<'_>) -> R + Send) -> R {
         match &self.0 {
             Kind::One => work(Team::ONE),
-            #[cfg(feature = "rayon")]
+            #[cfg(feature = "threads")]
             Kind::Own(own) => match own.crew.lead() {
                 Some(lead) => work(Team { count: self.count(), kind: TeamKind::Crew(&lead) }),
                 None => work(Team::ONE),
@@ -126,7 +140,7 @@ enum TeamKind<'a> {
     /// The thread that asks.
     One(std::marker::PhantomData<&'a ()>),
     /// That of the caller, and those of a crew.
-    #[cfg(feature = "rayon")]
+    #[cfg(feature = "threads")]
     Crew(&'a crew::Lead<'a>),
     /// Those of the pool which the work runs in.
     #[cfg(feature = "rayon")]
@@ -146,7 +160,7 @@ impl Team<'_> {
     /// its own but [`ONE`](Team::ONE).
     pub fn each(self, parts: usize, work: &(dyn Fn(usize) + Sync)) {
         match self.kind {
-            #[cfg(feature = "rayon")]
+            #[cfg(feature = "threads")]
             TeamKind::Crew(lead) if parts > 1 => lead.turn(parts, work),
             #[cfg(feature = "rayon")]
             TeamKind::Pool if self.count > 1 => halves(0, parts, work),

@@ -21,9 +21,9 @@ const BATCHES: [usize; 6] = [1, 2, 3, 7, 33, 64];
 
 /// One thread, and several where they can be had.
 fn teams() -> Vec<Threads> {
-    #[cfg(feature = "rayon")]
+    #[cfg(feature = "threads")]
     let more = [2, 3].map(|count| Threads::new(std::num::NonZero::new(count).unwrap()).unwrap());
-    #[cfg(not(feature = "rayon"))]
+    #[cfg(not(feature = "threads"))]
     let more = [];
     [Threads::one()].into_iter().chain(more).collect()
 }

@@ -48,6 +48,12 @@ fn main() {
     let own = Threads::new(number(3)).unwrap();
     assert_eq!((own.count(), running()), (3, Some(5)));
     assert_eq!(run(&plan, own), expected);
+    // They have ended with it, though the system may say so a little later.
+    let is_told = (0..500).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        running() == Some(3)
+    });
+    assert!(is_told, "{:?} threads", running());
     assert_eq!(pool.install(|| run(&plan, Threads::one())), expected);
 
     // Nobody has started the global pool.

@@ -156,13 +156,13 @@
 //! ```
 //!
 //! Everything is computed by the caller's thread. A plan may be shared, with a session for each thread; or, with the
-//! feature `rayon`, one session uses several [`Threads`]: `Threads::new`, or those of a pool of the caller's. The
-//! results have the same bits whatever their number.
+//! feature `threads`, one session uses several [`Threads`]: `Threads::new`, or, with the feature `rayon`, those of a
+//! pool of the caller's. The results have the same bits whatever their number.
 //!
 //! ```
 //! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/basic/keras3.keras");
 //! # let model = k2o::Model::open(path)?;
-//! # #[cfg(feature = "rayon")]
+//! # #[cfg(feature = "threads")]
 //! # {
 //! use k2o::{Session, Threads};
 //!
