@@ -208,12 +208,23 @@ fn follow(target: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many symbolic links"))
 }
 
+#[cfg(not(unix))]
+use same_file::is_same_file;
+
+/// Whether both paths, which are followed, lead to one file.
+#[cfg(unix)]
+fn is_same_file(a: &Path, b: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let (a, b) = (a.metadata()?, b.metadata()?);
+    Ok((a.dev(), a.ino()) == (b.dev(), b.ino()))
+}
+
 fn refuse_overwriting(target: &Path, inputs: &[PathBuf]) -> Result<(), Failure> {
     // A target that does not exist is no input. A pipe or device is none to protect, and opening it might wait.
     let may_be_input =
         !is_stdio(target) && target.metadata().is_ok_and(|found| found.is_file() || found.is_dir());
     for input in inputs.iter().filter(|_| may_be_input) {
-        if same_file::is_same_file(target, input).unwrap_or(false) {
+        if is_same_file(target, input).unwrap_or(false) {
             let (target, input) = (target.display(), input.display());
             return Err(Failure::Usage(format!("the output {target} is the input {input}")));
         }

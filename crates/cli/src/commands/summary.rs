@@ -192,7 +192,7 @@ impl Parts<'_> {
             }
             cells
         });
-        table(style, &header, &["Param #", "Receptive field", "Stride"], rows.collect())
+        table(style, &header, &["Param #", "Receptive field", "Stride"], &rows.collect::<Vec<_>>())
     }
 
     fn cost_table(&self, style: Style, costs: &Costs) -> String {
@@ -220,7 +220,7 @@ impl Parts<'_> {
         format!(
             "\nCost of a run{of}, layer by layer; bound by memory below {balance} operations per byte:\n{}{}",
             if style == Style::Markdown { "\n" } else { "" },
-            table(style, &header, &header[1..6], rows)
+            table(style, &header, &header[1..6], &rows)
         )
     }
 

@@ -1,12 +1,12 @@
 //! `verify MODEL [--input X] [--expected Y] [--weights-type TYPE] [--threads N]`
 
+use super::table::{Style, table};
 use super::{JsonArgs, ModelArgs, Opened};
 use crate::arrays;
 use crate::computing::{ComputeArgs, instruction_set};
 use crate::console;
 use crate::failure::Failure;
 use crate::progress::Progress;
-use comfy_table::{CellAlignment, Table, presets};
 use k2o::NonFinite;
 use k2o::onnx::WeightsType;
 use k2o_verify::{Change, Difference, Finding, Options, OutputRow, Report, Row};
@@ -57,48 +57,36 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
 
 fn text(report: &Report, weights_type: WeightsType) -> String {
     let has_tract = report.layers.iter().any(|row| row.tract.is_some());
-    let mut layers = Table::new();
-    layers.load_style(presets::UTF8_BORDERS_ONLY);
     let mut header = vec!["Layer (type)", "k2o - reference"];
     if has_tract {
         header.push("tract - reference");
     }
     header.push("bound");
-    layers.set_header(header);
-    for row in &report.layers {
+    let row = |row: &Row| {
         let mut cells = vec![format!("{} ({})", row.name, row.class), finding(row.cpu)];
         cells.extend(row.tract.map(finding));
         cells.push(match row.cpu {
             Finding::Compared(difference) => format!("{:.1e}", difference.allowed),
             Finding::Folded => String::new(),
         });
-        layers.add_row(cells);
-    }
-    let mut outputs = Table::new();
-    outputs.load_style(presets::UTF8_BORDERS_ONLY);
-    outputs.set_header(["Output", "between", "worst difference", "bound"]);
+        cells
+    };
+    let layers = findings(&header, &report.layers.iter().map(row).collect::<Vec<_>>());
+    let mut outputs = Vec::new();
     for row in &report.outputs {
         for (what, difference) in row.differences() {
-            outputs.add_row([
-                row.name.clone(),
-                what.to_string(),
-                worst(difference),
-                format!("{:.1e}", difference.allowed),
-            ]);
+            let bound = format!("{:.1e}", difference.allowed);
+            outputs.push(vec![row.name.clone(), what.to_string(), worst(difference), bound]);
         }
     }
-    for table in [&mut layers, &mut outputs] {
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    let outputs = findings(&["Output", "between", "worst difference", "bound"], &outputs);
     let verdict = if report.passed() {
         "all differences are within the bound"
     } else {
         "a difference is past the bound"
     };
     let non_finite: String = report.non_finite.iter().map(|found| format!("{found}\n")).collect();
-    format!("{layers}\n{outputs}\n{}{non_finite}{verdict}\n", rounding(&report.rounding, weights_type))
+    format!("{layers}{outputs}{}{non_finite}{verdict}\n", rounding(&report.rounding, weights_type))
 }
 
 fn json(report: &Report, args: &Args, weights: Option<&Path>) -> Value {
@@ -140,25 +128,21 @@ fn json(report: &Report, args: &Args, weights: Option<&Path>) -> Value {
 /// What rounding weights to this type changes; nothing where they are not rounded.
 fn rounding(changes: &[Change], weights_type: WeightsType) -> String {
     let Some(first) = changes.first() else { return String::new() };
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY);
-    let mut header = vec![
-        format!("Output with {weights_type} weights"),
-        "worst change".to_string(),
-        "of the largest value".to_string(),
-    ];
-    header.extend(first.keras.map(|_| "from Keras".to_string()));
-    table.set_header(header);
-    for change in changes {
+    let output = format!("Output with {weights_type} weights");
+    let mut header = vec![&*output, "worst change", "of the largest value"];
+    header.extend(first.keras.map(|_| "from Keras"));
+    let row = |change: &Change| {
         let share = if change.worst == 0.0 { 0.0 } else { 100.0 * change.worst / change.largest };
         let mut cells = vec![change.name.clone(), format!("{:.1e}", change.worst), format!("{share:.3} %")];
         cells.extend(change.keras.map(|worst| format!("{worst:.1e}")));
-        table.add_row(cells);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    format!("{table}\n")
+        cells
+    };
+    findings(&header, &changes.iter().map(row).collect::<Vec<_>>())
+}
+
+/// A table of what was found for that which the first column names.
+fn findings(header: &[&str], rows: &[Vec<String>]) -> String {
+    table(Style::Terminal, header, header.get(1..).unwrap_or_default(), rows)
 }
 
 fn finding(finding: Finding) -> String {

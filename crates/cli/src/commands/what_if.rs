@@ -83,7 +83,7 @@ fn text(rows: &[SummaryRow], saved: &[SummaryRow], differing: &[String], shortes
         ]
     };
     let header = ["Layer (type)", "Output Shape as saved", "With this input"];
-    let mut text = table(Style::Terminal, &header, &[], rows.iter().map(cells).collect());
+    let mut text = table(Style::Terminal, &header, &[], &rows.iter().map(cells).collect::<Vec<_>>());
     if let Some(steps) = shortest {
         let _ = writeln!(text, "The shortest input that works has {}.", number_of_steps(steps));
     }

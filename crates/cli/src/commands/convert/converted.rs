@@ -1,9 +1,9 @@
 //! What `convert` says of the models that it wrote.
 
+use crate::commands::table::{self, Style};
 use crate::commands::{bytes, grouped};
 use crate::console::milliseconds;
 use crate::failure::Failure;
-use comfy_table::{CellAlignment, Table, presets};
 use k2o::onnx::Choice;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -99,9 +99,9 @@ pub(super) type Outcome<'a> = (&'a Path, Result<Converted, Failure>);
 
 /// A row for each of several models, and below it the files of their weights and what was chosen for them.
 pub(super) fn table(outcomes: &[Outcome<'_>]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header(["Model", "Layers", "Param #", "Opset", "Nodes", "Size", "ms", "Written to"]);
+    let numbers = ["Layers", "Param #", "Opset", "Nodes", "Size", "ms"];
+    let header = [&["Model"], &numbers[..], &["Written to"]].concat();
+    let mut rows = Vec::new();
     let mut more = String::new();
     for (model, outcome) in outcomes {
         let model = model.display().to_string();
@@ -131,14 +131,9 @@ pub(super) fn table(outcomes: &[Outcome<'_>]) -> String {
                 [model, nothing(), nothing(), nothing(), nothing(), nothing(), nothing(), error]
             }
         };
-        table.add_row(cells);
+        rows.push(cells.to_vec());
     }
-    for column in 1..7 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    format!("{table}\n{more}")
+    table::table(Style::Terminal, &header, &numbers, &rows) + &more
 }
 
 /// An object for each of several models.
