@@ -20,32 +20,34 @@ pub(super) fn bindings(graph: &Graph, batch: i64, length: i64) -> Bindings {
     bindings
 }
 
-/// Whether every condition holds for this length.
-fn fits(graph: &Graph, length: i64) -> bool {
-    let bindings = bindings(graph, 1, length);
-    graph.constraints().iter().all(|constraint| matches!(constraint.holds(&bindings), Ok(Some(true))))
-}
-
 /// The least length from `from` on for which every condition on the sizes holds, used for all sizes that are not known.
 /// `None` where all sizes are known, or where no length was found.
 pub(super) fn shortest_from(graph: &Graph, from: i64) -> Option<i64> {
-    if lengths(graph).is_empty() {
+    let lengths = lengths(graph);
+    if lengths.is_empty() {
         return None;
     }
+    let mut bindings = bindings(graph, 1, from);
+    let mut fits = |length: i64| {
+        for name in &lengths {
+            bindings.insert(name.clone(), length);
+        }
+        graph.constraints().iter().all(|constraint| matches!(constraint.holds(&bindings), Ok(Some(true))))
+    };
     let only_at_least =
         graph.constraints().iter().all(|constraint| matches!(constraint.relation, Relation::AtLeast(_)));
     if !only_at_least {
-        return (from..from.saturating_add(TRIED)).find(|&length| fits(graph, length));
+        return (from..from.saturating_add(TRIED)).find(|&length| fits(length));
     }
     // More is enough: doubled until it is, and then halved.
     let mut enough = from.max(1);
-    while !fits(graph, enough) {
+    while !fits(enough) {
         enough = enough.checked_mul(2).filter(|&length| length <= LONGEST)?;
     }
     let mut short = from - 1;
     while enough - short > 1 {
         let middle = short + (enough - short) / 2;
-        if fits(graph, middle) { enough = middle } else { short = middle }
+        if fits(middle) { enough = middle } else { short = middle }
     }
     Some(enough)
 }
