@@ -21,6 +21,8 @@ const TAIL: u64 = 22 + 0xffff + 20;
 const END_RECORD: usize = 22;
 /// The length of a member's header without its name.
 const HEADER: u64 = 30;
+/// The length of a member's record in the directory without its name, extra field and comment.
+const RECORD: u64 = 46;
 const MAX_MEMBERS: u64 = 10_000;
 /// A member that is said to inflate to more than this is refused where it is also more than [`DENSEST`] times its
 /// compressed size: configurations and trained weights are far from that.
@@ -37,7 +39,7 @@ pub(crate) struct Members {
 impl Members {
     /// Reads the directory of the archive.
     pub fn open(source: &Source) -> Result<Members> {
-        check_end(source)?;
+        let directory_end = check_end(source)?;
         let config = Config { archive_offset: ArchiveOffset::Known(0) };
         let zip = ZipArchive::with_config(config, BufReader::new(source.stream()?)).map_err(convert)?;
         let mut seen = HashSet::new();
@@ -81,6 +83,7 @@ impl Members {
             names.push(name);
         }
         check_overlaps(&mut extents, &names)?;
+        check_records(source, zip.central_directory_start(), directory_end, names.len())?;
         Ok(Members { source: source.clone(), zip, names })
     }
 
@@ -196,8 +199,8 @@ fn check_overlaps(extents: &mut [(u64, u64, usize)], names: &[String]) -> Result
 }
 
 /// Refuses an archive without an end, and one that claims more members than anybody has: space for them would
-/// be set aside before the first is read.
-fn check_end(source: &Source) -> Result<()> {
+/// be set aside before the first is read. Gives where the directory ends.
+fn check_end(source: &Source) -> Result<u64> {
     let len = source.len()?;
     let start = len.saturating_sub(TAIL);
     let tail = source.read(start, len - start)?;
@@ -217,7 +220,7 @@ fn check_end(source: &Source) -> Result<()> {
     if counted.is_some_and(|members| members != u16::MAX && u64::from(members) > MAX_MEMBERS) {
         return Err(too_many());
     }
-    check_directory(source, &tail, end, start)?;
+    let directory_end = check_directory(source, &tail, end, start)?;
     for locator in memmem::find_iter(&tail, ZIP64_LOCATOR) {
         let Some(offset) = u64_at(&tail, locator + 8) else {
             continue;
@@ -229,12 +232,34 @@ fn check_end(source: &Source) -> Result<()> {
             return Err(too_many());
         }
     }
-    Ok(())
+    Ok(directory_end)
+}
+
+/// Refuses a directory from `start` to `end` that holds other than `count` records: those behind would be read by some
+/// and not by others.
+fn check_records(source: &Source, start: u64, end: u64, count: usize) -> Result<()> {
+    let mut at = start;
+    for _ in 0..count {
+        let record = source.read(at, RECORD)?;
+        let [name, extra, comment] = [28, 30, 32].map(|offset: usize| {
+            let bytes = record.get(offset..).and_then(|rest| rest.first_chunk().copied());
+            u64::from(bytes.map_or(0, u16::from_le_bytes))
+        });
+        at = at.saturating_add(RECORD + name + extra + comment);
+    }
+    match at == end {
+        true => Ok(()),
+        false => Err(Error::malformed(format!(
+            "the directory of the zip archive is {} bytes long; its {count} members take {}",
+            end.saturating_sub(start),
+            at.saturating_sub(start)
+        ))),
+    }
 }
 
 /// Refuses an end record, at `at` of the archive's last bytes, which begin at `start`, unless it or those of zip64
-/// follow the directory at once: an archive behind another one could be read as either.
-fn check_directory(source: &Source, tail: &[u8], at: usize, start: u64) -> Result<()> {
+/// follow the directory at once: an archive behind another one could be read as either. Gives where the directory ends.
+fn check_directory(source: &Source, tail: &[u8], at: usize, start: u64) -> Result<u64> {
     let field = |offset: usize| {
         let bytes: Option<[u8; 4]> = tail.get(at + offset..).and_then(|rest| rest.first_chunk().copied());
         bytes.map_or(0, u32::from_le_bytes)
@@ -251,7 +276,7 @@ fn check_directory(source: &Source, tail: &[u8], at: usize, start: u64) -> Resul
         }
     }
     match end {
-        (Some(directory), record) if directory == record => Ok(()),
+        (Some(directory), record) if directory == record => Ok(record),
         _ => Err(Error::malformed("the directory of the zip archive is not where its end says")
             .help("something was put before the archive, or behind its directory: fetch or save it again")),
     }
@@ -428,6 +453,15 @@ mod tests {
         let end = bytes.len() - 22;
         bytes[end + 8..end + 12].copy_from_slice(&[0x11, 0x27, 0x11, 0x27]);
         check_error(open(bytes), ErrorKind::Limit, "more than 10000 members");
+    }
+
+    #[test]
+    fn a_directory_has_no_more_members_than_its_end_says() {
+        let mut bytes = archive(&[("a", stored(), b"1"), ("b", stored(), b"2")]);
+        let end = bytes.len() - END_RECORD;
+        bytes[end + 8..end + 12].copy_from_slice(&[1, 0, 1, 0]);
+        let expected = "the directory of the zip archive is 94 bytes long; its 1 members take 47";
+        check_error(open(bytes), ErrorKind::Malformed, expected);
     }
 
     #[test]
