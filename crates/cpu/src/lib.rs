@@ -54,6 +54,7 @@ mod plan;
 mod session;
 #[allow(unsafe_code, reason = "instructions that not every processor has")]
 mod simd;
+#[deny(clippy::indexing_slicing)]
 mod stream;
 #[deny(clippy::indexing_slicing)]
 mod table;

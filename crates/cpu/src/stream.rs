@@ -11,9 +11,10 @@ mod stages;
 
 pub use session::StreamSession;
 
+use crate::table::Table;
 use crate::{Error, Plan, PlanOptions, Result, TensorView};
 use k2o_core::{CallId, Graph, TensorType};
-use stages::Stages;
+use stages::{Stage, Stages};
 use std::fmt;
 use std::sync::Arc;
 
@@ -46,8 +47,7 @@ pub struct StreamPlan {
 pub(crate) struct Inner {
     pub stages: Stages,
     pub options: PlanOptions,
-    /// One for each stage.
-    pub plans: Vec<Plan>,
+    pub plans: Table<Stage, Plan>,
     /// Computes what does not depend on the steps; none where there is nothing of it.
     pub fixed: Option<Plan>,
     /// Computes what depends on last states only; none where there is nothing of it.
@@ -67,7 +67,7 @@ impl StreamPlan {
         let stages = Stages::new(graph)?;
         let options = PlanOptions { keep_taps: false, ..options.clone() };
         let plan = |graph: &Graph| Plan::new(graph, &options);
-        let plans = stages.graphs().map(|stage| plan(&stage?)).collect::<Result<Vec<Plan>>>()?;
+        let plans = stages.stages.try_map(|stage| plan(&stages.graph_of(stage, 0)?))?;
         let fixed = stages.fixed_graph()?.map(|graph| plan(&graph)).transpose()?;
         let latest = stages.latest_graph()?.map(|graph| plan(&graph)).transpose()?;
         Ok(StreamPlan { inner: Arc::new(Inner { stages, options, plans, fixed, latest }) })
@@ -99,7 +99,7 @@ impl StreamPlan {
 
 impl fmt::Debug for StreamPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.inner.plans).finish()
+        f.debug_list().entries(self.inner.plans.iter()).finish()
     }
 }
 

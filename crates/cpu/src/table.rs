@@ -93,6 +93,18 @@ impl<K, T> Table<K, T> {
         self.ids().zip(&self.all)
     }
 
+    /// The element of an index and those after it, which can be changed at once.
+    pub fn with_later(&mut self, id: Id<K>) -> Option<(&mut T, &mut [T])> {
+        let mut elements = self.all.iter_mut();
+        let element = elements.nth(id.at)?;
+        Some((element, elements.into_slice()))
+    }
+
+    /// The elements after that of an index.
+    pub fn later(&self, id: Id<K>) -> impl Iterator<Item = &T> {
+        self.all.iter().skip(id.at + 1)
+    }
+
     /// What `each` makes of each element.
     pub fn map<U>(&self, each: impl FnMut(&T) -> U) -> Table<K, U> {
         Table { all: self.all.iter().map(each).collect(), of: PhantomData }

@@ -1,7 +1,7 @@
 //! The stages of a stream as graphs of their own.
 
 use super::refused;
-use super::stages::{Dependence, Stages};
+use super::stages::{Dependence, Stage, Stages};
 use crate::{Error, Result};
 use k2o_core::ops::{Full, FullDim, ReshapeDim};
 use k2o_core::{
@@ -20,15 +20,9 @@ impl Stages {
         }
     }
 
-    /// Each stage as a graph. Its inputs are the feeds, what is fixed, and the states; its outputs the sequences that are read
-    /// outside, and the next states.
-    pub fn graphs(&self) -> impl Iterator<Item = Result<Graph>> {
-        (0..self.stages.len()).map(|at| self.graph_of(at, 0))
-    }
-
-    /// A stage as a graph, its window padded by so many steps after the last.
-    pub fn graph_of(&self, at: usize, after: i64) -> Result<Graph> {
-        let stage = &self.stages[at];
+    /// A stage as a graph, its window padded by so many steps after the last. Its inputs are the feeds, what is fixed, and
+    /// the states; its outputs the sequences that are read outside, and the next states.
+    pub fn graph_of(&self, stage: &Stage, after: i64) -> Result<Graph> {
         let mut part = Part::new(&self.graph);
         for &feed in &stage.feeds {
             part.input(feed, self.open(feed))?;
@@ -42,16 +36,18 @@ impl Stages {
             states.push(part.builder.input("state", r#type)?);
         }
         let mut states = states.into_iter().map(Operand::from);
-        for &index in &stage.nodes {
-            let node = &self.graph.nodes()[index];
-            match self.motions[index] {
+        for (node, motion) in &stage.nodes {
+            match motion {
                 // The queue before the stage does what the operator does.
-                Some(Motion::Pad { .. } | Motion::Crop { .. }) => {
-                    part.values.insert(node.outputs[0], part.values[&stage.feeds[0]]);
+                Motion::Pad { .. } | Motion::Crop { .. } => {
+                    let (&[output], &[feed]) = (node.outputs.as_slice(), stage.feeds.as_slice()) else {
+                        return Err(refused("it pads or crops several values", node.origin));
+                    };
+                    part.values.insert(output, part.value(feed)?);
                 }
                 _ => {
                     let (op, fresh) = in_stage(node, after)?;
-                    let own: Vec<Operand> = states.by_ref().take(state_outputs(node).len()).collect();
+                    let own: Vec<Operand> = states.by_ref().take(state_outputs(node)?.len()).collect();
                     part.node(node, op, fresh, &own)?;
                 }
             }
@@ -75,7 +71,8 @@ impl Stages {
             match (is_fixed, motion, &node.op) {
                 (true, Some(_), Op::Full(full)) => {
                     let rows = self.same_rows(node, full)?;
-                    part.values.insert(node.inputs[0].value().unwrap_or(rows), part.values[&rows]);
+                    let operand = node.inputs.first().and_then(|operand| operand.value());
+                    part.values.insert(operand.unwrap_or(rows), part.value(rows)?);
                     part.node(node, node.op.clone(), None, &[])?;
                 }
                 (true, _, _) => part.node(node, node.op.clone(), None, &[])?,
@@ -127,32 +124,38 @@ pub(super) fn state_operands(node: &Node) -> std::ops::Range<usize> {
 }
 
 /// The outputs of a recurrent operator that are its last states.
-pub(super) fn state_outputs(node: &Node) -> &[ValueId] {
-    match &node.op {
-        Op::Scan(op) => &node.outputs[..op.states],
-        Op::Lstm(_) | Op::Gru(_) | Op::Rnn(_) => &node.outputs[1..],
-        _ => &[],
-    }
+pub(super) fn state_outputs(node: &Node) -> Result<&[ValueId]> {
+    let states = match &node.op {
+        Op::Scan(op) => node.outputs.get(..op.states),
+        Op::Lstm(_) | Op::Gru(_) | Op::Rnn(_) => node.outputs.get(1..),
+        _ => Some([].as_slice()),
+    };
+    states.ok_or_else(Error::not_computed)
 }
 
 /// The operator as it is run within a stage, and, for a recurrent one, where its states come among its operands.
 fn in_stage(node: &Node, after: i64) -> Result<(Op, Option<usize>)> {
     let mut op = node.op.clone();
-    let unpadded = |window: &Window| {
-        Window::new(window.size(), window.stride(), window.dilation(), Padding::Explicit(0, after))
+    let without_steps = || refused("it has no axis of steps", node.origin);
+    let unpad = |windows: &mut [Window]| -> Result<()> {
+        let window = windows.first_mut().ok_or_else(without_steps)?;
+        *window =
+            Window::new(window.size(), window.stride(), window.dilation(), Padding::Explicit(0, after))?;
+        Ok(())
     };
     let states = state_operands(node).start;
     Ok(match &mut op {
         Op::Conv(conv) => {
-            conv.windows[0] = unpadded(&conv.windows[0])?;
+            unpad(&mut conv.windows)?;
             (op, None)
         }
         Op::Pool(pool) => {
-            pool.windows[0] = unpadded(&pool.windows[0])?;
+            unpad(&mut pool.windows)?;
             (op, None)
         }
         Op::Reshape(reshape) => {
-            reshape.target[..2].copy_from_slice(&[ReshapeDim::Keep, ReshapeDim::Of(1)]);
+            let [batch, steps, ..] = reshape.target.as_mut_slice() else { return Err(without_steps()) };
+            (*batch, *steps) = (ReshapeDim::Keep, ReshapeDim::Of(1));
             (op, None)
         }
         Op::Scan(_) => (op, Some(states)),
@@ -192,17 +195,19 @@ impl<'a> Part<'a> {
     }
 
     fn output(&mut self, id: ValueId) -> Result<()> {
-        let value = *self.values.get(&id).ok_or_else(Error::not_computed)?;
+        let value = self.value(id)?;
         self.builder.output(format!("value_{}", id.0), value);
         Ok(())
     }
 
+    /// What a value of the graph is in the part.
+    fn value(&self, id: ValueId) -> Result<ValueId> {
+        self.values.get(&id).copied().ok_or_else(Error::not_computed)
+    }
+
     fn operand(&mut self, operand: Operand) -> Result<Operand> {
         match operand {
-            Operand::Value(id) => {
-                let value = self.values.get(&id).copied();
-                value.map(Operand::Value).ok_or_else(Error::not_computed)
-            }
+            Operand::Value(id) => self.value(id).map(Operand::Value),
             Operand::Constant(id) => match self.constants.get(&id) {
                 Some(&known) => Ok(known.into()),
                 None => {

@@ -1,7 +1,8 @@
 //! Steps that wait: a first-in, first-out queue of rows for every sequence of a batch.
 
 use crate::arena::Kind;
-use crate::{DataView, Result, TensorView};
+use crate::{DataView, Error, Result, TensorView};
+use std::ops::Range;
 
 /// The elements of a tensor of either kind.
 #[derive(Clone, Debug)]
@@ -36,41 +37,35 @@ impl Elements {
     /// Takes the elements of an array in place of its own.
     pub fn copy(&mut self, view: &TensorView<'_>) {
         self.clear();
-        self.extend(view.data(), 0, view.data().len());
+        self.extend(view.data());
     }
 
     /// Adds steps `[batch, steps, ..]` behind those that are here, `shape` being `[batch, steps, ..]` and changed to say so.
-    pub fn append_steps(&mut self, data: DataView<'_>, steps: usize, shape: &mut [usize]) {
-        let [batch, here, row @ ..] = shape else { return };
+    pub fn append_steps(&mut self, data: DataView<'_>, steps: usize, shape: &mut [usize]) -> Result<()> {
+        let [batch, here, row @ ..] = shape else { return Ok(()) };
         let width: usize = row.iter().product();
         if *here == 0 || *batch == 1 {
-            self.extend(data, 0, data.len());
+            self.extend(data);
         } else if steps > 0 {
             let (old, kind) = (self.clone(), matches!(self, Elements::Float(_)));
             *self = Elements::new(if kind { Kind::Float } else { Kind::Integer });
             for sequence in 0..*batch {
-                self.extend(
-                    old.slice(sequence * *here * width, (sequence + 1) * *here * width),
-                    0,
-                    *here * width,
-                );
-                self.extend(data, sequence * steps * width, (sequence + 1) * steps * width);
+                let run = |steps: usize| sequence * steps * width..(sequence + 1) * steps * width;
+                self.extend(part(old.data(), run(*here))?);
+                self.extend(part(data, run(steps))?);
             }
         }
         *here += steps;
+        Ok(())
     }
 
-    /// Adds elements `from..to` of an array.
-    fn extend(&mut self, data: DataView<'_>, from: usize, to: usize) {
+    /// Adds the elements of an array.
+    fn extend(&mut self, data: DataView<'_>) {
         match (self, data) {
-            (Elements::Float(own), DataView::F32(data)) => own.extend_from_slice(&data[from..to]),
-            (Elements::Integer(own), DataView::I64(data)) => own.extend_from_slice(&data[from..to]),
-            (Elements::Integer(own), DataView::I32(data)) => {
-                own.extend(data[from..to].iter().map(|&n| i64::from(n)));
-            }
-            (Elements::Integer(own), DataView::Bool(data)) => {
-                own.extend(data[from..to].iter().map(|&n| i64::from(n)));
-            }
+            (Elements::Float(own), DataView::F32(data)) => own.extend_from_slice(data),
+            (Elements::Integer(own), DataView::I64(data)) => own.extend_from_slice(data),
+            (Elements::Integer(own), DataView::I32(data)) => own.extend(data.iter().map(|&n| i64::from(n))),
+            (Elements::Integer(own), DataView::Bool(data)) => own.extend(data.iter().map(|&n| i64::from(n))),
             // The plan has made sure of the kinds.
             (Elements::Float(_), _) | (Elements::Integer(_), DataView::F32(_)) => {}
         }
@@ -92,12 +87,23 @@ impl Elements {
         }
     }
 
-    fn slice(&self, from: usize, to: usize) -> DataView<'_> {
+    fn data(&self) -> DataView<'_> {
         match self {
-            Elements::Float(own) => DataView::F32(&own[from..to]),
-            Elements::Integer(own) => DataView::I64(&own[from..to]),
+            Elements::Float(own) => DataView::F32(own),
+            Elements::Integer(own) => DataView::I64(own),
         }
     }
+}
+
+/// Some of an array's elements.
+fn part(data: DataView<'_>, range: Range<usize>) -> Result<DataView<'_>> {
+    let part = match data {
+        DataView::F32(data) => data.get(range).map(DataView::F32),
+        DataView::I32(data) => data.get(range).map(DataView::I32),
+        DataView::I64(data) => data.get(range).map(DataView::I64),
+        DataView::Bool(data) => data.get(range).map(DataView::Bool),
+    };
+    part.ok_or_else(Error::not_computed)
 }
 
 /// Rows of `width` elements for each sequence of the batch.
@@ -134,14 +140,15 @@ impl Queue {
     }
 
     /// Adds the steps of an array `[batch, steps, ..]`.
-    pub fn push(&mut self, data: DataView<'_>, steps: usize) {
+    pub fn push(&mut self, data: DataView<'_>, steps: usize) -> Result<()> {
         let skipped = self.skip.min(steps);
         self.skip -= skipped;
         let run = steps * self.width;
         for (sequence, own) in self.rows.iter_mut().enumerate() {
-            own.extend(data, sequence * run + skipped * self.width, (sequence + 1) * run);
+            own.extend(part(data, sequence * run + skipped * self.width..(sequence + 1) * run)?);
         }
         self.len += steps - skipped;
+        Ok(())
     }
 
     /// Drops the first `rows`; those that are not there yet when they come.
@@ -158,19 +165,16 @@ impl Queue {
     }
 
     /// The first `rows` of every sequence, in row-major order.
-    pub fn front(&mut self, rows: usize) -> DataView<'_> {
-        let (from, to) = (self.start, self.start + rows * self.width);
+    pub fn front(&mut self, rows: usize) -> Result<DataView<'_>> {
+        let front = self.start..self.start + rows * self.width;
         if let [only] = self.rows.as_slice() {
-            return only.slice(from, to);
+            return part(only.data(), front);
         }
         self.joined.clear();
         for own in &self.rows {
-            self.joined.extend(own.slice(from, to), 0, to - from);
+            self.joined.extend(part(own.data(), front.clone())?);
         }
-        match &self.joined {
-            Elements::Float(data) => DataView::F32(data),
-            Elements::Integer(data) => DataView::I64(data),
-        }
+        Ok(self.joined.data())
     }
 }
 
@@ -188,7 +192,7 @@ mod tests {
                 let rows = (0..batch).flat_map(|b| (pushed..pushed + push).map(move |row| (b, row)));
                 let data: Vec<i64> =
                     rows.flat_map(|(b, row)| [element(b, row, 0), element(b, row, 1)]).collect();
-                queue.push(DataView::I64(&data), push);
+                queue.push(DataView::I64(&data), push).unwrap();
                 (pushed, dropped) = (pushed + push, dropped + drop);
                 queue.drop_front(drop);
                 let len = pushed.saturating_sub(dropped);
@@ -196,7 +200,7 @@ mod tests {
                 let expected = (0..batch).flat_map(|b| (dropped..dropped + len).map(move |row| (b, row)));
                 let expected: Vec<i64> =
                     expected.flat_map(|(b, row)| [element(b, row, 0), element(b, row, 1)]).collect();
-                assert_eq!(queue.front(len), DataView::I64(&expected));
+                assert_eq!(queue.front(len).unwrap(), DataView::I64(&expected));
             }
         }
     }

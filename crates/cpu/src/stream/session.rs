@@ -4,6 +4,7 @@ use super::queue::{Elements, Queue};
 use super::stages::{Head, Stage, sizes};
 use super::{StreamOutputs, StreamPlan};
 use crate::arena::Kind;
+use crate::table::{Id, Table};
 use crate::{DataView, Error, ErrorKind, Plan, Result, Session, TensorView};
 use k2o_core::{Fill, ValueId};
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ pub struct StreamSession {
     plan: StreamPlan,
     /// The number of sequences, once the first chunk has come.
     batch: Option<usize>,
-    stages: Vec<Running>,
+    stages: Table<Stage, Running>,
     /// Runs of what is made of the last states.
     latest: Option<Session>,
     /// What does not depend on the steps, and the last states.
@@ -46,7 +47,7 @@ struct Running {
 impl StreamSession {
     pub(super) fn new(plan: &StreamPlan) -> StreamSession {
         let inner = &plan.inner;
-        let stages = inner.plans.iter().map(|plan| Running {
+        let stages = inner.plans.map(|plan| Running {
             session: plan.session(),
             queues: Vec::new(),
             rows: Vec::new(),
@@ -56,7 +57,7 @@ impl StreamSession {
         StreamSession {
             plan: plan.clone(),
             batch: None,
-            stages: stages.collect(),
+            stages,
             latest: inner.latest.as_ref().map(Plan::session),
             values: BTreeMap::new(),
             outputs: Vec::new(),
@@ -86,12 +87,14 @@ impl StreamSession {
         self.outputs.iter_mut().for_each(Held::clear);
         self.is_current = false;
         let plan = self.plan.clone();
-        for (at, (port, _, is_sequence)) in plan.inner.stages.inputs().enumerate() {
+        let stages = &plan.inner.stages;
+        for ((port, _, is_sequence), view) in stages.inputs().zip(inputs) {
             if is_sequence {
-                give(port.value, inputs[at].data(), steps, &plan.inner.stages.stages, &mut self.stages);
+                let readers = stages.stages.iter().zip(self.stages.iter_mut());
+                give(port.value, view.data(), steps, readers)?;
             }
         }
-        for at in 0..self.stages.len() {
+        for at in self.stages.ids() {
             self.run_stage(at, false)?;
         }
         self.run_latest()?;
@@ -107,7 +110,7 @@ impl StreamSession {
         self.outputs.iter_mut().for_each(Held::clear);
         self.is_current = false;
         if self.batch.is_some() {
-            for at in 0..self.stages.len() {
+            for at in self.stages.ids() {
                 self.run_stage(at, true)?;
             }
             self.run_latest()?;
@@ -154,8 +157,13 @@ impl StreamSession {
             if !is_sequence {
                 continue;
             }
-            let own = (shape[0], shape[1]);
-            if *chunk.get_or_insert(own) != own {
+            let [batch, steps, ..] = *shape else {
+                return Err(misfit(format!(
+                    "input {:?} is a sequence; an array of shape {shape:?} was given",
+                    port.name
+                )));
+            };
+            if *chunk.get_or_insert((batch, steps)) != (batch, steps) {
                 return Err(misfit("the sequences have chunks of different sizes".into()));
             }
         }
@@ -180,7 +188,7 @@ impl StreamSession {
                 self.values.insert(id, Held::of(&view, stages.row(id)?.0));
             }
         }
-        for (stage, running) in stages.stages.iter().zip(&mut self.stages) {
+        for (stage, running) in stages.stages.iter().zip(self.stages.iter_mut()) {
             running.start(stage, batch, &plan)?;
             for (first, next) in &stage.states {
                 let (kind, row) = stages.row(*next)?;
@@ -202,13 +210,13 @@ impl StreamSession {
     }
 
     /// Computes the steps of a stage for which everything is there; at the end of the sequences, all that are left.
-    fn run_stage(&mut self, at: usize, is_end: bool) -> Result<()> {
+    fn run_stage(&mut self, at: Id<Stage>, is_end: bool) -> Result<()> {
         let plan = self.plan.clone();
         let stage = &plan.inner.stages.stages[at];
         loop {
             let running = &mut self.stages[at];
             if is_end && let Head::Pad { after, value, .. } = stage.head {
-                running.queues[0].fill(after, value);
+                running.queues.iter_mut().for_each(|queue| queue.fill(after, value));
             }
             let Some(due) = running.due(stage, is_end)? else { return Ok(()) };
             self.compute(at, stage, &due)?;
@@ -219,22 +227,21 @@ impl StreamSession {
         }
     }
 
-    fn compute(&mut self, at: usize, stage: &Stage, due: &Due) -> Result<()> {
+    fn compute(&mut self, at: Id<Stage>, stage: &Stage, due: &Due) -> Result<()> {
         let plan = self.plan.clone();
         let batch = self.batch.unwrap_or(0);
-        let (before, behind) = self.stages.split_at_mut(at + 1);
-        let Some(running) = before.last_mut() else { return Ok(()) };
+        let (running, later) = self.stages.with_later(at).ok_or_else(Error::not_computed)?;
         let mut padded = None;
         if due.after > 0 {
             let after = i64::try_from(due.after).map_err(|_| Error::limit("padding does not fit memory"))?;
-            let graph = plan.inner.stages.graph_of(at, after)?;
+            let graph = plan.inner.stages.graph_of(stage, after)?;
             padded = Some(Plan::new(&graph, &plan.inner.options)?.session());
         }
         let Running { session, queues, rows, given, .. } = running;
         let shapes: Vec<Vec<usize>> = rows.iter().map(|row| sizes(batch, Some(due.rows), row)).collect();
         let mut views = Vec::with_capacity(shapes.len() + stage.fixed.len() + stage.states.len());
         for (queue, shape) in queues.iter_mut().zip(&shapes) {
-            views.push(TensorView::new(shape, queue.front(due.rows))?);
+            views.push(TensorView::new(shape, queue.front(due.rows)?)?);
         }
         let held = stage.fixed.iter().chain(stage.states.iter().map(|(_, next)| next));
         for id in held {
@@ -247,10 +254,10 @@ impl StreamSession {
         for (index, &value) in stage.outputs.iter().enumerate() {
             let Some(view) = outputs.get(index) else { continue };
             let steps = view.shape().get(1).copied().unwrap_or(0);
-            give(value, view.data(), steps, &stages.stages[at + 1..], behind);
+            give(value, view.data(), steps, stages.stages.later(at).zip(later.iter_mut()))?;
             for ((port, has_steps), output) in stages.outputs().zip(&mut self.outputs) {
                 if has_steps && port.value == value {
-                    output.add(view.data(), steps);
+                    output.add(view.data(), steps)?;
                 }
             }
         }
@@ -312,18 +319,24 @@ impl fmt::Debug for StreamSession {
     }
 }
 
-/// Adds new steps of a value to the queues of the stages that read it.
-fn give(value: ValueId, data: DataView<'_>, steps: usize, stages: &[Stage], running: &mut [Running]) {
-    for (stage, running) in stages.iter().zip(running) {
-        for (at, feed) in stage.feeds.iter().enumerate() {
+/// Adds new steps of a value to the queues of those stages that read it.
+fn give<'a>(
+    value: ValueId,
+    data: DataView<'_>,
+    steps: usize,
+    stages: impl Iterator<Item = (&'a Stage, &'a mut Running)>,
+) -> Result<()> {
+    for (stage, running) in stages {
+        for (at, (feed, queue)) in stage.feeds.iter().zip(&mut running.queues).enumerate() {
             if *feed == value {
-                running.queues[at].push(data, steps);
+                queue.push(data, steps)?;
                 if at == 0 {
                     running.received += steps;
                 }
             }
         }
     }
+    Ok(())
 }
 
 /// What a stage can compute.
@@ -412,8 +425,8 @@ impl Held {
     }
 
     /// Adds steps of a sequence.
-    fn add(&mut self, data: DataView<'_>, steps: usize) {
-        self.elements.append_steps(data, steps, &mut self.shape);
+    fn add(&mut self, data: DataView<'_>, steps: usize) -> Result<()> {
+        self.elements.append_steps(data, steps, &mut self.shape)
     }
 
     /// Takes a value that is no sequence.

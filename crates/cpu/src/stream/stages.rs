@@ -3,9 +3,10 @@
 use super::parts::{state_operands, state_outputs};
 use super::refused;
 use crate::arena::Kind;
+use crate::table::{Id, Table};
 use crate::{Error, Result};
 use k2o_core::{
-    Fill, Graph, Motion, Node, Op, Operand, Port, TensorType, ValueId, Window, motion, padding_before,
+    Fill, Graph, Motion, Node, Operand, PerValue, Port, TensorType, ValueId, Window, motion, padding_before,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,9 +24,9 @@ pub(crate) enum Dependence {
 /// A graph cut into parts.
 pub(crate) struct Stages {
     pub(super) graph: Graph,
-    dependence: Vec<Dependence>,
+    dependence: PerValue<Dependence>,
     pub(super) motions: Vec<Option<Motion>>,
-    pub stages: Vec<Stage>,
+    pub stages: Table<Stage>,
     pub latency: usize,
     /// What of the last states is read by the operators that compute with them.
     pub latest_inputs: Vec<ValueId>,
@@ -36,8 +37,8 @@ pub(crate) struct Stages {
 /// Operators that compute each step of the same step of what they read.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    /// The operators, as indices into the graph's nodes. The first may read a window.
-    pub(super) nodes: Vec<usize>,
+    /// The operators, and how steps go through them. The first may read a window.
+    pub(super) nodes: Vec<(Node, Motion)>,
     /// What is read step by step.
     pub feeds: Vec<ValueId>,
     pub head: Head,
@@ -92,35 +93,34 @@ fn sequences(graph: &Graph) -> Vec<bool> {
 
 impl Stages {
     pub fn new(graph: &Graph) -> Result<Stages> {
-        let mut dependence = vec![Dependence::Fixed; graph.values().len()];
-        for (port, is_sequence) in graph.inputs().iter().zip(sequences(graph)) {
-            if is_sequence {
-                dependence[port.value.0 as usize] = Dependence::Steps;
-            }
-        }
-        if !dependence.contains(&Dependence::Steps) {
+        let sequences = sequences(graph);
+        if !sequences.contains(&true) {
             return Err(refused("no input is a sequence", None));
         }
-        let graph = graph.clone();
-        let motions = Vec::with_capacity(graph.nodes().len());
+        let mut dependence = PerValue::new(graph, Dependence::Fixed);
+        for (port, is_sequence) in graph.inputs().iter().zip(sequences) {
+            if is_sequence {
+                dependence[port.value] = Dependence::Steps;
+            }
+        }
         let mut stages = Stages {
-            graph,
+            graph: graph.clone(),
             dependence,
-            motions,
-            stages: Vec::new(),
+            motions: Vec::with_capacity(graph.nodes().len()),
+            stages: Table::new(),
             latency: 0,
             latest_inputs: Vec::new(),
             latest_outputs: Vec::new(),
         };
-        let mut stage_of: BTreeMap<ValueId, usize> = BTreeMap::new();
-        for at in 0..stages.graph.nodes().len() {
-            stages.add(at, &mut stage_of).map_err(|error| error.at(stages.graph.nodes()[at].origin))?;
+        let mut stage_of: BTreeMap<ValueId, Id<Stage>> = BTreeMap::new();
+        for node in graph.nodes() {
+            stages.add(node, &mut stage_of).map_err(|error| error.at(node.origin))?;
         }
         // An input that is an output goes through a stage of its own.
-        for port in stages.graph.outputs().to_vec() {
+        for port in graph.outputs() {
             if stages.is(port.value, Dependence::Steps) && !stage_of.contains_key(&port.value) {
-                stage_of.insert(port.value, stages.stages.len());
-                stages.stages.push(Stage::new(vec![port.value], Head::Step));
+                let own = stages.stages.push(Stage::new(vec![port.value], Head::Step));
+                stage_of.insert(port.value, own);
             }
         }
         stages.finish(&stage_of)?;
@@ -128,21 +128,20 @@ impl Stages {
     }
 
     pub(super) fn is(&self, value: ValueId, dependence: Dependence) -> bool {
-        self.dependence[value.0 as usize] == dependence
+        self.dependence[value] == dependence
     }
 
     fn depends(&self, operand: Operand) -> Dependence {
-        operand.value().map_or(Dependence::Fixed, |id| self.dependence[id.0 as usize])
+        operand.value().map_or(Dependence::Fixed, |id| self.dependence[id])
     }
 
     /// Puts a node where it belongs.
-    fn add(&mut self, at: usize, stage_of: &mut BTreeMap<ValueId, usize>) -> Result<()> {
-        let node = self.graph.nodes()[at].clone();
+    fn add(&mut self, node: &Node, stage_of: &mut BTreeMap<ValueId, Id<Stage>>) -> Result<()> {
         let operands: Vec<Dependence> = node.inputs.iter().map(|&operand| self.depends(operand)).collect();
         let most = operands.iter().copied().max().unwrap_or(Dependence::Fixed);
         if !operands.contains(&Dependence::Steps) {
             self.motions.push(None);
-            node.outputs.iter().for_each(|id| self.dependence[id.0 as usize] = most);
+            node.outputs.iter().for_each(|&id| self.dependence[id] = most);
             return Ok(());
         }
         let steps: Vec<bool> = operands.iter().map(|&operand| operand == Dependence::Steps).collect();
@@ -156,12 +155,12 @@ impl Stages {
         }
         self.motions.push(Some(motion));
         let result = if motion == Motion::Fixed { Dependence::Fixed } else { Dependence::Steps };
-        node.outputs.iter().for_each(|id| self.dependence[id.0 as usize] = result);
+        node.outputs.iter().for_each(|&id| self.dependence[id] = result);
         if motion == Motion::Fixed {
             return Ok(());
         }
         if motion == Motion::Recurrent {
-            self.recurrent_outputs(&node);
+            self.recurrent_outputs(node)?;
         }
 
         let read: Vec<ValueId> = node.inputs.iter().filter_map(|operand| operand.value()).collect();
@@ -177,15 +176,12 @@ impl Stages {
             Motion::Crop { before, after } => Head::Crop { before, after },
             Motion::PerStep | Motion::Repeat(_) | Motion::Recurrent | Motion::Fixed => Head::Step,
         };
-        let homes: BTreeSet<Option<usize>> = feeds.iter().map(|id| stage_of.get(id).copied()).collect();
+        let homes: BTreeSet<Option<Id<Stage>>> = feeds.iter().map(|id| stage_of.get(id).copied()).collect();
         let home = match (homes.into_iter().collect::<Vec<_>>().as_slice(), head) {
             ([Some(home)], Head::Step) => *home,
-            _ => {
-                self.stages.push(Stage::new(feeds, head));
-                self.stages.len() - 1
-            }
+            _ => self.stages.push(Stage::new(feeds, head)),
         };
-        self.stages[home].nodes.push(at);
+        self.stages[home].nodes.push((node.clone(), motion));
         for &id in node.outputs.iter().filter(|&&id| self.is(id, Dependence::Steps)) {
             stage_of.insert(id, home);
         }
@@ -193,18 +189,15 @@ impl Stages {
     }
 
     /// The states after the last step are no sequences.
-    fn recurrent_outputs(&mut self, node: &Node) {
-        let states = match &node.op {
-            Op::Scan(scan) => &node.outputs[..scan.states],
-            _ => &node.outputs[1..],
-        };
-        states.iter().for_each(|id| self.dependence[id.0 as usize] = Dependence::Latest);
+    fn recurrent_outputs(&mut self, node: &Node) -> Result<()> {
+        state_outputs(node)?.iter().for_each(|&id| self.dependence[id] = Dependence::Latest);
+        Ok(())
     }
 
     /// Finds what each stage needs and gives.
-    fn finish(&mut self, stage_of: &BTreeMap<ValueId, usize>) -> Result<()> {
-        let mut read_outside: Vec<BTreeSet<ValueId>> = vec![BTreeSet::new(); self.stages.len()];
-        for (at, stage) in self.stages.iter().enumerate() {
+    fn finish(&mut self, stage_of: &BTreeMap<ValueId, Id<Stage>>) -> Result<()> {
+        let mut read_outside: Table<Stage, BTreeSet<ValueId>> = self.stages.map(|_| BTreeSet::new());
+        for (at, stage) in self.stages.iter_with_ids() {
             for feed in &stage.feeds {
                 if let Some(&home) = stage_of.get(feed).filter(|&&home| home != at) {
                     read_outside[home].insert(*feed);
@@ -216,10 +209,9 @@ impl Stages {
                 read_outside[home].insert(port.value);
             }
         }
-        for (at, outputs) in read_outside.into_iter().enumerate() {
+        for (at, outputs) in read_outside.iter_with_ids() {
             let (mut fixed, mut states) = (BTreeSet::new(), Vec::new());
-            for &node in &self.stages[at].nodes {
-                let node = &self.graph.nodes()[node];
+            for (node, _) in &self.stages[at].nodes {
                 let own = state_operands(node);
                 for (index, operand) in node.inputs.iter().enumerate() {
                     let is_state = own.contains(&index);
@@ -229,7 +221,7 @@ impl Stages {
                         fixed.insert(id);
                     }
                 }
-                for (index, next) in state_outputs(node).iter().enumerate() {
+                for (index, next) in state_outputs(node)?.iter().enumerate() {
                     let first = own.clone().nth(index).and_then(|at| node.inputs.get(at));
                     if let Some(Operand::Constant(_)) = first {
                         return Err(refused("its first state is a weight", node.origin));
@@ -240,7 +232,7 @@ impl Stages {
             let stage = &mut self.stages[at];
             stage.fixed = fixed.into_iter().collect();
             stage.states = states;
-            stage.outputs = outputs.into_iter().collect();
+            stage.outputs = outputs.iter().copied().collect();
         }
         self.latency = self.steps_of_first_outputs()?.saturating_sub(1);
         self.latest_inputs = self.read_by_latest();
@@ -253,12 +245,12 @@ impl Stages {
         let too_large = || Error::limit("the latency does not fit 64 bits");
         let size = |n: usize| i64::try_from(n).map_err(|_| too_large());
         // The last step of each value that is needed, from the outputs to the inputs.
-        let mut last: Vec<Option<i64>> = vec![None; self.graph.values().len()];
+        let mut last: PerValue<Option<i64>> = PerValue::new(&self.graph, None);
         for port in self.graph.outputs() {
-            last[port.value.0 as usize] = Some(0);
+            last[port.value] = Some(0);
         }
         for (node, motion) in self.graph.nodes().iter().zip(&self.motions).rev() {
-            let Some(t) = node.outputs.iter().filter_map(|id| last[id.0 as usize]).max() else { continue };
+            let Some(t) = node.outputs.iter().filter_map(|&id| last[id]).max() else { continue };
             let from = match *motion {
                 Some(Motion::Window { window, .. }) => t
                     .checked_mul(window.stride())
@@ -274,12 +266,12 @@ impl Stages {
                 Some(Motion::PerStep | Motion::Recurrent) | None => t,
             };
             for id in node.inputs.iter().filter_map(|operand| operand.value()) {
-                let known = &mut last[id.0 as usize];
+                let known = &mut last[id];
                 *known = Some(known.map_or(from, |known| known.max(from)));
             }
         }
         let inputs = self.graph.inputs().iter().filter(|port| self.is(port.value, Dependence::Steps));
-        let needed = inputs.filter_map(|port| last[port.value.0 as usize]).max().unwrap_or(-1);
+        let needed = inputs.filter_map(|port| last[port.value]).max().unwrap_or(-1);
         Ok(usize::try_from(needed.saturating_add(1)).unwrap_or(0))
     }
 
@@ -308,7 +300,7 @@ impl Stages {
     /// The values that do not depend on the steps and are read by stages, by what is made of the last states, or after a run.
     pub fn fixed_outputs(&self) -> Vec<ValueId> {
         let mut read: BTreeSet<ValueId> = BTreeSet::new();
-        for stage in &self.stages {
+        for stage in self.stages.iter() {
             read.extend(&stage.fixed);
             read.extend(stage.states.iter().filter_map(|(first, _)| *first));
         }
