@@ -183,7 +183,7 @@ fn failing_worker() {
 /// Without this, no failure could mean that none is noticed.
 #[test]
 fn what_ends_a_worker_or_takes_too_long_is_noticed_and_the_rest_is_done() {
-    let terms = Terms { patience: Duration::from_secs(2), at_a_time: 5, ..terms("failing_worker") };
+    let terms = Terms { patience: Duration::from_secs(5), at_a_time: 5, ..terms("failing_worker") };
     let Report { results, failures, .. } = workers::run(0, 9, &terms);
     assert_eq!(results.get("done"), Some(&3), "{results:?} {failures:?}");
     for (number, text) in [
@@ -191,7 +191,7 @@ fn what_ends_a_worker_or_takes_too_long_is_noticed_and_the_rest_is_done() {
         (2, "a panic elsewhere"),
         (3, "overflowed its stack"),
         (4, "memory allocation of 4294967296 bytes failed"),
-        (5, "not done in 2s (killed)"),
+        (5, "not done in 5s (killed)"),
         (6, "the process ended"),
     ] {
         let failure = failures.get(&number).unwrap_or_else(|| panic!("{number} was not noticed"));
